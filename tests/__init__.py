@@ -1,0 +1,1 @@
+"""The tests mirror src/edgewright; import their shared pieces as `tests.<file>`."""
