@@ -1,0 +1,129 @@
+"""What an operator has to say about itself. One operator, one file in ``ops/``; a pass asks, and never lists types that it does not transform."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgewright.errors import ModelError, UnsupportedError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from edgewright.ir.graph import Shape, Value
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One axis of one operand: input or output ``index``, ``axis`` counted from 0."""
+
+    side: Literal["in", "out"]
+    index: int
+    axis: int
+
+
+@dataclass(frozen=True, eq=False)
+class Coupling:
+    """Elements along two axes that live and die together: removing one index removes its partners.
+
+    ``pairs`` is an (n, 2) integer array of (index along ``first``, index along ``second``); None means i ↔ i for every i.
+    """
+
+    first: Axis
+    second: Axis
+    pairs: NDArray[np.int64] | None = None
+
+
+@dataclass(frozen=True)
+class Window:
+    """The receptive field along the two spatial axes (1 and 2) of a channels-last tensor, in elements.
+
+    ``padding`` is ((top, bottom), (left, right)).
+    """
+
+    kernel: tuple[int, int] = (1, 1)
+    stride: tuple[int, int] = (1, 1)
+    dilation: tuple[int, int] = (1, 1)
+    padding: tuple[tuple[int, int], tuple[int, int]] = ((0, 0), (0, 0))
+
+
+@dataclass(frozen=True)
+class Operator:
+    """Base of all operators: a frozen dataclass whose fields are the attributes (hashable plain Python values).
+
+    Tensors are channels-last: NHWC for four axes, (N, C) for two; axis 0 is the batch. Weights have the output channel at axis 0.
+    Optional trailing inputs (a bias) are simply absent.
+    """
+
+    REGISTRY: ClassVar[dict[str, type[Operator]]] = {}
+    inputs_range: ClassVar[tuple[int, int]] = (1, 1)
+    """Fewest and most inputs."""
+    weight_inputs: ClassVar[tuple[int, ...]] = ()
+    """Indices of inputs that are quantized as weights: symmetric, one scale for each output channel (axis 0)."""
+    bias_input: ClassVar[int | None] = None
+    """Index of the input that is an int32 bias with scale input * weight."""
+    same_quant: ClassVar[bool] = False
+    """Integers pass through unchanged (reshape, max, gather, …): data inputs and outputs share one Quant."""
+    pointwise: ClassVar[bool] = False
+    """One input, one output of the same shape, every element mapped by one scalar function (at int8: a 256-entry table)."""
+
+    def __init_subclass__(cls) -> None:
+        Operator.REGISTRY[cls.__name__] = cls
+
+    @property
+    def kind(self) -> str:
+        return type(self).__name__
+
+    def attributes(self) -> dict[str, object]:
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+
+    def infer(self, inputs: Sequence[Value]) -> tuple[Shape, ...]:
+        """Output shapes. Raises ModelError where the inputs do not fit the attributes. Axis 0 may be None (symbolic batch)."""
+        raise UnsupportedError(f"{self.kind} has no shape inference")
+
+    def evaluate(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """Float outputs, differentiable."""
+        raise UnsupportedError(f"{self.kind} has no float evaluation")
+
+    def evaluate_integer(self, inputs: Sequence[Tensor], ins: Sequence[Value], outs: Sequence[Value]) -> tuple[Tensor, ...]:
+        """Exact integer outputs. Tensors in and out are torch.int32 (whatever the width of the value); ``ins`` and ``outs`` carry dtype and Quant."""
+        raise UnsupportedError(f"{self.kind} has no integer form", hint="keep it in float, or replace it by an operator that has one")
+
+    def macs(self, ins: Sequence[Value], outs: Sequence[Value]) -> int:
+        """Multiply-accumulates for one sample."""
+        return 0
+
+    def couplings(self, ins: Sequence[Value], outs: Sequence[Value]) -> tuple[Coupling, ...] | None:
+        """How removing indices along axes travels through this operator; None where nothing can be removed from any operand.
+
+        An axis that no coupling names is free: its indices can go without touching another operand (never so for a data axis that the
+        operator normalizes or reduces over: such operators return None).
+        """
+        return None
+
+    def resized(self, ins: Sequence[Value], removed: dict[Axis, NDArray[np.int64]]) -> Operator:
+        """The operator after the indices ``removed`` along the given axes are gone (groups, multiplier, split sizes, shapes adapt)."""
+        return self
+
+    def window(self, ins: Sequence[Value]) -> Window | None:
+        """Receptive field; the 1x1 window for pointwise operators, None where an output may depend on the whole input."""
+        return None
+
+    def in_place(self, ins: Sequence[Value], outs: Sequence[Value]) -> tuple[int, ...]:
+        """Indices of inputs whose buffer output 0 may take over: element i is read before, or when, element i is written."""
+        return ()
+
+    def output_quant(self, ins: Sequence[Value], index: int = 0) -> tuple[float, int] | None:
+        """(scale, zero point) that the arithmetic fixes for an int8 output (softmax 1/256, -128; tanh; sigmoid), or None: calibrated."""
+        return None
+
+
+def expect(condition: bool, operator: Operator, message: str) -> None:
+    """Raise a ModelError about ``operator`` unless ``condition`` holds."""
+    if not condition:
+        raise ModelError(f"{operator.kind}: {message}", hint="the model is inconsistent; check how it was exported")

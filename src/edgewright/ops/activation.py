@@ -1,0 +1,25 @@
+"""Fused activations, as TensorFlow Lite has them: the names that ``activation`` attributes take."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from edgewright.errors import ModelError
+
+ACTIVATIONS = ("none", "relu", "relu6", "relu_n1_to_1")
+
+
+def check_activation(name: str) -> None:
+    if name not in ACTIVATIONS:
+        raise ModelError(f"unknown fused activation {name!r}", hint=f"one of {', '.join(ACTIVATIONS)}")
+
+
+def apply_activation(x: Tensor, name: str) -> Tensor:
+    """The fused activation ``name`` on floats."""
+    if name == "relu":
+        return x.clamp(min=0.0)
+    if name == "relu6":
+        return x.clamp(0.0, 6.0)
+    if name == "relu_n1_to_1":
+        return x.clamp(-1.0, 1.0)
+    return x

@@ -1,0 +1,70 @@
+"""Two-dimensional convolution with groups and dilation; a one-dimensional one is its case with height 1."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor
+
+from edgewright.ir.graph import Shape, Value
+from edgewright.ir.operator import Axis, Coupling, Operator, Window, expect
+from edgewright.ops.activation import apply_activation, check_activation
+from edgewright.ops.convolution import NO_PADDING, Padding, convolve, infer_window, integer_convolve, output_shape
+from edgewright.ops.requant import activation_range, output_multiplier, requantize, tensor_quant
+
+
+@dataclass(frozen=True)
+class Conv2D(Operator):
+    """Inputs: x (N, H, W, C); weight (O, kh, kw, C / groups); bias (O,), optional. Output: (N, H', W', O).
+
+    ``padding`` is ((top, bottom), (left, right)), filled with real zero.
+    """
+
+    stride: tuple[int, int] = (1, 1)
+    padding: Padding = NO_PADDING
+    dilation: tuple[int, int] = (1, 1)
+    groups: int = 1
+    activation: str = "none"
+
+    inputs_range: ClassVar[tuple[int, int]] = (2, 3)
+    weight_inputs: ClassVar[tuple[int, ...]] = (1,)
+    bias_input: ClassVar[int | None] = 2
+
+    def infer(self, inputs: Sequence[Value]) -> tuple[Shape, ...]:
+        x, weight = inputs[:2]
+        check_activation(self.activation)
+        expect(weight.rank == 4, self, f"the weight must be OHWI, got shape {weight.shape}")
+        outputs, kernel_h, kernel_w, channels = (int(size or 0) for size in weight.shape)
+        expect(x.rank == 4 and x.shape[3] == channels * self.groups, self,
+               f"input shape {x.shape} does not fit weight shape {weight.shape} with {self.groups} groups")
+        expect(self.groups >= 1 and outputs >= 1 and outputs % self.groups == 0, self, f"{outputs} output channels do not divide into {self.groups} groups")
+        expect(len(inputs) < 3 or inputs[2].shape == (outputs,), self, "the bias must have one number for each output channel")
+        return output_shape(x, infer_window(self, x, (kernel_h, kernel_w), self.stride, self.dilation, self.padding), outputs)
+
+    def evaluate(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        bias = inputs[2] if len(inputs) > 2 else None
+        return (apply_activation(convolve(inputs[0], inputs[1], bias, self.stride, self.dilation, self.padding, self.groups), self.activation),)
+
+    def evaluate_integer(self, inputs: Sequence[Tensor], ins: Sequence[Value], outs: Sequence[Value]) -> tuple[Tensor, ...]:
+        zero_point = tensor_quant(ins[0])[1]
+        largest = max(ins[0].dtype.maximum - zero_point, zero_point - ins[0].dtype.minimum)
+        sums = integer_convolve(inputs[0], zero_point, inputs[1], inputs[2] if len(inputs) > 2 else None,
+                                self.stride, self.dilation, self.padding, self.groups, largest)
+        low, high = activation_range(self.activation, outs[0])
+        return (requantize(sums, output_multiplier(ins[0], ins[1], outs[0]), tensor_quant(outs[0])[1], low, high),)
+
+    def macs(self, ins: Sequence[Value], outs: Sequence[Value]) -> int:
+        return outs[0].elements * ins[1].elements // int(ins[1].shape[0] or 1)
+
+    def couplings(self, ins: Sequence[Value], outs: Sequence[Value]) -> tuple[Coupling, ...] | None:
+        if self.groups != 1:
+            return None
+        found = [Coupling(Axis("in", 0, 3), Axis("in", 1, 3)), Coupling(Axis("in", 1, 0), Axis("out", 0, 3))]
+        if len(ins) > 2:
+            found.append(Coupling(Axis("in", 2, 0), Axis("out", 0, 3)))
+        return tuple(found)
+
+    def window(self, ins: Sequence[Value]) -> Window | None:
+        return Window((int(ins[1].shape[1] or 1), int(ins[1].shape[2] or 1)), self.stride, self.dilation, self.padding)

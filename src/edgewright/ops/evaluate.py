@@ -1,0 +1,142 @@
+"""A whole graph, operator by operator, at any level: the reference that every emitted file is compared with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from edgewright.errors import DataError
+from edgewright.ir.dtype import Quant
+from edgewright.ir.graph import Graph, Level, Value
+
+Arrays = Sequence[NDArray[np.generic]]
+Observer = Callable[[Value, Tensor], None]
+
+
+def evaluate(graph: Graph, inputs: Arrays, *, states: dict[str, Tensor] | None = None, observe: Observer | None = None,
+             chunk: int = 64) -> list[NDArray[np.generic]]:
+    """Outputs of ``graph`` for ``inputs`` (one array an input, the batch at axis 0, integers at the integer level).
+
+    ``states`` (value name → tensor) is read and updated in place; leave it out to start from the initial values. ``observe`` is called
+    with every value that a node computes (and every input). The batch goes through in chunks of ``chunk`` samples; states forbid that: then it is one chunk.
+    """
+    arrays = check_inputs(graph, inputs)
+    constants = constant_tensors(graph)
+    stateful = bool(graph.states)
+    kept = states if states is not None else {}
+    batch = arrays[0].shape[0] if arrays else 1
+    symbolic = all(graph.value(name).shape[:1] == (None,) for name in graph.inputs)
+    step = batch if stateful else chunk if symbolic else int(graph.value(graph.inputs[0]).shape[0] or 1)
+    pieces: list[list[NDArray[np.generic]]] = []
+    with torch.inference_mode():
+        for start in range(0, max(batch, 1), max(step, 1)):
+            part = [torch.from_numpy(np.array(array[start:start + step])) for array in arrays]
+            outputs = run_nodes(graph, part, constants, kept, observe)
+            pieces.append([tensor.numpy().astype(graph.value(name).dtype.numpy) for name, tensor in zip(graph.outputs, outputs, strict=True)])
+    return [np.concatenate([piece[index] for piece in pieces]) for index in range(len(graph.outputs))]
+
+
+def check_inputs(graph: Graph, inputs: Arrays) -> list[NDArray[np.generic]]:
+    """``inputs`` as arrays of the right type and shape; DataError says which does not fit."""
+    if len(inputs) != len(graph.inputs):
+        raise DataError(f"graph {graph.name!r} takes {len(graph.inputs)} inputs, got {len(inputs)}", hint=f"they are {', '.join(graph.inputs)}")
+    checked = []
+    for name, array in zip(graph.inputs, inputs, strict=True):
+        value = graph.value(name)
+        array = np.asarray(array)
+        if array.ndim != value.rank or array.shape[1:] != value.shape[1:]:
+            raise DataError(f"input {name!r} has shape {list(array.shape)}, the network takes {list(value.shape)}",
+                            hint="axis 0 is the batch; images are height x width x channels")
+        if graph.level is Level.INTEGER and array.dtype != value.dtype.numpy:
+            raise DataError(f"input {name!r} is {array.dtype}, the network takes {value.dtype.value}", hint="quantize it with the input's scale and zero point")
+        checked.append(array if graph.level is Level.INTEGER else array.astype(np.float32, copy=False))
+    if len({array.shape[0] for array in checked if array.ndim}) > 1:
+        raise DataError("the inputs differ in their number of samples")
+    return checked
+
+
+def constant_tensors(graph: Graph) -> dict[str, Tensor]:
+    """Constants as tensors: float32 at the float and quantized levels (quantized ones rounded to their grid), int32 at the integer level."""
+    tensors = {}
+    for name, constant in graph.constants.items():
+        value = graph.value(name)
+        array = constant.array
+        if graph.level is Level.INTEGER:
+            tensors[name] = torch.from_numpy(array.astype(np.int32))
+        elif value.quant is not None:
+            tensors[name] = torch.from_numpy(np.asarray(value.quant.to_real(value.quant.to_integer(array.astype(np.float32)))))
+        else:
+            tensors[name] = torch.from_numpy(array.astype(np.float32))
+    return tensors
+
+
+def run_nodes(graph: Graph, inputs: Sequence[Tensor], constants: Mapping[str, Tensor], states: dict[str, Tensor], observe: Observer | None) -> list[Tensor]:
+    """One pass over the nodes; values are dropped after their last reader."""
+    integer = graph.level is Level.INTEGER
+    held: dict[str, Tensor] = {name: _enter(graph.value(name), x, integer) for name, x in zip(graph.inputs, inputs, strict=True)}
+    batch = inputs[0].shape[0] if inputs and inputs[0].ndim else 1
+    for state in graph.states:
+        initial = constants[state.initial]
+        fresh = initial.expand(batch, *initial.shape[1:]) if graph.value(state.read).shape[:1] == (None,) else initial
+        held[state.read] = states.get(state.read, fresh)
+    if observe is not None:
+        for name in graph.inputs:
+            observe(graph.value(name), held[name])
+    last = {name: node.name for node in graph.nodes for name in node.inputs}
+    keep = graph.kept
+    for node in graph.nodes:
+        tensors = [constants[name] if name in constants else held[name] for name in node.inputs]
+        ins, outs = graph.ins(node), graph.outs(node)
+        results = node.op.evaluate_integer(tensors, ins, outs) if integer else node.op.evaluate(tensors)
+        for value, result in zip(outs, results, strict=True):
+            held[value.name] = result if integer else _snap(value, result)
+            if observe is not None:
+                observe(value, held[value.name])
+        for name in node.inputs:
+            if last[name] == node.name and name not in keep:
+                held.pop(name, None)
+    for state in graph.states:
+        states[state.read] = held[state.write] if state.write in held else constants[state.write]
+    return [held[name] if name in held else constants[name] for name in graph.outputs]
+
+
+def _enter(value: Value, x: Tensor, integer: bool) -> Tensor:
+    """A graph input as evaluation holds it: int32 for integers, on its grid for floats."""
+    if integer:
+        return x.to(torch.int32) if value.dtype.is_integer else x
+    return _snap(value, x)
+
+
+def _snap(value: Value, x: Tensor) -> Tensor:
+    """Round floats to the grid of ``value.quant`` (quantized level); unchanged where there is none."""
+    return x if value.quant is None else fake_quantize(x, value.quant)
+
+
+def fake_quantize(x: Tensor, quant: Quant) -> Tensor:
+    """The reals nearest to ``x`` that ``quant`` can hold (ties to even)."""
+    scale = torch.from_numpy(np.array(quant.scales(x.ndim)))
+    zero_point = torch.from_numpy(np.array(quant.zero_points(x.ndim)))
+    steps = torch.clamp(torch.round(x / scale) + zero_point, quant.dtype.minimum, quant.dtype.maximum)
+    return (steps - zero_point) * scale
+
+
+def quantize_inputs(graph: Graph, inputs: Arrays) -> list[NDArray[np.generic]]:
+    """Real inputs as the integers that integer-level ``graph`` takes."""
+    result: list[NDArray[np.generic]] = []
+    for name, array in zip(graph.inputs, inputs, strict=True):
+        quant = graph.value(name).quant
+        result.append(np.asarray(array, graph.value(name).dtype.numpy) if quant is None else quant.to_integer(np.asarray(array, np.float32)))
+    return result
+
+
+def dequantize_outputs(graph: Graph, outputs: Arrays) -> list[NDArray[np.float32]]:
+    """Integer outputs of integer-level ``graph`` as reals."""
+    result = []
+    for name, array in zip(graph.outputs, outputs, strict=True):
+        quant = graph.value(name).quant
+        result.append(np.asarray(array, np.float32) if quant is None else quant.to_real(array))
+    return result

@@ -1,0 +1,105 @@
+"""The one registry of passes, the decorator that fills it, and the Context that a pass is given."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from edgewright.data import Data
+from edgewright.errors import ModelError, RecipeError
+from edgewright.ir.graph import Graph
+from edgewright.ir.verify import verify
+from edgewright.targets.target import Target
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of the report: what a pass did, or skipped and why."""
+
+    technique: str
+    action: str
+    where: str
+    detail: str
+
+
+@dataclass
+class Context:
+    """What passes are given beside the graph: data, target, seed, cost functions from further right; and where they say what they did."""
+
+    data: Data | None = None
+    target: Target | None = None
+    seed: int = 0
+    costs: dict[str, Callable[[Graph], float]] = field(default_factory=dict)
+    lines: list[Line] = field(default_factory=list)
+    technique: str = ""
+
+    def did(self, where: str, detail: str) -> None:
+        """Report a change at ``where`` (a node or value name)."""
+        self.lines.append(Line(self.technique, "did", where, detail))
+
+    def skipped(self, where: str, why: str) -> None:
+        """Report what was left alone although it was asked for, and why."""
+        self.lines.append(Line(self.technique, "skipped", where, why))
+
+    def calibration(self) -> Data:
+        """The user's data; RecipeError where a pass needs it and none was given."""
+        if self.data is None or self.data.count == 0:
+            raise RecipeError(f"{self.technique} needs calibration data", hint="give --data with a .npy or .npz file, a folder of images or of wav files, or module:function")
+        return self.data
+
+
+class PassFunction(Protocol):
+    __name__: str
+
+    def __call__(self, graph: Graph, ctx: Context, /, **options: Any) -> Graph: ...
+
+
+@dataclass(frozen=True)
+class Pass:
+    """A registered technique. ``parameters`` are its keyword options, read from the signature: they are its schema everywhere."""
+
+    name: str
+    group: str
+    level: str
+    exact: bool
+    function: PassFunction
+    summary: str
+    parameters: dict[str, inspect.Parameter]
+
+
+PASSES: dict[str, Pass] = {}
+
+
+def graph_pass(*, level: str, exact: bool) -> Callable[[Callable[..., Graph]], Callable[..., Graph]]:
+    """Register ``function(graph, ctx, *, options)`` under its own name.
+
+    ``level``: the levels of graph that it takes ("float", "float|integer", "any"). ``exact``: float outputs unchanged up to rounding of float32 sums; integer outputs to the byte.
+    """
+
+    def register(function: Callable[..., Graph]) -> Callable[..., Graph]:
+        signature = inspect.signature(function, eval_str=True)
+        options = {name: parameter for name, parameter in signature.parameters.items() if parameter.kind is inspect.Parameter.KEYWORD_ONLY}
+
+        @functools.wraps(function)
+        def run(graph: Graph, ctx: Context, **chosen: Any) -> Graph:
+            unknown = sorted(set(chosen) - set(options))
+            if unknown:
+                raise RecipeError(f"pass {function.__name__} has no option {unknown[0]!r}", hint=f"its options are {', '.join(options) or 'none'}")
+            if level != "any" and graph.level.value not in level.split("|"):
+                raise ModelError(f"pass {function.__name__} takes a {level} graph, got a {graph.level.value} one", hint="change the order of the recipe")
+            outer, ctx.technique = ctx.technique, function.__name__
+            try:
+                result = function(graph, ctx, **chosen)
+            finally:
+                ctx.technique = outer
+            return result if result is graph else verify(result)
+
+        summary = (inspect.getdoc(function) or "").strip().splitlines()
+        PASSES[function.__name__] = Pass(function.__name__, function.__module__.split(".")[-2], level, exact, run,
+                                         summary[0] if summary else "", options)
+        return run
+
+    return register
