@@ -1,6 +1,6 @@
 """Fixtures for all tests: determinism, the shared networks, and what a test needs of the machine.
 
-A test that needs something the machine may lack takes the fixture that names it (``needs_arm``, ``shared_models``, ...). Where it is missing
+A test that needs something the machine may lack takes the fixture that names it (``needs_arm``, ``shared_models``). Where it is missing,
 the test is skipped with the reason; under ``CI=true`` it fails, so that nothing is left unproved in silence.
 """
 
