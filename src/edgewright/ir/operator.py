@@ -69,6 +69,8 @@ class Operator:
     """Index of the input that is an int32 bias with scale input * weight."""
     same_quant: ClassVar[bool] = False
     """Integers pass through unchanged (reshape, max, gather, …): data inputs and outputs share one Quant."""
+    view: ClassVar[bool] = False
+    """Output 0 is input 0 with other axes: the same bytes in the same order, nothing to do at run time."""
     pointwise: ClassVar[bool] = False
     """One input, one output of the same shape, every element mapped by one scalar function (at int8: a 256-entry table)."""
 
@@ -108,6 +110,10 @@ class Operator:
 
     def resized(self, ins: Sequence[Value], removed: dict[Axis, NDArray[np.int64]]) -> Operator:
         """The operator after the indices ``removed`` along the given axes are gone (groups, multiplier, split sizes, shapes adapt)."""
+        return self
+
+    def with_batch(self, batch: int | None) -> Operator:
+        """The operator with the batch, where its attributes name it, set to ``batch``."""
         return self
 
     def window(self, ins: Sequence[Value]) -> Window | None:

@@ -5,37 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from edgewright.ir.graph import Graph
+from edgewright.errors import BudgetError, ModelError, UnsupportedError
+from edgewright.ir.graph import Graph, Level
+from edgewright.lower.check_plan import check_plan
+from edgewright.lower.memory import MemoryPlan
+from edgewright.lower.plan_memory import peak_step, plan_memory, scratch_buffer
+from edgewright.lower.schedule import single_sample
+from edgewright.lower.scratch import scratch_bytes
 from edgewright.targets.target import Target
-
-
-@dataclass(frozen=True)
-class Buffer:
-    """A block of the arena: live from step ``first`` to step ``last`` (indices of nodes, both included).
-
-    Values that share a buffer (in place, views) share one Buffer; inputs are live from step 0, outputs until the last step, states always.
-    """
-
-    name: str
-    size_bytes: int
-    first: int
-    last: int
-
-
-@dataclass(frozen=True)
-class MemoryPlan:
-    """Where everything lies in the arena. ``offsets``: buffer name → byte offset. ``buffer_of``: value name → buffer name."""
-
-    buffers: tuple[Buffer, ...]
-    offsets: Mapping[str, int]
-    buffer_of: Mapping[str, str]
-    arena_bytes: int
-    lower_bound_bytes: int
-    strategy: str
-
-    def offset(self, value: str) -> int:
-        """Byte offset of a value."""
-        return self.offsets[self.buffer_of[value]]
 
 
 @dataclass(frozen=True)
@@ -46,3 +23,31 @@ class Program:
     target: Target
     plan: MemoryPlan
     scratch: Mapping[str, str]
+
+
+def make_program(graph: Graph, target: Target) -> Program:
+    """Place integer ``graph`` in the RAM of ``target``; the plan is checked by execution before it is believed.
+
+    BudgetError where the arena alone exceeds the target's RAM, naming the step and the buffers that hold the peak.
+    """
+    if graph.level is not Level.INTEGER:
+        raise ModelError(f"{graph.name!r} is a {graph.level.value} graph; a program needs the integer level", hint="run recipe w8a8 and lower it first")
+    for name in graph.outputs:
+        if graph.is_constant(name):
+            raise UnsupportedError(f"output {name!r} of {graph.name!r} is a constant", hint="drop that output: the device has nothing to compute for it")
+    graph = single_sample(graph)
+    sizes = {node.name: scratch_bytes(graph, node, target) for node in graph.nodes}
+    plan = plan_memory(graph, sizes)
+    scratch = {name: scratch_buffer(name) for name, size in sizes.items() if size > 0}
+    check_plan(graph, plan, {name: (plan.offsets[buffer], sizes[name]) for name, buffer in scratch.items()})
+    _check_fits(graph, target, plan)
+    return Program(graph, target, plan, scratch)
+
+
+def _check_fits(graph: Graph, target: Target, plan: MemoryPlan) -> None:
+    if target.ram_bytes is None or plan.arena_bytes <= target.ram_bytes:
+        return
+    step, holders = peak_step(plan)
+    named = ", ".join(f"{buffer.name!r} ({buffer.size_bytes} B)" for buffer in holders[:2])
+    raise BudgetError(f"the arena of {graph.name!r} needs {plan.arena_bytes} bytes, {target.name} has {target.ram_bytes}: {plan.arena_bytes - target.ram_bytes} too many",
+                      hint=f"the peak stands at {graph.nodes[step].name!r}, held by {named}; choose a larger target or a smaller network")
