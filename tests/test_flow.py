@@ -1,6 +1,6 @@
 """The structure of the source, checked: what imports what, what stands where, how large things are.
 
-Each test lists every breach as ``file:line: what is wrong``. The rules are those of CONTRIBUTING.md; a list that grants an exception says why.
+Each test lists every breach as ``file:line: what is wrong``. The rules are those of CONTRIBUTING.md; exceptions are lists, with reasons.
 """
 
 from __future__ import annotations
