@@ -26,9 +26,9 @@ from edgewright.ir.serial import load_graph
 from edgewright.lower.integer import lower_integer
 from edgewright.lower.program import Program, make_program
 from edgewright.ops.evaluate import quantize_inputs
-from edgewright.passes import load_passes
+from edgewright.passes import check_recipe
 from edgewright.passes.registry import PASSES, Context, Line
-from edgewright.recipe import Recipe, load_recipe
+from edgewright.recipe import RECIPES, Recipe, Step, load_recipe
 from edgewright.run.host import run_host
 from edgewright.run.qemu import run_qemu
 from edgewright.run.run import Run
@@ -37,7 +37,8 @@ from edgewright.targets.target import Target, load_target
 Progress = Callable[[str, int, int], None]
 """Called as progress(what, step, steps)."""
 FORMATS = ("tflite", "onnx", "c")
-INTEGER_CLEAN = ("fold_constants", "fold_activations", "fold_padding", "remove_identities", "remove_dead_channels", "share_constants")
+MOST_ROUNDS = 20
+"""A block of exact passes that still changes something after so many rounds is left as it is: every round's result is valid."""
 
 
 @dataclass(frozen=True)
@@ -93,42 +94,45 @@ def optimize(model: Any, *, target: str | Target = "host", recipe: str | Recipe 
 
 
 def run_recipe(graph: Graph, recipe: Recipe, ctx: Context, progress: Progress | None = None) -> Graph:
-    """The steps of ``recipe`` in order. A step that does not take the level at hand is reported as skipped where the graph is already quantized."""
-    load_passes()
+    """The steps of ``recipe`` in order; a block of repeated steps runs until it changes nothing."""
     check_recipe(recipe)
-    for number, step in enumerate(recipe.steps):
-        if progress is not None:
-            progress(step.name, number, len(recipe.steps))
-        entry = PASSES[step.name]
-        if graph.level.value not in entry.level.split("|") and entry.level != "any" and graph.level is not Level.FLOAT:
-            ctx.technique = step.name
-            ctx.skipped(graph.name, f"the network is already at the {graph.level.value} level")
-            continue
-        graph = entry.function(graph, ctx, **step.options)
+    done = 0
+    for block in recipe.blocks():
+        rounds = MOST_ROUNDS if block[0].repeat else 1
+        for _ in range(rounds):
+            before = graph
+            for number, step in enumerate(block):
+                if progress is not None:
+                    progress(step.name, done + number, len(recipe.steps))
+                graph = _run_step(graph, step, ctx)
+            if graph is before:
+                break
+        done += len(block)
     return graph
 
 
-def check_recipe(recipe: Recipe) -> None:
-    """RecipeError where a step names no pass, or gives an option that its pass lacks."""
-    load_passes()
-    for step in recipe.steps:
-        if step.name not in PASSES:
-            raise RecipeError(f"recipe {recipe.name!r}: there is no pass {step.name!r}", hint=f"`edgewright passes` lists them: {', '.join(sorted(PASSES))}")
-        unknown = sorted(set(step.options) - set(PASSES[step.name].parameters))
-        if unknown:
-            raise RecipeError(f"recipe {recipe.name!r}: pass {step.name!r} has no option {unknown[0]!r}",
-                              hint=f"its options are {', '.join(PASSES[step.name].parameters) or 'none'}")
+def _run_step(graph: Graph, step: Step, ctx: Context) -> Graph:
+    """One pass; one that does not take the level of an already quantized network is passed over, and the report says so once."""
+    entry = PASSES[step.name]
+    if entry.takes(graph.level):
+        return entry.function(graph, ctx, **step.options)
+    ctx.technique = step.name
+    if graph.level is Level.FLOAT:
+        raise RecipeError(f"pass {step.name!r} takes a {entry.level} graph, the network is at the float level", hint="quantize it before that step")
+    why = f"the network is already at the {graph.level.value} level"
+    if not any(line.technique == step.name and line.detail == why for line in ctx.lines):
+        ctx.skipped(graph.name, why)
+    return graph
 
 
 def lower(graph: Graph, target: str | Target, ctx: Context | None = None) -> Program:
     """The integer program of a quantized or integer ``graph``, cleaned once more at the integer level, every byte of RAM placed."""
     board = target if isinstance(target, Target) else load_target(target)
     context = ctx or Context(target=board)
-    load_passes()
-    integer = lower_integer(graph, board)
-    for name in INTEGER_CLEAN:
-        integer = PASSES[name].function(integer, context)
-    return make_program(integer, board)
+    clean = RECIPES["clean"]
+    check_recipe(clean)
+    steps = tuple(step for step in clean.steps if PASSES[step.name].takes(Level.INTEGER))
+    return make_program(run_recipe(lower_integer(graph, board), Recipe("clean", steps), context), board)
 
 
 def emit(result: Optimized | Program, formats: Iterable[str] = FORMATS, *, onnx_activations: str = "int8") -> dict[str, bytes]:

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from edgewright.data import Data
 from edgewright.errors import ModelError, RecipeError
-from edgewright.ir.graph import Graph
+from edgewright.ir.graph import Graph, Level
 from edgewright.ir.verify import verify
 from edgewright.targets.target import Target
 
@@ -69,6 +69,10 @@ class Pass:
     summary: str
     parameters: dict[str, inspect.Parameter]
 
+    def takes(self, level: Level) -> bool:
+        """Whether the pass accepts a graph of ``level``."""
+        return self.level == "any" or level.value in self.level.split("|")
+
 
 PASSES: dict[str, Pass] = {}
 
@@ -88,7 +92,7 @@ def graph_pass(*, level: str, exact: bool) -> Callable[[Callable[..., Graph]], C
             unknown = sorted(set(chosen) - set(options))
             if unknown:
                 raise RecipeError(f"pass {function.__name__} has no option {unknown[0]!r}", hint=f"its options are {', '.join(options) or 'none'}")
-            if level != "any" and graph.level.value not in level.split("|"):
+            if not PASSES[function.__name__].takes(graph.level):
                 raise ModelError(f"pass {function.__name__} takes a {level} graph, got a {graph.level.value} one", hint="change the order of the recipe")
             outer, ctx.technique = ctx.technique, function.__name__
             try:
