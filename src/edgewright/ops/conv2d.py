@@ -11,7 +11,7 @@ from torch import Tensor
 from edgewright.ir.graph import Shape, Value
 from edgewright.ir.operator import Axis, Coupling, Operator, Window, expect
 from edgewright.ops.activation import apply_activation, check_activation
-from edgewright.ops.convolution import NO_PADDING, Padding, convolve, infer_window, integer_convolve, output_shape
+from edgewright.ops.convolution import NO_PADDING, Padding, convolve, infer_window, integer_convolve, largest_magnitude, output_shape
 from edgewright.ops.requant import activation_range, output_multiplier, requantize, tensor_quant
 
 
@@ -48,10 +48,8 @@ class Conv2D(Operator):
         return (apply_activation(convolve(inputs[0], inputs[1], bias, self.stride, self.dilation, self.padding, self.groups), self.activation),)
 
     def evaluate_integer(self, inputs: Sequence[Tensor], ins: Sequence[Value], outs: Sequence[Value]) -> tuple[Tensor, ...]:
-        zero_point = tensor_quant(ins[0])[1]
-        largest = max(ins[0].dtype.maximum - zero_point, zero_point - ins[0].dtype.minimum)
-        sums = integer_convolve(inputs[0], zero_point, inputs[1], inputs[2] if len(inputs) > 2 else None,
-                                self.stride, self.dilation, self.padding, self.groups, largest)
+        sums = integer_convolve(inputs[0], tensor_quant(ins[0])[1], inputs[1], inputs[2] if len(inputs) > 2 else None,
+                                self.stride, self.dilation, self.padding, self.groups, largest_magnitude(ins[0]))
         low, high = activation_range(self.activation, outs[0])
         return (requantize(sums, output_multiplier(ins[0], ins[1], outs[0]), tensor_quant(outs[0])[1], low, high),)
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from edgewright.ir.graph import Shape, Value
 from edgewright.ir.operator import Operator, expect
+from edgewright.ops.requant import tensor_quant, wrap_int32
 
 Padding = tuple[tuple[int, int], tuple[int, int]]
 NO_PADDING: Padding = ((0, 0), (0, 0))
@@ -35,6 +38,13 @@ def infer_window(op: Operator, x: Value, kernel: tuple[int, int], stride: tuple[
     return sizes[0], sizes[1]
 
 
+def infer_pool(op: Operator, x: Value, kernel: tuple[int, int], stride: tuple[int, int], padding: Padding) -> tuple[int, int]:
+    """Output height and width of pooling; every window must reach into the input."""
+    size = infer_window(op, x, kernel, stride, (1, 1), padding)
+    expect(all(max(padding[axis]) < kernel[axis] for axis in (0, 1)), op, f"padding {padding} leaves windows of {kernel} without input")
+    return size
+
+
 def output_shape(x: Value, size: tuple[int, int], channels: int) -> tuple[Shape]:
     return ((x.shape[0], *size, channels),)
 
@@ -57,9 +67,23 @@ def exact_type(weight: Tensor, largest_input: int) -> torch.dtype:
     return torch.float32 if bound < FLOAT32_EXACT else torch.float64
 
 
+def largest_magnitude(value: Value) -> int:
+    """The largest abs(x - zero point) that integers x of ``value`` can have."""
+    zero_point = tensor_quant(value)[1]
+    return max(value.dtype.maximum - zero_point, zero_point - value.dtype.minimum)
+
+
+def exact_sums(multiply: Callable[[Tensor, Tensor], Tensor], x: Tensor, zero_point: int, weight: Tensor, bias: Tensor | None, largest_input: int) -> Tensor:
+    """``multiply``(x - zero_point, weight) + bias, exact, in the int32 range (wrapped as a 32-bit accumulator wraps): torch.int64.
+
+    ``multiply`` is a sum of products in floating point; ``largest_input`` bounds abs(x - zero_point).
+    """
+    kind = exact_type(weight, largest_input)
+    sums = multiply((x - zero_point).to(kind), weight.to(kind)).round_().to(torch.int64)
+    return wrap_int32(sums if bias is None else sums + bias)
+
+
 def integer_convolve(x: Tensor, zero_point: int, weight: Tensor, bias: Tensor | None, stride: tuple[int, int], dilation: tuple[int, int], padding: Padding,
                      groups: int, largest_input: int) -> Tensor:
     """Exact sums of (x - zero_point) * weight + bias: torch.int64, NHWC. ``largest_input`` bounds abs(x - zero_point)."""
-    kind = exact_type(weight, largest_input)
-    sums = convolve((x - zero_point).to(kind), weight.to(kind), None, stride, dilation, padding, groups).round_().to(torch.int64)
-    return sums if bias is None else sums + bias
+    return exact_sums(lambda a, b: convolve(a, b, None, stride, dilation, padding, groups), x, zero_point, weight, bias, largest_input)
