@@ -1,0 +1,245 @@
+"""Recipe and Budget: which passes run in which order, and what the result may cost. TOML in and out; the named recipes in one table.
+
+This room stands left of the passes: here a step is a name and plain options. Whether a pass of that name exists, and takes those options,
+is checked where the registry is in sight, by :func:`edgewright.passes.check_recipe`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import json
+import math
+import os
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from edgewright.errors import RecipeError
+
+Option = bool | int | float | str
+
+CLEAN = (
+    "fold_constants",
+    "remove_identities",
+    "specialize_convolutions",
+    "cancel_transposes",
+    "merge_reshapes",
+    "fold_transposes",
+    "fold_batchnorm",
+    "fold_scalars",
+    "replace_batchnorm",
+    "fold_padding",
+    "fold_activations",
+    "remove_dead_channels",
+    "share_nodes",
+    "share_constants",
+)
+"""The exact passes in the order in which they serve each other; repeated until none changes anything."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One pass with its options. Neighbouring steps with ``repeat`` form a block that runs again until it changes nothing."""
+
+    name: str
+    options: Mapping[str, Option] = dataclasses.field(default_factory=dict)
+    repeat: bool = False
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not self.name.isidentifier():
+            raise RecipeError(f"{self.name!r} is not the name of a pass", hint="`edgewright passes` lists them")
+        if not isinstance(self.options, Mapping):
+            raise RecipeError(f"the options of step {self.name!r} must be a table of names and values")
+        if not isinstance(self.repeat, bool):
+            raise RecipeError(f"repeat of step {self.name!r} must be true or false")
+        for option, value in self.options.items():
+            if not isinstance(value, (bool, int, float, str)) or (isinstance(value, float) and not math.isfinite(value)):
+                raise RecipeError(f"option {option!r} of step {self.name!r} must be a number, a string, true or false, got {value!r}")
+        object.__setattr__(self, "options", MappingProxyType(dict(self.options)))
+
+    def __hash__(self) -> int:
+        return hash((self.name, tuple(sorted(self.options.items())), self.repeat))
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Steps under a name."""
+
+    name: str
+    steps: tuple[Step, ...]
+    summary: str = ""
+
+    def blocks(self) -> Iterator[tuple[Step, ...]]:
+        """Steps in order: each alone, but neighbours with ``repeat`` together, to be run until they change nothing."""
+        block: list[Step] = []
+        for step in self.steps:
+            if step.repeat:
+                block.append(step)
+                continue
+            if block:
+                yield tuple(block)
+                block = []
+            yield (step,)
+        if block:
+            yield tuple(block)
+
+    def with_options(self, name: str, **options: Option) -> Recipe:
+        """This recipe with ``options`` set in every step ``name``; RecipeError where there is none."""
+        if all(step.name != name for step in self.steps):
+            raise _unknown(f"recipe {self.name!r} has no step", name, [step.name for step in self.steps])
+        return dataclasses.replace(self, steps=tuple(
+            dataclasses.replace(step, options={**step.options, **options}) if step.name == name else step for step in self.steps))
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What the network on the device may cost at most; None where it does not matter. ``accuracy_drop``: a share of 1, lost against the source network."""
+
+    ram_bytes: int | None = None
+    flash_bytes: int | None = None
+    latency_ms: float | None = None
+    energy_mj: float | None = None
+    accuracy_drop: float | None = None
+
+    def __post_init__(self) -> None:
+        for name, value in self.limits().items():
+            whole = name.endswith("_bytes")
+            if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)) or not math.isfinite(value) or value < 0:
+                raise RecipeError(f"budget {name} must be a {'whole ' if whole else ''}number of at least 0, got {value!r}")
+        if self.accuracy_drop is not None and self.accuracy_drop > 1:
+            raise RecipeError(f"budget accuracy_drop is a share of 1, got {self.accuracy_drop}", hint="0.01 allows to lose one percentage point")
+
+    def limits(self) -> dict[str, float]:
+        """The limits that are set."""
+        return {name: value for name, value in dataclasses.asdict(self).items() if value is not None}
+
+
+def _repeated(names: Sequence[str]) -> tuple[Step, ...]:
+    return tuple(Step(name, repeat=True) for name in names)
+
+
+def _named(*recipes: Recipe) -> Mapping[str, Recipe]:
+    return MappingProxyType({recipe.name: recipe for recipe in recipes})
+
+
+RECIPES: Mapping[str, Recipe] = _named(
+    Recipe("clean", _repeated(CLEAN), "exact clean-up alone: the same outputs from fewer operators and channels"),
+    Recipe("w8a8", (*_repeated(CLEAN), Step("quantize_static", {"ranges": "minmax"})), "int8 weights and activations, calibrated on data"),
+    Recipe("float16", (*_repeated(CLEAN), Step("quantize_float16")), "weights in float16, arithmetic in float32"),
+    Recipe("dynamic", (*_repeated(CLEAN), Step("quantize_dynamic")), "int8 weights, activations quantized at run time"),
+)
+"""The recipes that have a name."""
+
+
+def load_recipe(source: str | Path) -> Recipe:
+    """The recipe called ``source``, or the one in TOML file ``source``. RecipeError where there is neither."""
+    if str(source) in RECIPES:
+        return RECIPES[str(source)]
+    if not str(source).endswith(".toml"):
+        raise _unknown("there is no recipe", str(source), RECIPES)
+    return parse_recipe(_read(source), name=Path(source).stem)
+
+
+def load_budget(source: str | Path) -> Budget:
+    """The table ``[budget]`` of TOML file ``source``; no limits where it has none."""
+    return parse_budget(_read(source))
+
+
+def parse_recipe(text: str, *, name: str = "recipe") -> Recipe:
+    """A recipe from TOML: ``name``, ``summary`` and ``steps``.
+
+    A step is a string (a named recipe, whose steps it stands for, or a pass) or a table with ``pass`` and, where wanted, ``options`` and ``repeat``::
+
+        steps = ["clean", { pass = "quantize_static", options = { ranges = "mse" } }]
+    """
+    table = _parse(text)
+    _only(table, ("name", "summary", "steps", "budget"), "a recipe")
+    steps = table.get("steps")
+    if not isinstance(steps, list) or not steps:
+        raise RecipeError("a recipe needs a list of steps", hint='for example steps = ["clean", "quantize_static"]')
+    for key in ("name", "summary"):
+        if not isinstance(table.get(key, ""), str):
+            raise RecipeError(f"{key} of a recipe must be a string")
+    return Recipe(table.get("name", name), tuple(found for step in steps for found in _parse_step(step)), table.get("summary", ""))
+
+
+def parse_budget(text: str) -> Budget:
+    """The table ``[budget]`` of TOML ``text``."""
+    table = _parse(text).get("budget", {})
+    if not isinstance(table, dict):
+        raise RecipeError("budget must be a table")
+    _only(table, [field.name for field in dataclasses.fields(Budget)], "a budget")
+    return Budget(**table)
+
+
+def format_recipe(recipe: Recipe, budget: Budget | None = None) -> str:
+    """TOML that :func:`parse_recipe` (and :func:`parse_budget`) read back as the same."""
+    lines = [f"name = {_toml(recipe.name)}", f"summary = {_toml(recipe.summary)}"]
+    if budget is not None:
+        lines += ["", "[budget]", *(f"{name} = {_toml(value)}" for name, value in budget.limits().items())]
+    for step in recipe.steps:
+        lines += ["", "[[steps]]", f"pass = {_toml(step.name)}"]
+        lines += ["repeat = true"] if step.repeat else []
+        if step.options:
+            lines.append(f"options = {{ {', '.join(f'{_toml(key)} = {_toml(value)}' for key, value in step.options.items())} }}")
+    return "\n".join(lines) + "\n"
+
+
+def save_recipe(recipe: Recipe, path: str | Path, budget: Budget | None = None) -> Path:
+    """Write :func:`format_recipe` to ``path``, whole or not at all."""
+    path = Path(path)
+    partial = path.with_name(path.name + ".partial")
+    try:
+        partial.write_text(format_recipe(recipe, budget), encoding="utf-8")
+        os.replace(partial, path)
+    except OSError as error:
+        raise RecipeError(f"cannot write {path}: {error.strerror}", hint="check the folder, its permissions and the free space") from error
+    return path
+
+
+def _read(source: str | Path) -> str:
+    try:
+        return Path(source).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecipeError(f"cannot read {source}: {error}", hint=f"give a TOML file, or one of {', '.join(RECIPES)}") from error
+
+
+def _parse(text: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise RecipeError(f"this is not TOML: {error}") from error
+
+
+def _parse_step(step: Any) -> tuple[Step, ...]:
+    if isinstance(step, str):
+        return RECIPES[step].steps if step in RECIPES else (Step(step),)
+    if not isinstance(step, dict) or not isinstance(step.get("pass"), str):
+        raise RecipeError(f"a step must be a name or a table with the key 'pass', got {step!r}")
+    _only(step, ("pass", "options", "repeat"), f"step {step['pass']!r}")
+    return (Step(step["pass"], step.get("options", {}), step.get("repeat", False)),)
+
+
+def _only(table: Mapping[str, Any], allowed: Sequence[str], what: str) -> None:
+    for key in table:
+        if key not in allowed:
+            raise _unknown(f"{what} has no entry", key, allowed)
+
+
+def _unknown(message: str, name: str, known: Any) -> RecipeError:
+    names = list(dict.fromkeys(known))
+    close = difflib.get_close_matches(name, names, n=1)
+    return RecipeError(f"{message} {name!r}", hint=f"did you mean {close[0]!r}?" if close else f"one of {', '.join(names)}")
+
+
+def _toml(value: Option) -> str:
+    """One TOML value; a JSON string is a TOML basic string once the one control character that JSON leaves bare is escaped."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    return repr(value)
