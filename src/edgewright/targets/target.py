@@ -1,0 +1,199 @@
+"""What a device is: memories, kernels, compilers, an emulator, and the coefficients of its cost model.
+
+One TOML file each; users bring their own. A board is a core with its own memories: ``extends = "cortex-m4"``. Tables of the two are merged key by key, everything else is replaced.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tomllib
+from functools import cache
+from importlib import resources
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from edgewright.errors import TargetError
+
+FOLDERS = ("host", "cores", "boards", "accelerators")
+MOST_BYTES = 1 << 16
+Isa = Literal["host", "armv6-m", "armv7-m", "armv7e-m", "armv8-m.main", "armv8.1-m.main", "rv32", "ethos-u"]
+# What reaches a command line is held to these patterns: a target file must not be able to load a compiler plugin or a QEMU device.
+MachineFlag = Annotated[str, Field(pattern=r"^-m[a-z0-9-]+(=[A-Za-z0-9.+_-]+)?$", max_length=64)]
+Word = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$", max_length=64)]
+Address = Annotated[int, Field(ge=0, lt=1 << 32)]
+Size = Annotated[int, Field(gt=0, le=1 << 32)]
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Machine(_Table):
+    """The QEMU machine that stands for the device. Where the machine is larger than the device, the device's limits hold at link time."""
+
+    system: Literal["arm", "riscv32"]
+    name: Word
+    flash_origin: Address
+    ram_origin: Address
+    flash_bytes: Size
+    ram_bytes: Size
+    vectors_origin: Address | None = None
+    """Where the vector table must stand, when that is not the start of the flash."""
+    note: str = ""
+
+
+class CycleModel(_Table):
+    """Cycles of an instruction by its class, for a single-issue core with zero wait states. Modelled, never measured."""
+
+    source: str
+    other: float = 1
+    load: float
+    load_pipelined: float
+    """A load that follows another load or a store directly."""
+    store: float
+    load_double: float
+    store_double: float
+    multiple_base: float
+    multiple_register: float
+    """PUSH, POP, LDM and STM cost ``multiple_base`` and this for each register."""
+    divide: float
+    float_other: float
+    float_multiply_accumulate: float
+    float_divide: float
+    if_then: float
+    taken_branch: float
+    """Added to a branch, or a load into the program counter, that is taken."""
+
+
+class EnergyModel(_Table):
+    """Energy of the running core; what memories and peripherals add is not in it."""
+
+    source: str
+    picojoules_per_cycle: Annotated[float, Field(gt=0)]
+
+
+class Compiler(_Table):
+    """The compiler of an accelerator, which takes the emitted .tflite."""
+
+    name: Literal["vela"]
+    accelerator_config: Word
+    system_config: Word = "internal-default"
+    memory_mode: Word = "internal-default"
+
+
+class Target(_Table):
+    """A device that networks are made for. Frozen; read by :func:`load_target`."""
+
+    name: Word
+    title: str
+    core: Word
+    isa: Isa
+    kind: Literal["core", "board", "accelerator", "host"]
+    kernels: tuple[Word, ...] = ("portable",)
+    """Folders of C kernels in the order in which they are searched."""
+    runtimes: tuple[Literal["c", "litert", "onnxruntime", "vela"], ...] = ("c",)
+    """What can run the emitted files."""
+    flash_bytes: Size | None = None
+    ram_bytes: Size | None = None
+    """None where there is no limit worth a check."""
+    memory_source: str = ""
+    stack_bytes: Annotated[int, Field(ge=256, le=1 << 24, multiple_of=8)] = 4096
+    """What the linker keeps free for the stack, out of ``ram_bytes``."""
+    clock_hz: Size | None = None
+    gcc_flags: tuple[MachineFlag, ...] = ()
+    zig_target: Word | None = None
+    zig_cpu: Word | None = None
+    qemu: Machine | None = None
+    unicorn_cpu: Literal["M0", "M3", "M4", "M7", "M33"] | None = None
+    cycles: CycleModel | None = None
+    energy: EnergyModel | None = None
+    compiler: Compiler | None = None
+
+
+def list_targets() -> tuple[str, ...]:
+    """Names of the built-in targets: the host, cores, boards, accelerators, each in alphabetical order."""
+    return tuple(_built_in())
+
+
+def load_target(name_or_path: str | Path) -> Target:
+    """The target called ``name_or_path``, or read from that .toml file. TargetError with the closest names where there is none."""
+    text = str(name_or_path)
+    if text.endswith(".toml"):
+        return _validate(_merged(Path(text), ()), text)
+    if text not in _built_in():
+        raise TargetError(f"unknown target {text!r}", hint=_suggest(text))
+    return _validate(_merged(_built_in()[text], ()), text)
+
+
+@cache
+def _built_in() -> dict[str, Traversable]:
+    root = resources.files(__package__)
+    found: dict[str, Traversable] = {}
+    for folder in FOLDERS:
+        names = {entry.name.removesuffix(".toml"): entry for entry in root.joinpath(folder).iterdir() if entry.name.endswith(".toml")}
+        found |= {name: names[name] for name in sorted(names, key=_natural)}
+    return found
+
+
+def _natural(name: str) -> list[tuple[bool, int, str]]:
+    """A key that puts ethos-u55-64 before ethos-u55-128."""
+    return [(part.isdigit(), int(part) if part.isdigit() else 0, part) for part in re.split(r"(\d+)", name)]
+
+
+def _merged(place: Traversable | Path, seen: tuple[str, ...]) -> dict[str, Any]:
+    """The tables of the file at ``place`` laid over those of what it extends."""
+    if str(place) in seen:
+        circle = " → ".join(Path(name).name for name in (*seen, str(place)))
+        raise TargetError(f"{place.name}: the targets extend each other in a circle: {circle}", hint="a board extends a core, and a core extends nothing")
+    tables = _read(place)
+    base = tables.pop("extends", None)
+    if base is None:
+        return tables
+    if not isinstance(base, str):
+        raise TargetError(f"{place.name}: extends is {base!r}", hint='give the name of a target, for example extends = "cortex-m4"')
+    if base.endswith(".toml") and isinstance(place, Path):
+        below = _merged(place.parent / base, (*seen, str(place)))
+    elif base in _built_in():
+        below = _merged(_built_in()[base], (*seen, str(place)))
+    else:
+        raise TargetError(f"{place.name} extends {base!r}, which is not a target", hint=_suggest(base))
+    for key, value in tables.items():
+        both = isinstance(value, dict) and isinstance(below.get(key), dict)
+        below[key] = below[key] | value if both else value
+    return below
+
+
+def _read(place: Traversable | Path) -> dict[str, Any]:
+    try:
+        with place.open("rb") as stream:
+            data = stream.read(MOST_BYTES + 1)
+        if len(data) > MOST_BYTES:
+            raise TargetError(f"{place.name}: longer than {MOST_BYTES} bytes", hint="a target is a short TOML file")
+        return tomllib.loads(data.decode("utf-8"))
+    except OSError as error:
+        hint = "give the name of a target or the path of a .toml file"
+        raise TargetError(f"cannot read the target {place}: {error.strerror}", hint=hint) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise TargetError(f"{place.name} is not TOML: {error}", hint="see https://toml.io; the built-in targets are examples") from error
+
+
+def _validate(tables: dict[str, Any], where: str) -> Target:
+    for key in ("kernels", "runtimes", "gcc_flags"):
+        if isinstance(tables.get(key), list):
+            tables[key] = tuple(tables[key])
+    try:
+        return Target.model_validate(tables)
+    except ValidationError as error:
+        problems = "; ".join(f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in error.errors())
+        hint = "compare it with a built-in target of edgewright/targets"
+        raise TargetError(f"the target {where} is not valid: {problems}", hint=hint) from error
+
+
+def _suggest(wrong: str) -> str:
+    close = difflib.get_close_matches(wrong, _built_in(), n=3, cutoff=0.4)
+    likely = f"did you mean {' or '.join(repr(name) for name in close)}? " if close else ""
+    return f"{likely}`edgewright targets` lists them; your own device goes into a .toml file"
