@@ -11,16 +11,14 @@ import importlib
 import inspect
 import pkgutil
 import sys
-import tomllib
-from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import edgewright.ops
 import edgewright.passes
-import edgewright.targets
 from edgewright.ir.operator import Operator
 from edgewright.passes.registry import PASSES
+from edgewright.targets.target import list_targets, load_target
 
 REFERENCE = Path(__file__).resolve().parent / "reference"
 NOTE = "<!-- Written by docs/generate.py from the code; change the code, then run `make docs`. -->\n"
@@ -61,7 +59,7 @@ def operators_page() -> str:
         lines += [
             f"## {name}",
             "",
-            f"*{count} inputs; {'float and integer' if integers else 'float only'}*",
+            f"*{count} {'input' if count == '1' else 'inputs'}; {'float and integer' if integers else 'float only'}*",
             "",
             inspect.getdoc(kind) or "",
             "",
@@ -73,13 +71,37 @@ def operators_page() -> str:
 
 
 def targets_page() -> str:
-    """Every target as its TOML file describes it."""
+    """Every built-in target: an overview by kind, then where the figures of each come from."""
     lines = ["# Targets", "", "A target is a TOML file; `--target` takes a name below or the path of a file of your own.", ""]
-    for package in edgewright.targets.__path__:
-        for path in sorted(Path(package).rglob("*.toml")):
-            lines += [f"## {path.stem}", "", "| what | value |", "|---|---|"]
-            lines += [f"| {key} | {_cell(value)} |" for key, value in _flat(tomllib.loads(path.read_text(encoding="utf-8")))]
-            lines += [""]
+    targets = [load_target(name) for name in list_targets()]
+    for kind in dict.fromkeys(target.kind for target in targets):
+        lines += [
+            f"## {kind.capitalize()}",
+            "",
+            "| name | device | flash | RAM | C kernels | runs the files | measured on |",
+            "|---|---|---|---|---|---|---|",
+        ]
+        for target in (target for target in targets if target.kind == kind):
+            emulator = f"QEMU {target.qemu.name}" if target.qemu else "this machine" if kind == "host" else "–"
+            cells = (
+                target.title,
+                _size(target.flash_bytes),
+                _size(target.ram_bytes),
+                ", ".join(target.kernels),
+                ", ".join(target.runtimes),
+                emulator,
+            )
+            lines += [f"| `{target.name}` | {' | '.join(map(_cell, cells))} |"]
+        lines += [""]
+    lines += ["## Sources", "", "| target | figures | where they come from |", "|---|---|---|"]
+    for target in targets:
+        sources = (
+            ("memories", target.memory_source),
+            ("emulation", target.qemu.note if target.qemu else ""),
+            ("cycles (modelled)", target.cycles.source if target.cycles else ""),
+            ("energy (modelled)", target.energy.source if target.energy else ""),
+        )
+        lines += [f"| `{target.name}` | {what} | {_cell(source)} |" for what, source in sources if source]
     return "\n".join(lines)
 
 
@@ -100,20 +122,12 @@ def _option_row(parameter: inspect.Parameter) -> str:
     return f"| {parameter.name} | `{_cell(annotation)}` | {_cell(default)} |"
 
 
-def _flat(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, object]]:
-    for key, value in table.items():
-        if isinstance(value, dict):
-            yield from _flat(value, f"{prefix}{key}.")
-        elif isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
-            for index, item in enumerate(value):
-                yield from _flat(item, f"{prefix}{key}[{item.get('name', index)}].")
-        else:
-            yield f"{prefix}{key}", value
+def _size(count: int | None) -> str:
+    return "–" if count is None else f"{count:,} B"
 
 
 def _cell(value: object) -> str:
-    text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-    return text.replace("|", "\\|").replace("\n", " ")
+    return str(value).replace("|", "\\|").replace("\n", " ")
 
 
 def main() -> int:
