@@ -1,0 +1,48 @@
+"""``python -m benchmarks [NAME …]``: run benchmarks, print their tables, and keep the rows in build/benchmarks/NAME.json."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from edgewright.errors import EdgewrightError
+
+NAMES = ("size_speed", "same_bytes", "accuracy", "interchange")
+FOLDER = Path("build/benchmarks")
+
+
+def main(names: list[str]) -> int:
+    """Run ``names`` (all where none is given). Returns the exit code."""
+    console, talk = Console(), Console(stderr=True)
+    for name in names or NAMES:
+        if name not in NAMES:
+            talk.print(f"error: there is no benchmark {name!r}\nhint: one of {', '.join(NAMES)}")
+            return 2
+        talk.print(f"{name} …")
+        started = time.perf_counter()
+        try:
+            rows = importlib.import_module(f"benchmarks.{name}").rows()
+        except EdgewrightError as error:
+            talk.print(f"error: {name}: {error.message}\nhint: {error.hint}")
+            return 2
+        columns = list(dict.fromkeys(key for row in rows for key in row))
+        table = Table(*columns, title=f"{name} ({time.perf_counter() - started:.0f} s)")
+        for row in rows:
+            table.add_row(*("" if row.get(key) is None else f"{row[key]:,}" if isinstance(row[key], int) else str(row[key]) for key in columns))
+        console.print(table)
+        FOLDER.mkdir(parents=True, exist_ok=True)
+        partial = FOLDER / f".{name}.partial"
+        partial.write_text(json.dumps(rows, indent=2) + "\n")
+        os.replace(partial, FOLDER / f"{name}.json")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

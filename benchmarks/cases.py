@@ -1,0 +1,153 @@
+"""The networks that the benchmarks measure, each with real inputs: imported as int8, or quantized here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+import edgewright
+from benchmarks.data import cifar10, imagenet_samples, traffic_lights
+from benchmarks.networks import imagenet_inputs, mobilenet_v2
+from edgewright.errors import ToolError
+from edgewright.ir.graph import Graph
+from edgewright.lower.program import Program
+from edgewright.ops.evaluate import quantize_inputs
+
+Array = npt.NDArray[np.generic]
+MODELS = Path(__file__).resolve().parents[1].parent / "shared" / "models"
+
+
+@dataclass(frozen=True)
+class Case:
+    """A network at the integer level. ``inputs(n)``: n integer samples, the real ones first. ``original``: the .tflite that it came from, if int8."""
+
+    name: str
+    program: Program
+    inputs: Callable[[int], list[Array]]
+    original: Path | None = None
+
+    @property
+    def graph(self) -> Graph:
+        return self.program.graph
+
+
+def model_path(name: str) -> Path:
+    """A file of the shared models; ToolError where they are not beside the repository."""
+    path = MODELS / name
+    if not path.is_file():
+        raise ToolError(f"{path.name} is not there", hint="these benchmarks read the networks of ../shared/models")
+    return path
+
+
+def _random(graph: Graph, count: int, seed: int = 0) -> list[Array]:
+    random = np.random.default_rng(seed)
+    arrays: list[Array] = []
+    for name in graph.inputs:
+        value = graph.value(name)
+        arrays.append(random.integers(value.dtype.minimum, value.dtype.maximum + 1, (count, *(s or 1 for s in value.shape[1:]))).astype(value.dtype.numpy))
+    return arrays
+
+
+def _then_random(graph: Graph, real: Array, count: int) -> list[Array]:
+    """``count`` samples: ``real`` ones as far as they go, then uniformly random ones."""
+    return [np.concatenate([real[:count], _random(graph, max(0, count - len(real)))[0]])] if len(real) < count else [real[:count]]
+
+
+def _imported(name: str, file: str, real: Callable[[], Array]) -> Case:
+    path = model_path(file)
+    program = edgewright.lower(edgewright.load(path), "host")
+    return Case(name, program, lambda count: _then_random(program.graph, real(), count), path)
+
+
+def _no_samples(program_shape: tuple[int, ...]) -> Array:
+    return np.zeros((0, *program_shape), np.int8)
+
+
+@cache
+def kws_sample() -> Array:
+    """The reference input of the keyword spotter, int8 (1, 49, 10, 1)."""
+    return np.asarray(np.load(model_path("mlperf_tiny/kws_input.npy"), allow_pickle=False)).reshape(1, 49, 10, 1).astype(np.int8)
+
+
+@cache
+def cifar_pixels() -> Array:
+    """CIFAR-10 test images as ic_int8 takes them: pixel - 128."""
+    return np.asarray(cifar10().test_inputs[:1000].astype(np.int16) - 128, np.int8)
+
+
+def kws_int8() -> Case:
+    return _imported("kws_int8", "mlperf_tiny/kws_int8.tflite", kws_sample)
+
+
+def ic_int8() -> Case:
+    return _imported("ic_int8", "mlperf_tiny/ic_int8.tflite", cifar_pixels)
+
+
+def micro_speech_int8() -> Case:
+    return _imported("micro_speech_int8", "tflm/micro_speech_int8.tflite", lambda: _no_samples((1960,)))
+
+
+@cache
+def ic_float_quantized() -> edgewright.Optimized:
+    """ic_float, w8a8, calibrated on the first 500 CIFAR-10 training images."""
+    return edgewright.optimize(model_path("mlperf_tiny/ic_float.tflite"), data=cifar10().train_inputs[:500])
+
+
+def ic_float() -> Case:
+    program = _program(ic_float_quantized())
+    return Case("ic_float", program, lambda count: quantize_inputs(program.graph, [cifar10().test_inputs[:count].astype(np.float32)]))
+
+
+def kws_float() -> Case:
+    """kws_float, w8a8. One real utterance is at hand: calibrated on it and on 100 random feature maps within the int8 model's input range."""
+    imported = edgewright.load(model_path("mlperf_tiny/kws_int8.tflite"))
+    samples = dequantize_inputs(imported, [np.concatenate([kws_sample(), _random(imported, 100, seed=1)[0]])])
+    program = _program(edgewright.optimize(model_path("mlperf_tiny/kws_float.tflite"), data=samples))
+    return Case("kws_float", program, lambda count: _then_random(program.graph, quantize_inputs(program.graph, [samples[0][:1]])[0], count))
+
+
+def dequantize_inputs(graph: Graph, inputs: list[Array]) -> list[npt.NDArray[np.float32]]:
+    """Integer inputs of an integer graph as reals."""
+    reals = []
+    for name, array in zip(graph.inputs, inputs, strict=True):
+        quant = graph.value(name).quant
+        reals.append(np.asarray(array, np.float32) if quant is None else quant.to_real(array))
+    return reals
+
+
+def real_photographs(size: int) -> npt.NDArray[np.uint8]:
+    """Photographs (N, size, size, 3) that the packages carry: 20 of ImageNet, then CIFAR-10 test images enlarged."""
+    small = torch.from_numpy(np.asarray(cifar10().test_inputs[:236], np.float32)).permute(0, 3, 1, 2)
+    large = torch.nn.functional.interpolate(small, (size, size), mode="bilinear").permute(0, 2, 3, 1).numpy()
+    return np.concatenate([imagenet_samples(size)[0], large.round().astype(np.uint8)])
+
+
+@cache
+def mobilenet_quantized(size: int) -> edgewright.Optimized:
+    """MobileNetV2 with ImageNet weights at ``size`` x ``size``, w8a8, calibrated on enlarged CIFAR-10 images (never on the labelled ImageNet ones)."""
+    module = mobilenet_v2().eval()
+    calibration = imagenet_inputs(real_photographs(size)[20:120])
+    example = (torch.from_numpy(np.ascontiguousarray(calibration[:1].transpose(0, 3, 1, 2))),)
+    return edgewright.optimize(module, example_inputs=example, data=calibration)
+
+
+def mobilenet_v2_96() -> Case:
+    program = _program(mobilenet_quantized(96))
+    return Case("mobilenet_v2_96", program, lambda count: quantize_inputs(program.graph, [imagenet_inputs(real_photographs(96)[:count])]))
+
+
+def _program(result: edgewright.Optimized) -> Program:
+    assert result.program is not None
+    return result.program
+
+
+CASES: Mapping[str, Callable[[], Case]] = {
+    "kws_int8": kws_int8, "ic_int8": ic_int8, "micro_speech_int8": micro_speech_int8, "kws_float": kws_float, "ic_float": ic_float,
+    "mobilenet_v2_96": mobilenet_v2_96,
+}

@@ -1,0 +1,54 @@
+"""The same bytes everywhere: integer evaluation = generated C on the host = under QEMU on every core = the tflite-micro wheel.
+
+Each row counts the differing output bytes over all inputs: 0 is the claim.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+import edgewright
+from benchmarks.cases import CASES, Case
+from edgewright.emit.c import emit_c
+from edgewright.emit.tflite import emit_tflite
+from edgewright.lower.program import make_program
+from edgewright.ops.evaluate import evaluate
+from edgewright.run.host import run_host
+from edgewright.run.tflm import run_tflm
+from edgewright.targets.target import load_target
+
+CORES = ("cortex-m0plus", "cortex-m3", "cortex-m4", "cortex-m7", "cortex-m33", "cortex-m55", "rv32imac")
+SAMPLES = 200
+SLOW_SAMPLES = 20
+"""For MobileNetV2 under emulation, and for the sanitizers."""
+
+
+def rows(names: tuple[str, ...] = tuple(CASES)) -> list[dict[str, object]]:
+    """One row a network; one column a place where it runs: differing bytes, of how many inputs."""
+    return [_row(CASES[name]()) for name in names]
+
+
+def _row(case: Case) -> dict[str, object]:
+    inputs = case.inputs(SAMPLES)
+    expected = evaluate(case.graph, inputs)
+    large = case.name.startswith("mobilenet")
+    few = SLOW_SAMPLES if large else SAMPLES
+    row: dict[str, object] = {"network": case.name, "samples": SAMPLES}
+    row["host C"] = _different(expected, edgewright.measure(case.program, inputs, target="host").outputs)
+    row["host C, sanitized"] = _different(expected, run_host(emit_c(case.program), [array[:SLOW_SAMPLES] for array in inputs], sanitize=True).outputs)
+    wheel = run_tflm(emit_tflite(case.graph), [array[:few] for array in inputs]).outputs
+    row["TFLM, emitted"] = _different(expected, wheel)
+    if case.original is not None:
+        row["TFLM, original"] = _different(expected, run_tflm({case.original.name: case.original.read_bytes()}, [array[:few] for array in inputs]).outputs)
+    for core in CORES:
+        program = make_program(case.graph, load_target(core))
+        row[core] = _different(expected, edgewright.measure(program, [array[:few] for array in inputs]).outputs)
+    return row
+
+
+def _different(expected: list[npt.NDArray[np.generic]], outputs: list[npt.NDArray[np.generic]]) -> str:
+    """Differing elements, and over how many inputs."""
+    count = len(outputs[0])
+    wrong = sum(int(np.sum(mine[:count] != theirs.reshape(mine[:count].shape))) for mine, theirs in zip(expected, outputs, strict=True))
+    return f"{wrong} / {count}"
