@@ -27,7 +27,6 @@ INTEGER_BITS = 5
 """Differences to the largest input are held in Q5.26."""
 SUM_INTEGER_BITS = 12
 """Sums of exponentials are held in Q12.19."""
-ONE_QUARTER = 1 << (31 - INTEGER_BITS - 2)
 EXPONENTIALS = (1672461947, 1302514674, 790015084, 290630308, 39332535, 720401, 242)
 """exp(-2**k) in Q0.31 for k = -2 … 4."""
 
@@ -55,14 +54,14 @@ def scaled_difference(difference: Tensor, parameters: ExpInput) -> Tensor:
     return _mul(wrap_int32(difference << parameters.multiplier.shift[0]), parameters.multiplier.multiplier[0])
 
 
-def exp_on_negative(x: Tensor) -> Tensor:
-    """exp of Q5.26 ``x`` <= 0, in Q0.31."""
-    low = (x & (ONE_QUARTER - 1)) - ONE_QUARTER
-    result = _exp_below_quarter(_shift_left(low, INTEGER_BITS))
+def exp_on_negative(x: Tensor, integer_bits: int = INTEGER_BITS) -> Tensor:
+    """exp of ``x`` <= 0 with ``integer_bits`` (at most 5) before the point, Q5.26 by default; in Q0.31."""
+    one_quarter = 1 << (31 - integer_bits - 2)
+    low = (x & (one_quarter - 1)) - one_quarter
+    result = _exp_below_quarter(_shift_left(low, integer_bits))
     remainder = low - x
-    for index, factor in enumerate(EXPONENTIALS):
-        bit = 1 << (31 - INTEGER_BITS - 2 + index)
-        result = torch.where((remainder & bit) != 0, _mul(result, factor), result)
+    for index, factor in enumerate(EXPONENTIALS[:integer_bits + 2]):
+        result = torch.where((remainder & (one_quarter << index)) != 0, _mul(result, factor), result)
     return torch.where(x == 0, INT32_MAX, result)
 
 
@@ -91,13 +90,31 @@ def reciprocal(x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _one_over_one_plus(x: Tensor) -> Tensor:
-    """1 / (1 + x) for x in [0, 1), Q0.31: three steps of Newton's division in Q2.29."""
+    """1 / (1 + x) for x in [0, 1), Q0.31."""
+    return _shift_left(_two_over_one_plus(x), 1)
+
+
+def _two_over_one_plus(x: Tensor) -> Tensor:
+    """2 / (1 + x) for x in [0, 1), Q0.31, in Q2.29: three steps of Newton's division."""
     half_denominator = (x + INT32_MAX + 1) >> 1
     estimate = 1515870810 + _mul(half_denominator, -1010580540)
     for _ in range(3):
         error = (1 << 29) - _mul(half_denominator, estimate)
         estimate = estimate + _shift_left(_mul(estimate, error), 2)
-    return _shift_left(estimate, 1)
+    return estimate
+
+
+def logistic(x: Tensor) -> Tensor:
+    """1 / (1 + exp(-x)) of Q4.27 ``x``, in Q0.31."""
+    positive = _one_over_one_plus(exp_on_negative(-x.abs(), 4))
+    return torch.where(x == 0, 1 << 30, torch.where(x > 0, positive, INT32_MAX - positive))
+
+
+def hyperbolic_tangent(x: Tensor) -> Tensor:
+    """tanh of Q4.27 ``x``, in Q0.31."""
+    # The raw number of x in Q4.27 is that of 2 * x in Q5.26.
+    magnitude = _shift_left(_two_over_one_plus(exp_on_negative(-x.abs(), 5)) - (1 << 29), 2)
+    return torch.where(x == 0, 0, torch.where(x > 0, magnitude, -magnitude))
 
 
 def log_at_least_one(x: Tensor) -> Tensor:

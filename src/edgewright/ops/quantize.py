@@ -1,0 +1,31 @@
+"""From reals to integers, at the edge of an integer graph."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from edgewright.ir.graph import Value
+from edgewright.ir.operator import Operator
+from edgewright.ops.pointwise import Pointwise
+from edgewright.ops.requant import tensor_quant
+
+
+@dataclass(frozen=True)
+class Quantize(Pointwise, Operator):
+    """Input: float32. Output: x / scale + zero point, rounded to nearest (ties away from zero) and clamped. In a float graph it changes nothing."""
+
+    pointwise: ClassVar[bool] = False
+
+    def evaluate(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        return (inputs[0],)
+
+    def evaluate_integer(self, inputs: Sequence[Tensor], ins: Sequence[Value], outs: Sequence[Value]) -> tuple[Tensor, ...]:
+        scale, zero_point = tensor_quant(outs[0])
+        steps = inputs[0].to(torch.float32) / torch.tensor(scale, dtype=torch.float32)
+        rounded = torch.trunc(steps.to(torch.float64) + torch.copysign(torch.tensor(0.5, dtype=torch.float64), steps.to(torch.float64)))
+        return ((rounded + zero_point).clamp_(outs[0].dtype.minimum, outs[0].dtype.maximum).to(torch.int32),)
