@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
@@ -119,6 +120,15 @@ class Operator:
     def window(self, ins: Sequence[Value]) -> Window | None:
         """Receptive field; the 1x1 window for pointwise operators, None where an output may depend on the whole input."""
         return None
+
+    def bounds(self, ins: Sequence[tuple[float, float]]) -> tuple[float, float]:
+        """Least and greatest real that output 0 can hold, its fused activation aside, when every input stays within ``ins``.
+
+        Infinite where nothing is known. What operators pass through unchanged stays within what comes in.
+        """
+        if self.same_quant:
+            return min(low for low, _ in ins), max(high for _, high in ins)
+        return -math.inf, math.inf
 
     def in_place(self, ins: Sequence[Value], outs: Sequence[Value]) -> tuple[int, ...]:
         """Indices of inputs whose buffer output 0 may take over: element i is read before, or when, element i is written."""
