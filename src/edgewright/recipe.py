@@ -97,7 +97,7 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Budget:
-    """What the network on the device may cost at most; None where it does not matter. ``accuracy_drop``: a share of 1, lost against the source network."""
+    """What the network may cost on the device; None where it does not matter. ``accuracy_drop``: a share of 1, against the source."""
 
     ram_bytes: int | None = None
     flash_bytes: int | None = None
@@ -111,7 +111,7 @@ class Budget:
             if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)) or not math.isfinite(value) or value < 0:
                 raise RecipeError(f"budget {name} must be a {'whole ' if whole else ''}number of at least 0, got {value!r}")
         if self.accuracy_drop is not None and self.accuracy_drop > 1:
-            raise RecipeError(f"budget accuracy_drop is a share of 1, got {self.accuracy_drop}", hint="0.01 allows to lose one percentage point")
+            raise RecipeError(f"budget accuracy_drop is a share of 1, got {self.accuracy_drop}", hint="0.01 is one percentage point")
 
     def limits(self) -> dict[str, float]:
         """The limits that are set."""
@@ -152,7 +152,7 @@ def load_budget(source: str | Path) -> Budget:
 def parse_recipe(text: str, *, name: str = "recipe") -> Recipe:
     """A recipe from TOML: ``name``, ``summary`` and ``steps``.
 
-    A step is a string (a named recipe, whose steps it stands for, or a pass) or a table with ``pass`` and, where wanted, ``options`` and ``repeat``::
+    A step is a string (a named recipe, whose steps it stands for, or a pass) or a table with ``pass`` and, at will, ``options``, ``repeat``::
 
         steps = ["clean", { pass = "quantize_static", options = { ranges = "mse" } }]
     """

@@ -25,7 +25,8 @@ def find_pass(name: str) -> Pass:
     passes = load_passes()
     if name not in passes:
         close = difflib.get_close_matches(name, passes, n=3)
-        raise RecipeError(f"there is no pass {name!r}", hint=f"did you mean {' or '.join(close)}?" if close else f"one of {', '.join(sorted(passes))}")
+        hint = f"did you mean {' or '.join(close)}?" if close else f"one of {', '.join(sorted(passes))}"
+        raise RecipeError(f"there is no pass {name!r}", hint=hint)
     return passes[name]
 
 
@@ -50,4 +51,5 @@ def _check_type(name: str, parameter: inspect.Parameter, value: Any) -> None:
     expected = type(default)
     fits = type(value) in (int, float) if expected is float else type(value) is expected
     if not fits:
-        raise RecipeError(f"option {parameter.name!r} of pass {name!r} takes {expected.__name__}, got {value!r}", hint=f"its default is {default!r}")
+        raise RecipeError(f"option {parameter.name!r} of pass {name!r} takes {expected.__name__}, got {value!r}",
+                          hint=f"its default is {default!r}")
