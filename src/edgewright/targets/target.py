@@ -1,6 +1,7 @@
 """What a device is: memories, kernels, compilers, an emulator, and the coefficients of its cost model.
 
-One TOML file each; users bring their own. A board is a core with its own memories: ``extends = "cortex-m4"``. Tables of the two are merged key by key, everything else is replaced.
+One TOML file each; users bring their own. A board is a core with its own memories: ``extends = "cortex-m4"``.
+Tables of the two are merged key by key, everything else is replaced.
 """
 
 from __future__ import annotations
@@ -148,7 +149,8 @@ def _merged(place: Traversable | Path, seen: tuple[str, ...]) -> dict[str, Any]:
     """The tables of the file at ``place`` laid over those of what it extends."""
     if str(place) in seen:
         circle = " → ".join(Path(name).name for name in (*seen, str(place)))
-        raise TargetError(f"{place.name}: the targets extend each other in a circle: {circle}", hint="a board extends a core, and a core extends nothing")
+        raise TargetError(f"{place.name}: the targets extend each other in a circle: {circle}",
+                          hint="a board extends a core, and a core extends nothing")
     tables = _read(place)
     base = tables.pop("extends", None)
     if base is None:

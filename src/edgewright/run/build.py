@@ -1,0 +1,132 @@
+"""Generated C, a driver around it, and a linker script with the device's limits: an ELF file, or the reason why it does not fit."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from string import Template
+
+from edgewright.errors import BudgetError, ModelError, TargetError
+from edgewright.run.toolchain import STRICT_C, CompilerError, Toolchain, compile_c
+from edgewright.targets.target import Target
+
+FIRMWARE = Path(__file__).parent / "firmware"
+FIRMWARE_BYTES = 16 << 10
+FIRMWARE_RAM_BYTES = 2 << 10
+FIRMWARE_STACK_BYTES = 1 << 10
+VECTORS_BYTES = 256
+_SEPARATE_VECTORS_BYTES = 1 << 10
+_NETWORK_FLAGS = ("-ffunction-sections", "-fdata-sections")
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Generated C in a folder: its C prefix, its .c files, and the macros by which the driver finds it."""
+
+    prefix: str
+    c_files: tuple[str, ...]
+
+    @property
+    def defines(self) -> tuple[str, ...]:
+        upper = self.prefix.upper()
+        return (f'-DEW_HEADER="{self.prefix}.h"', f"-DEW_NETWORK={self.prefix}", f"-DEW_INPUTS={upper}_INPUTS", f"-DEW_OUTPUTS={upper}_OUTPUTS")
+
+
+def write_sources(files: Mapping[str, bytes], folder: Path) -> Sources:
+    """Write ``files`` (name → contents, as emit_c gives them) below ``folder``."""
+    headers = [name for name in files if name.endswith(".h") and "/" not in name]
+    if len(headers) != 1 or not re.fullmatch(r"[a-z][a-z0-9_]*\.h", headers[0]):
+        raise ModelError(f"these are not the files of one network: headers {headers}", hint="give what emit_c returned, unchanged")
+    for name, contents in files.items():
+        if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
+            raise ModelError(f"{name!r} is not a file name below a folder", hint="give what emit_c returned, unchanged")
+        place = folder / name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(contents)
+    return Sources(headers[0].removesuffix(".h"), tuple(sorted(name for name in files if name.endswith(".c"))))
+
+
+def build_host(compiler: Sequence[str], sources: Sources, folder: Path, flags: Sequence[str]) -> Path:
+    """An executable for this computer out of ``sources`` in ``folder`` and the driver."""
+    program = folder / "network"
+    shared = (*compiler, *STRICT_C, *flags, "-I", str(FIRMWARE), "-I", ".", "-DEW_HOSTED", *sources.defines)
+    firmware = [str(FIRMWARE / name) for name in ("driver.c", "host.c")]
+    compile_c([*shared, *sources.c_files, *firmware, "-o", str(program)], folder)
+    return program
+
+
+def build_device(toolchain: Toolchain, target: Target, sources: Sources, folder: Path, *, stack_bytes: int, profile: bool, flags: Sequence[str]) -> Path:
+    """An ELF file for ``target``. ``profile``: with markers between the layers. BudgetError where it exceeds the flash or the RAM."""
+    marks = ("-DEW_PROFILE",) if profile else ()
+    tag = "profile" if profile else "plain"
+    base = (*toolchain.compiler, *flags, *_NETWORK_FLAGS, "-I", ".")
+    objects = []
+    for number, name in enumerate(sources.c_files):
+        objects.append(f"{tag}_network_{number}.o")
+        compile_c([*base, *STRICT_C, *marks, "-c", name, "-o", objects[-1]], folder)
+    objects += _firmware_objects(toolchain, target, sources, folder)
+    program = folder / f"{tag}.elf"
+    script = folder / "device.ld"
+    script.write_text(linker_script(target, stack_bytes), encoding="utf-8")
+    try:
+        compile_c([*toolchain.compiler, *toolchain.link_flags, f"-Wl,-T,{script.name}", *objects, "-o", str(program)], folder)
+    except CompilerError as error:
+        raise _does_not_fit(error, target, stack_bytes) or error from error
+    return program
+
+
+def linker_script(target: Target, stack_bytes: int) -> str:
+    """The linker script of ``target``, whose regions end where its memories do. The driver stands beyond them where the machine has the room."""
+    machine = target.qemu
+    if machine is None:
+        raise TargetError(f"{target.name} has no memories to link for", hint="choose a core or a board: `edgewright targets`")
+    own = machine.vectors_origin is None
+    taken = VECTORS_BYTES if own else 0
+    regions = {
+        "vectors_origin": machine.flash_origin if machine.vectors_origin is None else machine.vectors_origin,
+        "vectors_bytes": VECTORS_BYTES if own else _SEPARATE_VECTORS_BYTES,
+        "flash_origin": machine.flash_origin + taken,
+        "flash_bytes": min(target.flash_bytes or machine.flash_bytes, machine.flash_bytes - FIRMWARE_BYTES) - taken,
+        "firmware_origin": machine.flash_origin + machine.flash_bytes - FIRMWARE_BYTES,
+        "firmware_bytes": FIRMWARE_BYTES,
+        "ram_origin": machine.ram_origin,
+        "ram_bytes": min(target.ram_bytes or machine.ram_bytes, machine.ram_bytes - FIRMWARE_RAM_BYTES),
+        "firmware_ram_origin": machine.ram_origin + machine.ram_bytes - FIRMWARE_RAM_BYTES,
+        "firmware_ram_bytes": FIRMWARE_RAM_BYTES,
+        "stack_bytes": stack_bytes,
+        "firmware_stack_bytes": FIRMWARE_STACK_BYTES,
+    }
+    if min(regions.values()) < 0:
+        raise TargetError(f"{target.name}: its memories are too small to run anything", hint=f"at least {FIRMWARE_BYTES} bytes of flash and {FIRMWARE_RAM_BYTES} of RAM")
+    return Template((FIRMWARE / "device.ld").read_text(encoding="utf-8")).substitute(regions)
+
+
+def _firmware_objects(toolchain: Toolchain, target: Target, sources: Sources, folder: Path) -> list[str]:
+    assert target.qemu is not None
+    start = "cortex_m.S" if target.qemu.system == "arm" else "rv32.S"
+    objects = []
+    for name in ("driver.c", "device.c", start):
+        made = f"ew_firmware_{name.split('.')[0]}.o"
+        if not (folder / made).exists():
+            language = (*STRICT_C, *toolchain.firmware_flags, "-O2", *sources.defines) if name.endswith(".c") else ()
+            compile_c([*toolchain.compiler, *language, "-I", str(FIRMWARE), "-I", ".", "-c", str(FIRMWARE / name), "-o", made], folder)
+        objects.append(made)
+    return objects
+
+
+def _does_not_fit(error: CompilerError, target: Target, stack_bytes: int) -> BudgetError | None:
+    """What ld or lld said about a full region, in words."""
+    found = re.findall(r"region [`'](\w+)'? overflowed by (\d+) bytes", error.output) + re.findall(
+        r"will not fit in region '(\w+)': overflowed by (\d+) bytes", error.output)
+    over = {region: max(int(size) for name, size in found if name == region) for region, _ in found if region in ("FLASH", "RAM")}
+    if not over:
+        return None
+    assert target.qemu is not None
+    limits = {"FLASH": min(target.flash_bytes or target.qemu.flash_bytes, target.qemu.flash_bytes - FIRMWARE_BYTES),
+              "RAM": min(target.ram_bytes or target.qemu.ram_bytes, target.qemu.ram_bytes - FIRMWARE_RAM_BYTES)}
+    parts = [f"{name} of {limits[name]} bytes is exceeded by {size}" for name, size in over.items()]
+    stack = f"; {stack_bytes} bytes of the RAM are kept for the stack" if "RAM" in over else ""
+    return BudgetError(f"the network does not fit in {target.name}: {' and '.join(parts)}{stack}", hint="choose a larger target, a smaller network, or a stronger recipe")
+

@@ -1,0 +1,73 @@
+"""How much working memory a set of C kernels needs for an operator, and what it does with it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from edgewright.ir.graph import Value
+from edgewright.ir.operator import Operator
+from edgewright.ops.conv2d import Conv2D
+from edgewright.ops.dense import Dense
+from edgewright.ops.depthwise_conv2d import DepthwiseConv2D
+
+STACK_BYTES = 1152
+"""Working memory up to this size is taken from the stack, larger ones from the arena."""
+PLANE_BYTES = 1024
+"""A depthwise convolution divides the picture into strips of rows whose padded plane stays below this, if one output row does."""
+
+
+@dataclass(frozen=True)
+class DepthwiseLayout:
+    """How the depthwise kernel walks a picture.
+
+    ``exchanged``: height and width change roles, so that the longer side is the inner loop. ``strip``: output rows (after the exchange) for which
+    the input of one channel is copied at once, padded, to a plane of ``plane`` (height, width) elements.
+    """
+
+    exchanged: bool
+    strip: int
+    plane: tuple[int, int]
+
+
+def workspace_bytes(op: Operator, ins: Sequence[Value], outs: Sequence[Value], kernels: Sequence[str]) -> int:
+    """Bytes of working memory for ``op`` with the kernel folders ``kernels``; 0 for operators that need none."""
+    simd = "dsp" in kernels
+    if isinstance(op, DepthwiseConv2D) and not is_plain(op, ins):
+        layout = depthwise_layout(op, ins, outs, kernels)
+        return layout.plane[0] * layout.plane[1] * (2 if simd else 1)
+    if isinstance(op, Conv2D | DepthwiseConv2D):
+        length = ins[1].elements // int(ins[1].shape[0] or 1)
+        if simd:
+            return 4 * 2 * (-(-length // 4) * 4)
+        return 0 if isinstance(op, Conv2D) and is_matrix_product(op, ins, outs) else 2 * length
+    if isinstance(op, Dense) and simd and outs[0].elements > int(ins[1].shape[0] or 1):
+        return 4 * 2 * (-(-int(ins[1].shape[1] or 1) // 4) * 4)
+    return 0
+
+
+def is_plain(op: DepthwiseConv2D, ins: Sequence[Value]) -> bool:
+    """Whether the depthwise convolution has one input channel: then it is a convolution."""
+    return ins[0].shape[3] == 1
+
+
+def is_matrix_product(op: Conv2D, ins: Sequence[Value], outs: Sequence[Value]) -> bool:
+    """Whether the convolution sees one pixel at a time, every pixel once."""
+    return op.groups == 1 and ins[1].shape[1:3] == (1, 1) and ins[0].shape[1:3] == outs[0].shape[1:3] and op.padding == ((0, 0), (0, 0))
+
+
+def depthwise_layout(op: DepthwiseConv2D, ins: Sequence[Value], outs: Sequence[Value], kernels: Sequence[str]) -> DepthwiseLayout:
+    """The walk over the picture, chosen so that the plane is small and the inner loop long."""
+    unit = 2 if "dsp" in kernels else 1
+    height, width = (int(size or 1) for size in outs[0].shape[1:3])
+    exchanged = height > width
+    axes = (1, 0) if exchanged else (0, 1)
+    kernel = [int(ins[1].shape[axis + 1] or 1) for axis in axes]
+    stride, dilation = [op.stride[axis] for axis in axes], [op.dilation[axis] for axis in axes]
+    rows, columns = (width, height) if exchanged else (height, width)
+    plane_width = (columns - 1) * stride[1] + (kernel[1] - 1) * dilation[1] + 1
+    if unit == 2:
+        plane_width += plane_width % 2
+    tallest = max(PLANE_BYTES // (unit * plane_width), 1)
+    strip = max(min((tallest - (kernel[0] - 1) * dilation[0] - 1) // stride[0] + 1, rows), 1)
+    return DepthwiseLayout(exchanged, strip, ((strip - 1) * stride[0] + (kernel[0] - 1) * dilation[0] + 1, plane_width))
