@@ -35,7 +35,7 @@ class Sub(Operator):
 
     def multipliers(self, ins: Sequence[Value], outs: Sequence[Value]) -> SumMultipliers:
         """The fixed-point factors of the integer form."""
-        return sum_multipliers(ins, outs[0], single=True)
+        return sum_multipliers(ins, outs[0])
 
     def couplings(self, ins: Sequence[Value], outs: Sequence[Value]) -> tuple[Coupling, ...] | None:
         return broadcast_couplings(ins, outs[0])
