@@ -66,6 +66,10 @@ class Pad(Operator):
                 x = x.index_select(axis, torch.tensor([*range(before, 0, -1), *range(size), *range(size - 2, size - 2 - after, -1)]))
         return x
 
+    def bounds(self, ins: Sequence[tuple[float, float]]) -> tuple[float, float]:
+        low, high = ins[0]
+        return (min(low, self.value), max(high, self.value)) if self.mode == "constant" else (low, high)
+
     def couplings(self, ins: Sequence[Value], outs: Sequence[Value]) -> tuple[Coupling, ...] | None:
         found = []
         for axis in range(1, ins[0].rank):
