@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from edgewright.ir.dtype import DType, Quant
-from edgewright.ir.edit import fresh_name
+from edgewright.ir.edit import fresh_name, rebuild
 from edgewright.ir.graph import Constant, Graph, Level, Node, Structure, Value
 from edgewright.ir.operator import Axis, Operator
 from edgewright.ops.requant import INT32_MAX, INT32_MIN
@@ -125,6 +125,21 @@ class Edits:
     def fresh(self, stem: str) -> str:
         """A value name that neither the graph nor these edits have."""
         return fresh_name(self.graph.values.keys() | self.values.keys(), stem)
+
+    def fresh_node(self, stem: str) -> str:
+        """A node name that neither the graph nor these edits have."""
+        return fresh_name({node.name for node in self.graph.nodes} | {new.name for nodes in self.nodes.values() for new in nodes}, stem)
+
+    def like(self, name: str, stem: str) -> str:
+        """Enter a new value that is like value ``name``; returns its name."""
+        fresh = self.fresh(stem)
+        self.values[fresh] = dataclasses.replace(self.graph.value(name), name=fresh)
+        return fresh
+
+    def apply(self) -> Graph:
+        """The graph with these edits: nodes named in ``nodes`` replaced, in their place, by those that stand there."""
+        nodes = [new for node in self.graph.nodes for new in self.nodes.get(node.name, [node])]
+        return rebuild(self.graph, nodes=nodes, values=self.values.values(), constants=self.constants)
 
     def replacing(self, name: str) -> str:
         """``name`` itself where one node alone reads that constant, so that a new one may take its place; else a fresh name near it."""
