@@ -43,5 +43,8 @@ class Add(Operator):
     def window(self, ins: Sequence[Value]) -> Window | None:
         return broadcast_window(ins)
 
+    def bounds(self, ins: Sequence[tuple[float, float]]) -> tuple[float, float]:
+        return ins[0][0] + ins[1][0], ins[0][1] + ins[1][1]
+
     def in_place(self, ins: Sequence[Value], outs: Sequence[Value]) -> tuple[int, ...]:
         return broadcast_in_place(ins, outs[0])

@@ -15,7 +15,10 @@ from edgewright.ir.operator import Axis, Coupling, Operator, Window, expect
 
 @dataclass(frozen=True)
 class BatchNorm(Operator):
-    """Inputs: x (..., C); constants scale, offset, mean, variance, each (C,). Output: (x - mean) / sqrt(variance + epsilon) * scale + offset."""
+    """Inputs: x (..., C); constants scale, offset, mean, variance, each (C,).
+
+    Output: (x - mean) / sqrt(variance + epsilon) * scale + offset.
+    """
 
     epsilon: float = 1e-5
 
@@ -24,7 +27,8 @@ class BatchNorm(Operator):
     def infer(self, inputs: Sequence[Value]) -> tuple[Shape, ...]:
         x = inputs[0]
         expect(x.rank >= 2, self, f"the input must have a batch and channels, got shape {x.shape}")
-        expect(all(value.shape == x.shape[-1:] for value in inputs[1:]), self, f"scale, offset, mean and variance must have {x.shape[-1]} numbers each")
+        expect(all(value.shape == x.shape[-1:] for value in inputs[1:]), self,
+               f"scale, offset, mean and variance must have {x.shape[-1]} numbers each")
         return (x.shape,)
 
     def evaluate(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:

@@ -11,7 +11,7 @@ from torch import Tensor
 from edgewright.ir.graph import Shape, Value
 from edgewright.ir.operator import Axis, Coupling, Operator, Window, expect
 from edgewright.ops.activation import apply_activation, check_activation
-from edgewright.ops.convolution import NO_PADDING, Padding, convolve, infer_window, integer_convolve, largest_magnitude, output_shape
+from edgewright.ops.convolution import NO_PADDING, Padding, convolve, exact_sums, infer_window, output_shape
 from edgewright.ops.requant import activation_range, output_multiplier, requantize, tensor_quant
 
 
@@ -39,19 +39,21 @@ class Conv2D(Operator):
         outputs, kernel_h, kernel_w, channels = (int(size or 0) for size in weight.shape)
         expect(x.rank == 4 and x.shape[3] == channels * self.groups, self,
                f"input shape {x.shape} does not fit weight shape {weight.shape} with {self.groups} groups")
-        expect(self.groups >= 1 and outputs >= 1 and outputs % self.groups == 0, self, f"{outputs} output channels do not divide into {self.groups} groups")
+        expect(self.groups >= 1 and outputs >= 1 and outputs % self.groups == 0, self,
+               f"{outputs} output channels do not divide into {self.groups} groups")
         expect(len(inputs) < 3 or inputs[2].shape == (outputs,), self, "the bias must have one number for each output channel")
         return output_shape(x, infer_window(self, x, (kernel_h, kernel_w), self.stride, self.dilation, self.padding), outputs)
 
     def evaluate(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        bias = inputs[2] if len(inputs) > 2 else None
-        return (apply_activation(convolve(inputs[0], inputs[1], bias, self.stride, self.dilation, self.padding, self.groups), self.activation),)
+        return (apply_activation(self._convolve(*inputs), self.activation),)
 
     def evaluate_integer(self, inputs: Sequence[Tensor], ins: Sequence[Value], outs: Sequence[Value]) -> tuple[Tensor, ...]:
-        sums = integer_convolve(inputs[0], tensor_quant(ins[0])[1], inputs[1], inputs[2] if len(inputs) > 2 else None,
-                                self.stride, self.dilation, self.padding, self.groups, largest_magnitude(ins[0]))
+        sums = exact_sums(self._convolve, inputs, ins)
         low, high = activation_range(self.activation, outs[0])
         return (requantize(sums, output_multiplier(ins[0], ins[1], outs[0]), tensor_quant(outs[0])[1], low, high),)
+
+    def _convolve(self, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+        return convolve(x, weight, bias, self.stride, self.dilation, self.padding, self.groups)
 
     def macs(self, ins: Sequence[Value], outs: Sequence[Value]) -> int:
         return outs[0].elements * ins[1].elements // int(ins[1].shape[0] or 1)

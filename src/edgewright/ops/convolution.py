@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -10,7 +12,7 @@ from torch import Tensor
 
 from edgewright.ir.graph import Shape, Value
 from edgewright.ir.operator import Operator, expect
-from edgewright.ops.requant import tensor_quant, wrap_int32
+from edgewright.ops.requant import INT32_MAX, tensor_quant, wrap_int32
 
 Padding = tuple[tuple[int, int], tuple[int, int]]
 NO_PADDING: Padding = ((0, 0), (0, 0))
@@ -23,7 +25,9 @@ def window_size(size: int, kernel: int, stride: int, dilation: int, padding: tup
     return (size + sum(padding) - dilation * (kernel - 1) - 1) // stride + 1
 
 
-def infer_window(op: Operator, x: Value, kernel: tuple[int, int], stride: tuple[int, int], dilation: tuple[int, int], padding: Padding) -> tuple[int, int]:
+def infer_window(
+    op: Operator, x: Value, kernel: tuple[int, int], stride: tuple[int, int], dilation: tuple[int, int], padding: Padding
+) -> tuple[int, int]:
     """Output height and width of a window over NHWC ``x``; ModelError where nothing is left."""
     expect(x.rank == 4, op, f"the input must be NHWC, got shape {x.shape}")
     expect(all(v >= 1 for v in (*kernel, *stride, *dilation)), op, "kernel, stride and dilation must be at least 1")
@@ -49,41 +53,50 @@ def output_shape(x: Value, size: tuple[int, int], channels: int) -> tuple[Shape]
     return ((x.shape[0], *size, channels),)
 
 
-def convolve(x: Tensor, weight: Tensor, bias: Tensor | None, stride: tuple[int, int], dilation: tuple[int, int], padding: Padding, groups: int,
-             pad_value: float = 0.0) -> Tensor:
+def convolve(
+    x: Tensor, weight: Tensor, bias: Tensor | None, stride: tuple[int, int], dilation: tuple[int, int], padding: Padding, groups: int
+) -> Tensor:
     """Convolution of NHWC ``x`` with OHWI ``weight`` in their float type; NHWC out."""
     (top, bottom), (left, right) = padding
     planes = x.permute(0, 3, 1, 2)
-    symmetric = top == bottom and left == right and pad_value == 0.0
+    symmetric = top == bottom and left == right
     if not symmetric:
-        planes = F.pad(planes, (left, right, top, bottom), value=pad_value)
+        planes = F.pad(planes, (left, right, top, bottom))
     out = F.conv2d(planes, weight.permute(0, 3, 1, 2), bias, stride, (top, left) if symmetric else 0, dilation, groups)
     return out.permute(0, 2, 3, 1)
 
 
-def exact_type(weight: Tensor, largest_input: int) -> torch.dtype:
-    """float32 where every sum of products stays exact in it, else float64. ``weight``: integers, output channel at axis 0."""
-    bound = weight.reshape(weight.shape[0], -1).abs().sum(1, dtype=torch.int64).max().item() * largest_input if weight.numel() else 0
-    return torch.float32 if bound < FLOAT32_EXACT else torch.float64
+def exact_sums(multiply: Callable[[Tensor, Tensor, Tensor | None], Tensor], inputs: Sequence[Tensor], ins: Sequence[Value]) -> Tensor:
+    """Exact sums of products and bias of an operator with inputs x, weight (output channel at axis 0) and, optionally, bias.
 
-
-def largest_magnitude(value: Value) -> int:
-    """The largest abs(x - zero point) that integers x of ``value`` can have."""
-    zero_point = tensor_quant(value)[1]
-    return max(value.dtype.maximum - zero_point, zero_point - value.dtype.minimum)
-
-
-def exact_sums(multiply: Callable[[Tensor, Tensor], Tensor], x: Tensor, zero_point: int, weight: Tensor, bias: Tensor | None, largest_input: int) -> Tensor:
-    """``multiply``(x - zero_point, weight) + bias, exact, in the int32 range (wrapped as a 32-bit accumulator wraps): torch.int64.
-
-    ``multiply`` is a sum of products in floating point; ``largest_input`` bounds abs(x - zero_point).
+    ``multiply``(x, weight, bias) is the operator in floating point. The result holds integers within the int32 range (wrapped there as
+    a 32-bit accumulator wraps) in the cheapest type that has them exactly: float32, float64 or int64.
     """
-    kind = exact_type(weight, largest_input)
-    sums = multiply((x - zero_point).to(kind), weight.to(kind)).round_().to(torch.int64)
-    return wrap_int32(sums if bias is None else sums + bias)
+    weight, bias = inputs[1], inputs[2] if len(inputs) > 2 else None
+    sums, biases = _largest_sums(weight, bias, ins[0])
+    kind = torch.float32 if sums < FLOAT32_EXACT and _float32_is_float32() else torch.float64
+    fused = bias is not None and (kind is torch.float64 or sums + biases < FLOAT32_EXACT)
+    x = (inputs[0] - tensor_quant(ins[0])[1]).to(kind)
+    result = multiply(x, weight.to(kind), bias.to(kind) if bias is not None and fused else None)
+    if bias is not None and not fused:
+        result = result.to(torch.float64) + bias
+    return result if sums + biases <= INT32_MAX else wrap_int32(result.to(torch.int64))
 
 
-def integer_convolve(x: Tensor, zero_point: int, weight: Tensor, bias: Tensor | None, stride: tuple[int, int], dilation: tuple[int, int], padding: Padding,
-                     groups: int, largest_input: int) -> Tensor:
-    """Exact sums of (x - zero_point) * weight + bias: torch.int64, NHWC. ``largest_input`` bounds abs(x - zero_point)."""
-    return exact_sums(lambda a, b: convolve(a, b, None, stride, dilation, padding, groups), x, zero_point, weight, bias, largest_input)
+def _largest_sums(weight: Tensor, bias: Tensor | None, x: Value) -> tuple[int, int]:
+    """Bounds of abs of any partial sum of products, whatever the input, and of abs of the bias."""
+    if weight.numel() == 0:
+        return 0, 0
+    zero_point = tensor_quant(x)[1]
+    low, high = x.dtype.minimum - zero_point, x.dtype.maximum - zero_point
+    rows = weight.reshape(weight.shape[0], -1)
+    positive, negative = rows.clamp(min=0).sum(1, dtype=torch.int64), rows.clamp(max=0).sum(1, dtype=torch.int64)
+    largest = torch.maximum(high * positive + low * negative, -low * positive - high * negative).max()
+    return int(largest), int(bias.to(torch.int64).abs().max()) if bias is not None else 0
+
+
+def _float32_is_float32() -> bool:
+    """Whether nobody has told torch or oneDNN to compute float32 with fewer bits."""
+    settings: Any = torch.backends.mkldnn
+    asked = [os.environ.get(name, "STRICT").upper() for name in ("ONEDNN_DEFAULT_FPMATH_MODE", "DNNL_DEFAULT_FPMATH_MODE")]
+    return {settings.conv.fp32_precision, settings.matmul.fp32_precision} <= {"none", "ieee"} and set(asked) == {"STRICT"}

@@ -37,6 +37,7 @@ def cost(graph: Graph) -> Cost:
         ins, outs = graph.ins(node), graph.outs(node)
         fresh = [value for value in dict.fromkeys(ins) if graph.is_constant(value.name) and value.name not in seen]
         seen.update(value.name for value in fresh)
-        rows.append(NodeCost(node.name, node.op.kind, node.op.macs(ins, outs), sum(value.elements for value in fresh), sum(value.bytes for value in fresh),
-                             sum(value.bytes for value in outs)))
+        parameters, weight_bytes = sum(value.elements for value in fresh), sum(value.bytes for value in fresh)
+        output_bytes = sum(value.bytes for value in outs)
+        rows.append(NodeCost(node.name, node.op.kind, node.op.macs(ins, outs), parameters, weight_bytes, output_bytes))
     return Cost(tuple(rows), sum(row.macs for row in rows), sum(row.parameters for row in rows), sum(row.weight_bytes for row in rows))

@@ -12,7 +12,7 @@ from torch import Tensor
 from edgewright.ir.graph import Shape, Value
 from edgewright.ir.operator import Axis, Coupling, Operator, Window, expect
 from edgewright.ops.activation import apply_activation, check_activation
-from edgewright.ops.convolution import exact_sums, largest_magnitude
+from edgewright.ops.convolution import exact_sums
 from edgewright.ops.requant import activation_range, dense_multiplier, requantize, tensor_quant
 
 
@@ -29,15 +29,16 @@ class Dense(Operator):
     def infer(self, inputs: Sequence[Value]) -> tuple[Shape, ...]:
         x, weight = inputs[:2]
         check_activation(self.activation)
-        expect(weight.rank == 2 and x.rank >= 1 and x.shape[-1] == weight.shape[1], self, f"input shape {x.shape} does not fit weight shape {weight.shape}")
+        expect(weight.rank == 2 and x.rank >= 2 and x.shape[-1] == weight.shape[1], self,
+               f"input shape {x.shape} does not fit weight shape {weight.shape}")
         expect(len(inputs) < 3 or inputs[2].shape == weight.shape[:1], self, "the bias must have one number for each output")
         return ((*x.shape[:-1], weight.shape[0]),)
 
     def evaluate(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        return (apply_activation(F.linear(inputs[0], inputs[1], inputs[2] if len(inputs) > 2 else None), self.activation),)
+        return (apply_activation(F.linear(*inputs), self.activation),)
 
     def evaluate_integer(self, inputs: Sequence[Tensor], ins: Sequence[Value], outs: Sequence[Value]) -> tuple[Tensor, ...]:
-        sums = exact_sums(F.linear, inputs[0], tensor_quant(ins[0])[1], inputs[1], inputs[2] if len(inputs) > 2 else None, largest_magnitude(ins[0]))
+        sums = exact_sums(F.linear, inputs, ins)
         low, high = activation_range(self.activation, outs[0])
         return (requantize(sums, dense_multiplier(ins[0], ins[1], outs[0]), tensor_quant(outs[0])[1], low, high),)
 

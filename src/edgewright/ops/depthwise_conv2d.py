@@ -12,7 +12,7 @@ from torch import Tensor
 from edgewright.ir.graph import Shape, Value
 from edgewright.ir.operator import Axis, Coupling, Operator, Window, expect
 from edgewright.ops.activation import apply_activation, check_activation
-from edgewright.ops.convolution import NO_PADDING, Padding, convolve, infer_window, integer_convolve, largest_magnitude, output_shape
+from edgewright.ops.convolution import NO_PADDING, Padding, convolve, exact_sums, infer_window, output_shape
 from edgewright.ops.requant import activation_range, output_multiplier, requantize, tensor_quant
 
 
@@ -36,7 +36,7 @@ class DepthwiseConv2D(Operator):
     def infer(self, inputs: Sequence[Value]) -> tuple[Shape, ...]:
         x, weight = inputs[:2]
         check_activation(self.activation)
-        expect(weight.rank == 4 and weight.shape[3] == 1, self, f"the weight must be (channels, height, width, 1), got shape {weight.shape}")
+        expect(weight.rank == 4 and weight.shape[3] == 1, self, f"the weight must be (channels, height, width, 1), got {weight.shape}")
         outputs, kernel_h, kernel_w = (int(size or 0) for size in weight.shape[:3])
         expect(self.multiplier >= 1 and x.rank == 4 and (x.shape[3] or 0) * self.multiplier == outputs >= 1, self,
                f"input shape {x.shape} does not fit weight shape {weight.shape} with multiplier {self.multiplier}")
@@ -44,15 +44,15 @@ class DepthwiseConv2D(Operator):
         return output_shape(x, infer_window(self, x, (kernel_h, kernel_w), self.stride, self.dilation, self.padding), outputs)
 
     def evaluate(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        bias = inputs[2] if len(inputs) > 2 else None
-        channels = inputs[0].shape[3]
-        return (apply_activation(convolve(inputs[0], inputs[1], bias, self.stride, self.dilation, self.padding, channels), self.activation),)
+        return (apply_activation(self._convolve(*inputs), self.activation),)
 
     def evaluate_integer(self, inputs: Sequence[Tensor], ins: Sequence[Value], outs: Sequence[Value]) -> tuple[Tensor, ...]:
-        sums = integer_convolve(inputs[0], tensor_quant(ins[0])[1], inputs[1], inputs[2] if len(inputs) > 2 else None,
-                                self.stride, self.dilation, self.padding, inputs[0].shape[3], largest_magnitude(ins[0]))
+        sums = exact_sums(self._convolve, inputs, ins)
         low, high = activation_range(self.activation, outs[0])
         return (requantize(sums, output_multiplier(ins[0], ins[1], outs[0]), tensor_quant(outs[0])[1], low, high),)
+
+    def _convolve(self, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+        return convolve(x, weight, bias, self.stride, self.dilation, self.padding, x.shape[3])
 
     def macs(self, ins: Sequence[Value], outs: Sequence[Value]) -> int:
         return outs[0].elements * int(ins[1].shape[1] or 1) * int(ins[1].shape[2] or 1)

@@ -43,7 +43,8 @@ def exp_input(beta: float, scale: float) -> ExpInput:
     """The factor beta * scale in Q5.26, for inputs of ``scale``, as TFLM derives it; the double of it must be above 1."""
     factor = min(beta * scale * (1 << (31 - INTEGER_BITS)), (1 << 31) - 1.0)
     if not factor > 1.0:
-        raise ModelError(f"input scale {scale:g} with beta {beta:g} is too small for the integer softmax", hint="its input is always near zero; calibrate again")
+        raise ModelError(f"input scale {scale:g} with beta {beta:g} is too small for the integer softmax",
+                         hint="its input is always near zero; calibrate with other data")
     half, shift = quantize_multiplier(factor / 2)
     shift += 1
     return ExpInput(Multiplier((half,), (shift,)), -math.floor(((1 << INTEGER_BITS) - 1) * (1 << (31 - INTEGER_BITS)) / (1 << shift)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,7 +12,14 @@ from torch import Tensor
 from edgewright.ir.graph import Shape, Value
 from edgewright.ir.operator import Operator, expect
 from edgewright.ops.fixed_point import INTEGER_BITS, ExpInput, exp_input, exp_on_negative, log_at_least_one, scaled_difference, sum_of_exps
-from edgewright.ops.requant import INT32_MIN, Multiplier, multiply_by_quantized_multiplier, quantize_multiplier, rounding_divide_by_pot, tensor_quant
+from edgewright.ops.requant import (
+    INT32_MIN,
+    Multiplier,
+    multiply_by_quantized_multiplier,
+    quantize_multiplier,
+    rounding_divide_by_pot,
+    tensor_quant,
+)
 
 
 @dataclass(frozen=True)
@@ -43,6 +51,9 @@ class LogSoftmax(Operator):
         forward = exp_input(1.0, tensor_quant(ins[0])[0])
         back = quantize_multiplier((1 << (31 - forward.multiplier.shift[0])) / forward.multiplier.multiplier[0])
         return forward, Multiplier((back[0],), (back[1],))
+
+    def bounds(self, ins: Sequence[tuple[float, float]]) -> tuple[float, float]:
+        return -math.inf, 0.0
 
     def in_place(self, ins: Sequence[Value], outs: Sequence[Value]) -> tuple[int, ...]:
         return (0,) if ins[0].dtype.bits == outs[0].dtype.bits else ()

@@ -59,4 +59,8 @@ class Mean(Operator):
         if last in self.axes:
             return None
         kept = range(ins[0].rank) if self.keep_dims else [axis for axis in range(ins[0].rank) if axis not in self.axes]
-        return tuple(Coupling(Axis("in", 0, axis), Axis("out", 0, place)) for place, axis in enumerate(kept) if axis not in self.axes and axis > 0)
+        return tuple(
+            Coupling(Axis("in", 0, axis), Axis("out", 0, place)) for place, axis in enumerate(kept) if axis not in self.axes and axis > 0)
+
+    def bounds(self, ins: Sequence[tuple[float, float]]) -> tuple[float, float]:
+        return ins[0]

@@ -45,5 +45,10 @@ class Mul(Operator):
     def window(self, ins: Sequence[Value]) -> Window | None:
         return broadcast_window(ins)
 
+    def bounds(self, ins: Sequence[tuple[float, float]]) -> tuple[float, float]:
+        corners = [first * second for first in ins[0] for second in ins[1] if first != 0 and second != 0]
+        touches_zero = any(low <= 0 <= high for low, high in ins)
+        return min([*corners, 0.0] if touches_zero else corners), max([*corners, 0.0] if touches_zero else corners)
+
     def in_place(self, ins: Sequence[Value], outs: Sequence[Value]) -> tuple[int, ...]:
         return broadcast_in_place(ins, outs[0])

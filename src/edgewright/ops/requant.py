@@ -1,4 +1,4 @@
-"""The integer arithmetic, written once: what is evaluated here is what generated C, TFLM's reference kernels and the simulation in training compute.
+"""The integer arithmetic, written once: what is evaluated here is what generated C, TFLM's reference kernels and training compute.
 
 Source: the TensorFlow Lite 8-bit quantization specification, with the fixed-point multiplication of gemmlowp and its double rounding
 (SaturatingRoundingDoublingHighMul, then RoundingDivideByPOT), as TFLM's reference kernels are built.
@@ -55,36 +55,47 @@ def quantize_multipliers(factors: Sequence[float] | NDArray[np.float64]) -> Mult
 
 
 def saturating_rounding_doubling_high_mul(a: Tensor, b: Tensor | int) -> Tensor:
-    """round(a * b / 2**31), ties away from zero for positive and towards zero for negative halves (C division), saturated; int32 operands."""
+    """round(a * b / 2**31), halves upwards, saturated; int32 operands, torch.int64 out.
+
+    gemmlowp adds 2**30, or 1 - 2**30 to negative products, and divides as C does, towards zero. That is one floor division for both signs:
+    for p < 0, trunc((p + 1 - 2**30) / 2**31) = ceil(…) = floor((p + 1 - 2**30 + 2**31 - 1) / 2**31) = floor((p + 2**30) / 2**31).
+    """
     product = a.to(torch.int64) * b
-    nudge = torch.where(product >= 0, 1 << 30, 1 - (1 << 30))
-    high = torch.div(product + nudge, 1 << 31, rounding_mode="trunc")
-    return high.clamp_(max=INT32_MAX)
+    return product.add_(1 << 30).bitwise_right_shift_(31).clamp_(max=INT32_MAX)
 
 
 def rounding_divide_by_pot(x: Tensor, exponent: Tensor | int) -> Tensor:
-    """x / 2**exponent, rounded to nearest, ties away from zero; ``exponent`` in 0 … 31."""
+    """x / 2**exponent, rounded to nearest, halves away from zero; ``exponent`` in 0 … 31; torch.int64 out."""
     x = x.to(torch.int64)
-    exponents = torch.as_tensor(exponent, dtype=torch.int64)
-    mask = torch.bitwise_left_shift(torch.ones_like(exponents), exponents) - 1
-    remainder = torch.bitwise_and(x, mask)
-    threshold = (mask >> 1) + (x < 0).to(torch.int64)
-    return (x >> exponents) + (remainder > threshold).to(torch.int64)
+    if isinstance(exponent, int):
+        return x if exponent == 0 else (x + (x >> 63)).add_(1 << (exponent - 1)).bitwise_right_shift_(exponent)
+    half = torch.bitwise_left_shift(torch.ones_like(exponent), exponent) >> 1
+    return (x + (x >> 63) * (exponent > 0)).add_(half).bitwise_right_shift_(exponent)
 
 
 def wrap_int32(x: Tensor) -> Tensor:
     """Two's complement wrap of int64 to the int32 range (what a 32-bit register would hold)."""
-    return ((x + (1 << 31)) & 0xFFFFFFFF) - (1 << 31)
+    return x.to(torch.int32).to(torch.int64)
 
 
 def multiply_by_quantized_multiplier(x: Tensor, multiplier: Multiplier) -> Tensor:
-    """x * factor with double rounding; per-channel factors run along the last axis of ``x``."""
-    single = len(multiplier.multiplier) == 1
-    fixed: Tensor | int = multiplier.multiplier[0] if single else torch.tensor(multiplier.multiplier, dtype=torch.int64)
-    shift = torch.tensor(multiplier.shift[0] if single else multiplier.shift, dtype=torch.int64)
-    left = shift.clamp(min=0)
-    shifted = wrap_int32(torch.bitwise_left_shift(x.to(torch.int64), left)) if bool((left > 0).any()) else x
-    return rounding_divide_by_pot(saturating_rounding_doubling_high_mul(shifted, fixed), (-shift).clamp(min=0))
+    """x * factor with double rounding, torch.int64; per-channel factors run along the last axis of ``x``.
+
+    With shift s, left = max(s, 0), right = max(-s, 0), y = x * 2**left (wrapped), m the multiplier, the two steps are
+    t = floor((y * m + 2**30) / 2**31) and, for right > 0, floor((t - [t < 0] + 2**(right - 1)) / 2**right).
+    A floor of a floor is one floor: floor((y * m + 2**30 - [t < 0] * 2**31 + 2**(30 + right)) / 2**(31 + right)), below 2**63 throughout.
+    [t < 0] may be read as [y < 0]: where they differ, t = 0 and -2**30 <= y * m < 0, and both forms give 0.
+    """
+    fixed, shift = torch.tensor(multiplier.multiplier, dtype=torch.int64), torch.tensor(multiplier.shift, dtype=torch.int64)
+    right = (-shift).clamp(min=0)
+    y = x.to(torch.int64)
+    if max(multiplier.shift) > 0:
+        y = wrap_int32(y << shift.clamp(min=0))
+    result = y * fixed
+    if min(multiplier.shift) < 0:
+        result -= (y >> 63).bitwise_and_((right > 0) * (1 << 31))
+    rounding = (1 << 30) + torch.where(right > 0, (1 << 30) << right, 0)
+    return result.add_(rounding).bitwise_right_shift_(31 + right)
 
 
 def tensor_quant(value: Value) -> tuple[float, int]:
@@ -95,7 +106,7 @@ def tensor_quant(value: Value) -> tuple[float, int]:
 
 
 def output_multiplier(inputs: Value, weight: Value, output: Value) -> Multiplier:
-    """The factors input scale * weight scale / output scale, one for each output channel (or one), as TFLM's convolutions compute them (in double)."""
+    """The factors input scale * weight scale / output scale, for each output channel or one, as TFLM's convolutions compute them, in double."""
     if weight.quant is None:
         raise ModelError(f"weight {weight.name!r} has no quantization")
     factors = np.asarray(weight.quant.scale, np.float64) * tensor_quant(inputs)[0] / tensor_quant(output)[0]
@@ -131,8 +142,43 @@ def _round_half_away(real: float, scale: float) -> int:
 
 
 def requantize(accumulator: Tensor, multiplier: Multiplier, zero_point: int, low: int, high: int) -> Tensor:
-    """int32 accumulators → torch.int32 outputs: scaled, ``zero_point`` added, clamped to [low, high]."""
-    return (multiply_by_quantized_multiplier(accumulator, multiplier) + zero_point).clamp_(low, high).to(torch.int32)
+    """Accumulators → torch.int32 outputs: scaled with double rounding, ``zero_point`` added, clamped to [low, high].
+
+    ``accumulator`` holds integers of the int32 range in any type that has them exactly. Channels whose shift allows it go through float64,
+    which is several times as fast as int64, and as exact.
+    """
+    right_most = 21 - (4 * (max(abs(low), abs(high), abs(zero_point)) + 3)).bit_length()
+    hard = [channel for channel, shift in enumerate(multiplier.shift) if not -right_most <= shift <= 0]
+    if len(hard) == len(multiplier.shift):
+        return (multiply_by_quantized_multiplier(accumulator, multiplier) + zero_point).clamp_(low, high).to(torch.int32)
+    result = _requantize_in_float64(accumulator, multiplier, zero_point, low, high)
+    if hard:
+        chosen = Multiplier(tuple(multiplier.multiplier[index] for index in hard), tuple(multiplier.shift[index] for index in hard))
+        scaled = multiply_by_quantized_multiplier(accumulator[..., hard], chosen)
+        result[..., hard] = (scaled + zero_point).clamp_(low, high).to(torch.int32)
+    return result
+
+
+def _requantize_in_float64(x: Tensor, multiplier: Multiplier, zero_point: int, low: int, high: int) -> Tensor:
+    """:func:`requantize` for channels with shift 0 … -right_most; others come out wrong.
+
+    By the single floor of :func:`multiply_by_quantized_multiplier`, the result is floor(v) with, for right > 0,
+    v = x * m / 2**(31 + right) + 1/2 + sign(x) / 2**(right + 1) + zero_point (for x = 0, 1/2 is enough). v is a multiple of
+    2**-(31 + right), so half such a step can be added without changing its floor, and then an error of less than half a step cannot either.
+    With b the largest of abs(low), abs(high) and abs(zero_point), v matters only up to abs(v) <= b + 1 (further out it is clamped either way);
+    there the roundings of product, constant and sum are together below 4 * (b + 3) * 2**-53, and that is below 2**-(32 + right) for
+    right <= 21 - bits of 4 * (b + 3). A negative x may be taken for a positive one where negative results are clamped away.
+    """
+    right = -torch.tensor(multiplier.shift, dtype=torch.float64)
+    factor = torch.tensor(multiplier.multiplier, dtype=torch.float64) * torch.exp2(-31 - right)
+    half = torch.where(right > 0, torch.exp2(-right - 1), 0.0)
+    offset = 0.5 + zero_point + torch.exp2(-32 - right)
+    exact = x.to(torch.float64)
+    if low < zero_point and bool((half > 0).any()):
+        result = exact.sign().mul_(half).add_(offset).addcmul_(exact, factor)
+    else:
+        result = torch.addcmul(offset + half, exact, factor)
+    return result.floor_().clamp_(low, high).to(torch.int32)
 
 
 def affine_quant(low: float, high: float, dtype: DType = DType.INT8) -> Quant:

@@ -24,7 +24,6 @@ from edgewright.ops.requant import (
     tensor_quant,
 )
 
-
 PAIRS = 1 << 16
 """Pairs of int8 operands."""
 
@@ -52,7 +51,9 @@ def sum_multipliers(ins: Sequence[Value], out: Value) -> SumMultipliers:
     return SumMultipliers(left_shift, *(Multiplier((fixed,), (shift,)) for fixed, shift in pairs))
 
 
-def rescaled_sum(inputs: Sequence[Tensor], ins: Sequence[Value], out: Value, factors: SumMultipliers, activation: str, sign: int = 1) -> Tensor:
+def rescaled_sum(
+    inputs: Sequence[Tensor], ins: Sequence[Value], out: Value, factors: SumMultipliers, activation: str, sign: int = 1
+) -> Tensor:
     """first + sign * second as torch.int32 on the grid of ``out``."""
     (first, second), (low, high) = inputs, activation_range(activation, out)
     settings = _Sum(factors, tensor_quant(ins[0])[1], tensor_quant(ins[1])[1], sign, tensor_quant(out)[1], low, high)

@@ -43,6 +43,9 @@ class Softmax(Operator):
         """The fixed-point factor of the differences and the smallest difference that counts."""
         return exp_input(self.beta, tensor_quant(ins[0])[0])
 
+    def bounds(self, ins: Sequence[tuple[float, float]]) -> tuple[float, float]:
+        return 0.0, 1.0
+
     def in_place(self, ins: Sequence[Value], outs: Sequence[Value]) -> tuple[int, ...]:
         return (0,) if ins[0].dtype.bits == outs[0].dtype.bits else ()
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from edgewright.ir.graph import Shape, Value
 from edgewright.ir.operator import Axis, Coupling, Operator, expect
 from edgewright.ops.activation import apply_activation, check_activation
-from edgewright.ops.convolution import NO_PADDING, Padding, exact_sums, largest_magnitude, output_shape
+from edgewright.ops.convolution import NO_PADDING, Padding, exact_sums, output_shape
 from edgewright.ops.requant import activation_range, output_multiplier, requantize, tensor_quant
 
 
@@ -39,29 +39,30 @@ class TransposeConv2D(Operator):
         expect(weight.rank == 4 and x.rank == 4 and x.shape[3] == weight.shape[3], self,
                f"input shape {x.shape} (NHWC) does not fit weight shape {weight.shape} (OHWI)")
         outputs = int(weight.shape[0] or 0)
-        expect(outputs >= 1 and (len(inputs) < 3 or inputs[2].shape == (outputs,)), self, "the bias must have one number for each output channel")
+        expect(outputs >= 1 and (len(inputs) < 3 or inputs[2].shape == (outputs,)), self,
+               "the bias must have one number for each output channel")
         expect(min(self.stride) >= 1 and min(self.output_padding) >= 0 and min(v for pair in self.padding for v in pair) >= 0, self,
                "the stride must be at least 1, paddings must not be negative")
         sizes = []
         for axis in (0, 1):
             size, kernel = int(x.shape[axis + 1] or 0), int(weight.shape[axis + 1] or 0)
             sizes.append((size - 1) * self.stride[axis] + kernel - sum(self.padding[axis]) + self.output_padding[axis])
-            expect(size >= 1 and kernel >= 1 and sizes[axis] >= 1, self, f"nothing is left of input shape {x.shape} with padding {self.padding}")
+            expect(min(size, kernel, sizes[axis]) >= 1, self, f"nothing is left of input shape {x.shape} with padding {self.padding}")
         return output_shape(x, (sizes[0], sizes[1]), outputs)
 
     def evaluate(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        full = self._sums(inputs[0], inputs[1])
-        return (apply_activation(full + inputs[2] if len(inputs) > 2 else full, self.activation),)
+        return (apply_activation(self._convolve(*inputs), self.activation),)
 
     def evaluate_integer(self, inputs: Sequence[Tensor], ins: Sequence[Value], outs: Sequence[Value]) -> tuple[Tensor, ...]:
-        sums = exact_sums(self._sums, inputs[0], tensor_quant(ins[0])[1], inputs[1], inputs[2] if len(inputs) > 2 else None, largest_magnitude(ins[0]))
+        sums = exact_sums(self._convolve, inputs, ins)
         low, high = activation_range(self.activation, outs[0])
         return (requantize(sums, output_multiplier(ins[0], ins[1], outs[0]), tensor_quant(outs[0])[1], low, high),)
 
-    def _sums(self, x: Tensor, weight: Tensor) -> Tensor:
+    def _convolve(self, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         full = F.conv_transpose2d(x.permute(0, 3, 1, 2), weight.permute(3, 0, 1, 2), None, self.stride).permute(0, 2, 3, 1)
         (top, bottom), (left, right) = self.padding
-        return F.pad(full, (0, 0, -left, self.output_padding[1] - right, -top, self.output_padding[0] - bottom))
+        reached = F.pad(full, (0, 0, -left, self.output_padding[1] - right, -top, self.output_padding[0] - bottom))
+        return reached if bias is None else reached + bias
 
     def macs(self, ins: Sequence[Value], outs: Sequence[Value]) -> int:
         return ins[0].elements * ins[1].elements // int(ins[1].shape[3] or 1)
