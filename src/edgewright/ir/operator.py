@@ -75,8 +75,10 @@ class Operator:
     pointwise: ClassVar[bool] = False
     """One input, one output of the same shape, every element mapped by one scalar function (at int8: a 256-entry table)."""
 
-    def __init_subclass__(cls) -> None:
-        Operator.REGISTRY[cls.__name__] = cls
+    def __init_subclass__(cls, *, register: bool = True) -> None:
+        """``register=False``: a base class that several operators share, not an operator."""
+        if register:
+            Operator.REGISTRY[cls.__name__] = cls
 
     @property
     def kind(self) -> str:
@@ -104,8 +106,8 @@ class Operator:
     def couplings(self, ins: Sequence[Value], outs: Sequence[Value]) -> tuple[Coupling, ...] | None:
         """How removing indices along axes travels through this operator; None where nothing can be removed from any operand.
 
-        An axis that no coupling names is free: its indices can go without touching another operand (never so for a data axis that the
-        operator normalizes or reduces over: such operators return None).
+        An axis that no coupling names keeps all its indices (spatial axes of a convolution, axes that are reduced or normalized).
+        An index that stands in no pair of a named axis is free: it can go without touching another operand (what a slice leaves out).
         """
         return None
 

@@ -10,13 +10,12 @@ import torch
 from torch import Tensor
 
 from edgewright.ir.graph import Value
-from edgewright.ir.operator import Operator
 from edgewright.ops.pointwise import Pointwise
 from edgewright.ops.requant import tensor_quant
 
 
 @dataclass(frozen=True)
-class Dequantize(Pointwise, Operator):
+class Dequantize(Pointwise):
     """Input: integers. Output: scale * (x - zero point) in float32. In a float graph it changes nothing."""
 
     pointwise: ClassVar[bool] = False

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from edgewright.ir.graph import Shape, Value
-from edgewright.ir.operator import Operator, expect
+from edgewright.ir.operator import expect
 from edgewright.ops.pointwise import Pointwise, round_function
 
 
 @dataclass(frozen=True)
-class HardSigmoid(Pointwise, Operator):
+class HardSigmoid(Pointwise):
     """Input: any shape. Output: ``alpha`` * x + ``beta``, clamped to 0 … 1.
 
     TFLM has no such kernel; at int8 it is the table of the nearest integers of the float function.
@@ -24,11 +24,11 @@ class HardSigmoid(Pointwise, Operator):
     beta: float = 0.5
 
     def infer(self, inputs: Sequence[Value]) -> tuple[Shape, ...]:
-        expect(math.isfinite(self.alpha) and math.isfinite(self.beta), self, f"alpha and beta must be finite, got {self.alpha} and {self.beta}")
+        expect(math.isfinite(self.alpha + self.beta), self, f"alpha and beta must be finite, got {self.alpha} and {self.beta}")
         return (inputs[0].shape,)
 
     def evaluate(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
         return ((inputs[0] * self.alpha + self.beta).clamp(0.0, 1.0),)
 
-    def evaluate_integer(self, inputs: Sequence[Tensor], ins: Sequence[Value], outs: Sequence[Value]) -> tuple[Tensor, ...]:
-        return (round_function(lambda x: self.evaluate([x])[0], inputs[0], ins[0], outs[0]),)
+    def map_integer(self, x: Tensor, input: Value, output: Value) -> Tensor:
+        return round_function(self, x, input, output)

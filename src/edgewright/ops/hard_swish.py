@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from edgewright.errors import ModelError, UnsupportedError
-from edgewright.ir.dtype import DType
+from edgewright.errors import ModelError
 from edgewright.ir.graph import Value
-from edgewright.ir.operator import Operator
-from edgewright.ops.pointwise import Pointwise
+from edgewright.ops.pointwise import Pointwise, expect_int8
 from edgewright.ops.requant import quantize_multiplier, rounding_divide_by_pot, tensor_quant
 
 INT16_MIN, INT16_MAX = -(1 << 15), (1 << 15) - 1
@@ -30,18 +27,17 @@ class HardSwishFactors:
 
 
 @dataclass(frozen=True)
-class HardSwish(Pointwise, Operator):
+class HardSwish(Pointwise):
     """Input: any shape. Output: x * min(max(x + 3, 0), 6) / 6."""
 
     def evaluate(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
         return (inputs[0] * (inputs[0] + 3.0).clamp(0.0, 6.0) / 6.0,)
 
-    def evaluate_integer(self, inputs: Sequence[Tensor], ins: Sequence[Value], outs: Sequence[Value]) -> tuple[Tensor, ...]:
+    def map_integer(self, x: Tensor, input: Value, output: Value) -> Tensor:
         """TFLM's int8 reference kernel, in 16-bit fixed point."""
-        if ins[0].dtype is not DType.INT8 or outs[0].dtype is not DType.INT8:
-            raise UnsupportedError(f"{self.kind} has no integer form from {ins[0].dtype.value} to {outs[0].dtype.value}", hint="use int8 activations here")
-        factors = self.factors(ins, outs)
-        wide = (inputs[0].to(torch.int64) - tensor_quant(ins[0])[1]) << 7
+        expect_int8(self, input, output)
+        factors = self.factors((input,), (output,))
+        wide = (x.to(torch.int64) - tensor_quant(input)[1]) << 7
         scaled = _high_mul(wide, factors.output_multiplier)
         gate = wide
         if factors.gate_exponent > 0:
@@ -53,17 +49,16 @@ class HardSwish(Pointwise, Operator):
             gate = _shift_right(gate, -factors.gate_exponent)
         gate = (gate + (1 << 15)) >> 1
         product = torch.div(gate * scaled, 1 << 15, rounding_mode="trunc")
-        result = _shift_right(product, -factors.output_exponent) + tensor_quant(outs[0])[1]
-        return (result.clamp_(outs[0].dtype.minimum, outs[0].dtype.maximum).to(torch.int32),)
+        result = _shift_right(product, -factors.output_exponent) + tensor_quant(output)[1]
+        return result.clamp_(output.dtype.minimum, output.dtype.maximum).to(torch.int32)
 
     def factors(self, ins: Sequence[Value], outs: Sequence[Value]) -> HardSwishFactors:
-        """The factors as TFLM's Prepare derives them, in float32."""
-        wide_scale = np.float32(1 / 128) * np.float32(tensor_quant(ins[0])[0])
-        out_scale = np.float32(tensor_quant(outs[0])[0])
-        output, output_exponent = quantize_multiplier(float(wide_scale / out_scale))
-        gate, gate_exponent = quantize_multiplier(float(wide_scale / (np.float32(3) / np.float32(32768))))
+        """The factors as TFLM's Prepare derives them, in double."""
+        wide_scale, out_scale = tensor_quant(ins[0])[0] / 128, tensor_quant(outs[0])[0]
+        output, output_exponent = quantize_multiplier(wide_scale / out_scale)
+        gate, gate_exponent = quantize_multiplier(wide_scale / (3 / 32768))
         if output_exponent > 0:
-            raise ModelError(f"the output scale {out_scale:g} of {outs[0].name!r} is too small for the input scale {tensor_quant(ins[0])[0]:g}",
+            raise ModelError(f"the output scale {out_scale:g} of {outs[0].name!r} is too small for its input",
                              hint="calibrate with data that exercise this output; it is always near zero")
         return HardSwishFactors(_to_int16(output), output_exponent, _to_int16(gate), gate_exponent)
 

@@ -11,13 +11,13 @@ import torch
 from torch import Tensor
 
 from edgewright.ir.graph import Shape, Value
-from edgewright.ir.operator import Operator, expect
+from edgewright.ir.operator import expect
 from edgewright.ops.pointwise import Pointwise
 from edgewright.ops.requant import Multiplier, multiply_by_quantized_multiplier, quantize_multipliers, tensor_quant
 
 
 @dataclass(frozen=True)
-class LeakyRelu(Pointwise, Operator):
+class LeakyRelu(Pointwise):
     """Input: any shape. Output: x where x > 0, else ``alpha`` * x; ``alpha`` may be negative or above 1."""
 
     alpha: float = 0.01
@@ -29,14 +29,14 @@ class LeakyRelu(Pointwise, Operator):
     def evaluate(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
         return (torch.where(inputs[0] > 0, inputs[0], inputs[0] * self.alpha),)
 
-    def evaluate_integer(self, inputs: Sequence[Tensor], ins: Sequence[Value], outs: Sequence[Value]) -> tuple[Tensor, ...]:
-        x = inputs[0] - tensor_quant(ins[0])[1]
-        identity, slope = self.multipliers(ins, outs)
-        below = multiply_by_quantized_multiplier(x, slope)
-        steps = torch.where(x >= 0, multiply_by_quantized_multiplier(x, identity), -below if self.alpha < 0 else below)
-        return ((steps + tensor_quant(outs[0])[1]).clamp_(outs[0].dtype.minimum, outs[0].dtype.maximum).to(torch.int32),)
+    def map_integer(self, x: Tensor, input: Value, output: Value) -> Tensor:
+        centred = x - tensor_quant(input)[1]
+        identity, slope = self.multipliers((input,), (output,))
+        below = multiply_by_quantized_multiplier(centred, slope)
+        steps = torch.where(centred >= 0, multiply_by_quantized_multiplier(centred, identity), -below if self.alpha < 0 else below)
+        return (steps + tensor_quant(output)[1]).clamp_(output.dtype.minimum, output.dtype.maximum).to(torch.int32)
 
     def multipliers(self, ins: Sequence[Value], outs: Sequence[Value]) -> tuple[Multiplier, Multiplier]:
-        """The fixed-point factors above and below zero (its absolute value), from ratios in float32, as TFLM derives them."""
-        scale, out_scale = np.float32(tensor_quant(ins[0])[0]), np.float32(tensor_quant(outs[0])[0])
-        return quantize_multipliers([float(scale / out_scale)]), quantize_multipliers([abs(float(scale * np.float32(self.alpha) / out_scale))])
+        """The fixed-point factors above and below zero (its absolute value), from ratios in double, as TFLM derives them."""
+        scale, out_scale = tensor_quant(ins[0])[0], tensor_quant(outs[0])[0]
+        return quantize_multipliers([scale / out_scale]), quantize_multipliers([abs(scale * float(np.float32(self.alpha)) / out_scale)])

@@ -37,11 +37,13 @@ class Pad(Operator):
         shape = inputs[0].shape
         expect(self.mode in MODES, self, f"unknown mode {self.mode!r}, one of {', '.join(MODES)}")
         expect(not math.isnan(self.value), self, "the value is not a number")
-        expect(len(self.padding) == len(shape) and all(min(pair) >= 0 for pair in self.padding), self, f"padding {self.padding} does not fit shape {shape}")
+        fits = len(self.padding) == len(shape) and all(min(pair) >= 0 for pair in self.padding)
+        expect(fits, self, f"padding {self.padding} does not fit shape {shape}")
         result: list[int | None] = []
         for size, pair in zip(shape, self.padding, strict=True):
             expect(size is not None or pair == (0, 0), self, "the symbolic batch cannot be padded")
-            expect(size is None or self.mode == "constant" or max(pair) < size, self, f"a mirror of {max(pair)} elements needs more than {size}")
+            enough = size is None or self.mode == "constant" or max(pair) < size
+            expect(enough, self, f"a mirror of {max(pair)} elements needs more than {size}")
             result.append(None if size is None else size + sum(pair))
         return (tuple(result),)
 

@@ -17,14 +17,27 @@ from edgewright.ir.graph import Shape, Value
 from edgewright.ir.operator import Axis, Coupling, Operator, Window
 from edgewright.ops.requant import multiply_by_quantized_multiplier, quantize_multipliers, rounding_divide_by_pot, tensor_quant
 
+INT8_VALUES = 256
 
-class Pointwise:
-    """Facts of an operator with one input and one output of the same shape; stands before Operator among the bases."""
+
+class Pointwise(Operator, register=False):
+    """Base of operators with one input and one output of the same shape; they give ``map_integer`` in place of ``evaluate_integer``."""
 
     pointwise: ClassVar[bool] = True
 
+    def map_integer(self, x: Tensor, input: Value, output: Value) -> Tensor:
+        """Exact integers on the grid of ``output`` for integers ``x`` on the grid of ``input``; torch.int32."""
+        raise UnsupportedError(f"{self.kind} has no integer form", hint="keep it in float, or replace it by an operator that has one")
+
     def infer(self, inputs: Sequence[Value]) -> tuple[Shape, ...]:
         return (inputs[0].shape,)
+
+    def evaluate_integer(self, inputs: Sequence[Tensor], ins: Sequence[Value], outs: Sequence[Value]) -> tuple[Tensor, ...]:
+        x = inputs[0]
+        if x.numel() <= INT8_VALUES or ins[0].dtype is not DType.INT8:
+            return (self.map_integer(x, ins[0], outs[0]),)
+        table = self.map_integer(torch.arange(-128, 128, dtype=torch.int32), ins[0], outs[0])
+        return (table.index_select(0, (x + 128).reshape(-1)).reshape(x.shape),)
 
     def couplings(self, ins: Sequence[Value], outs: Sequence[Value]) -> tuple[Coupling, ...] | None:
         return same_axes(ins[0])
@@ -43,45 +56,48 @@ def same_axes(value: Value, index: int = 0) -> tuple[Coupling, ...]:
 
 def lookup_table(op: Operator, input: Value, output: Value) -> NDArray[np.int8]:
     """The int8 form of pointwise ``op`` as 256 numbers: entry i is the output for the input integer i - 128."""
-    if not op.pointwise or input.dtype is not DType.INT8 or output.dtype is not DType.INT8:
-        raise UnsupportedError(f"{op.kind} from {input.dtype.value} to {output.dtype.value} is not a table of 256 entries")
+    if not op.pointwise:
+        raise UnsupportedError(f"{op.kind} is not a table of {INT8_VALUES} entries")
+    expect_int8(op, input, output)
     results = op.evaluate_integer([torch.arange(-128, 128, dtype=torch.int32)], (input,), (output,))
     return results[0].numpy().astype(np.int8)
 
 
-def round_function(function: Callable[[Tensor], Tensor], x: Tensor, input: Value, output: Value) -> Tensor:
-    """The integers of ``output`` nearest to ``function`` (of float64, to float64) of the reals that int8 ``x`` stands for; ties away from zero.
-
-    This defines operators that TFLM has no integer kernel for. The real is rounded to float32 before and after, as LiteRT's tables are made.
-    """
+def expect_int8(op: Operator, input: Value, output: Value) -> None:
+    """UnsupportedError unless ``op`` goes from int8 to int8."""
     if input.dtype is not DType.INT8 or output.dtype is not DType.INT8:
-        raise UnsupportedError(f"no integer form from {input.dtype.value} to {output.dtype.value} for this activation", hint="use int8 activations here")
-    scale, zero_point = tensor_quant(input)
-    out_scale, out_zero_point = tensor_quant(output)
-    entries = []
-    for integer in range(input.dtype.minimum, input.dtype.maximum + 1):
-        real = float(np.float32(scale) * np.float32(integer - zero_point))
-        steps = float(np.float32(function(torch.tensor(real, dtype=torch.float64)).item()) / np.float32(out_scale))
-        entries.append(math.floor(abs(steps) + 0.5) * (1 if steps >= 0 else -1) + out_zero_point)
-    table = torch.tensor(entries).clamp_(output.dtype.minimum, output.dtype.maximum).to(torch.int32)
-    return table[x.to(torch.int64) - input.dtype.minimum]
+        raise UnsupportedError(f"{op.kind} has no integer form from {input.dtype.value} to {output.dtype.value}",
+                               hint="use int8 activations here")
+
+
+def round_function(op: Operator, x: Tensor, input: Value, output: Value) -> Tensor:
+    """The integers of ``output`` nearest to float ``op`` of the reals that int8 ``x`` stands for; ties away from zero.
+
+    This defines operators that TFLM has no integer kernel for, as LiteRT makes its tables: the real is rounded to float32, so is the
+    function's value, and so is its ratio to the output's scale; the function itself is taken in float64.
+    """
+    expect_int8(op, input, output)
+    (scale, zero_point), (out_scale, out_zero_point) = tensor_quant(input), tensor_quant(output)
+    reals = (x - zero_point).to(torch.float32) * torch.tensor(scale, dtype=torch.float32)
+    results = op.evaluate([reals.to(torch.float64)])[0].to(torch.float32)
+    steps = (results / torch.tensor(out_scale, dtype=torch.float32)).to(torch.float64)
+    nearest = torch.copysign(torch.floor(steps.abs() + 0.5), steps)
+    return (nearest + out_zero_point).clamp_(output.dtype.minimum, output.dtype.maximum).to(torch.int32)
 
 
 def evaluate_in_q4(op: Operator, function: Callable[[Tensor], Tensor], x: Tensor, input: Value, output: Value) -> Tensor:
     """``function`` (Q4.27 to Q0.31) of int8 ``x`` on the grid that ``op`` fixes, as TFLM's kernels of Logistic and Tanh compute it."""
-    fixed = op.output_quant((input,))
-    (scale, zero_point), out = tensor_quant(input), tensor_quant(output)
-    if input.dtype is not DType.INT8 or output.dtype is not DType.INT8:
-        raise UnsupportedError(f"{op.kind} has no integer form from {input.dtype.value} to {output.dtype.value}", hint="use int8 activations here")
+    expect_int8(op, input, output)
+    fixed, out = op.output_quant((input,)), tensor_quant(output)
     if fixed != out:
-        raise UnsupportedError(f"the output {output.name!r} of {op.kind} has scale {out[0]:g} and zero point {out[1]}, the integer form needs {fixed}",
+        raise UnsupportedError(f"output {output.name!r} of {op.kind} has scale {out[0]:g} and zero point {out[1]}, its integer form needs {fixed}",
                                hint="quantize the network again; every TensorFlow Lite converter fixes these numbers")
+    scale, zero_point = tensor_quant(input)
     factor = quantize_multipliers([scale * (1 << 27)])
     radius = math.floor(15 * (1 << 27) / 2.0 ** factor.shift[0])
     centred = x.to(torch.int64) - zero_point
-    within = centred.clamp(1 - radius, radius - 1) if radius > 0 else torch.zeros_like(centred)
-    bits = 24 if out[0] == 1 / 128 else 23
-    steps = rounding_divide_by_pot(function(multiply_by_quantized_multiplier(within, factor)), bits) + out[1]
+    within = centred.clamp(min(1 - radius, 0), max(radius - 1, 0))
+    fraction_bits = 31 + int(math.log2(out[0]))
+    steps = rounding_divide_by_pot(function(multiply_by_quantized_multiplier(within, factor)), fraction_bits) + out[1]
     low, high = output.dtype.minimum, output.dtype.maximum
-    steps = torch.where(centred <= -radius, low, torch.where(centred >= radius, high, steps.clamp(low, high)))
-    return steps.to(torch.int32)
+    return torch.where(centred <= -radius, low, torch.where(centred >= radius, high, steps.clamp(low, high))).to(torch.int32)

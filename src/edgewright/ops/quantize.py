@@ -10,14 +10,16 @@ import torch
 from torch import Tensor
 
 from edgewright.ir.graph import Value
-from edgewright.ir.operator import Operator
 from edgewright.ops.pointwise import Pointwise
 from edgewright.ops.requant import tensor_quant
 
 
 @dataclass(frozen=True)
-class Quantize(Pointwise, Operator):
-    """Input: float32. Output: x / scale + zero point, rounded to nearest (ties away from zero) and clamped. In a float graph it changes nothing."""
+class Quantize(Pointwise):
+    """Input: float32. Output: x / scale + zero point, rounded to nearest (ties away from zero) and clamped.
+
+    In a float graph it changes nothing.
+    """
 
     pointwise: ClassVar[bool] = False
 

@@ -5,29 +5,27 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 from torch import Tensor
 
 from edgewright.ir.graph import Value
-from edgewright.ir.operator import Operator
 from edgewright.ops.pointwise import Pointwise
 from edgewright.ops.requant import activation_range, quantize_multipliers, requantize, tensor_quant
 
 
 @dataclass(frozen=True)
-class Relu(Pointwise, Operator):
+class Relu(Pointwise):
     """Input: any shape. Output: max(x, 0)."""
 
     def evaluate(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
         return (inputs[0].clamp(min=0.0),)
 
-    def evaluate_integer(self, inputs: Sequence[Tensor], ins: Sequence[Value], outs: Sequence[Value]) -> tuple[Tensor, ...]:
-        return (rescale_and_clamp(inputs[0], ins[0], outs[0], "relu"),)
+    def map_integer(self, x: Tensor, input: Value, output: Value) -> Tensor:
+        return rescale_and_clamp(x, input, output, "relu")
 
 
 def rescale_and_clamp(x: Tensor, input: Value, output: Value, activation: str) -> Tensor:
-    """Integers of ``input`` brought to the grid of ``output`` and clamped by ``activation``; the ratio of scales is taken in float32, as TFLM does."""
+    """Integers of ``input`` on the grid of ``output``, clamped by ``activation``; the ratio of scales is taken in double, as TFLM does."""
     (scale, zero_point), (out_scale, out_zero_point) = tensor_quant(input), tensor_quant(output)
-    factor = quantize_multipliers([float(np.float32(scale) / np.float32(out_scale))])
+    factor = quantize_multipliers([scale / out_scale])
     low, high = activation_range(activation, output)
     return requantize(x - zero_point, factor, out_zero_point, low, high)

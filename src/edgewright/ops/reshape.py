@@ -27,10 +27,10 @@ class Reshape(Operator):
 
     def infer(self, inputs: Sequence[Value]) -> tuple[Shape, ...]:
         x = inputs[0]
-        expect(all(size is not None and size >= 0 for size in self.shape[1:]) and (not self.shape or self.shape[0] is None or self.shape[0] >= 0), self,
+        expect(all(size is not None for size in self.shape[1:]) and all(size is None or size >= 0 for size in self.shape), self,
                f"the target shape {self.shape} must be known but for the batch")
-        symbolic = x.shape[:1] == (None,)
-        expect(symbolic == (self.shape[:1] == (None,)), self, f"the batch of input shape {x.shape} must stay the first axis of {self.shape}")
+        symbolic = x.shape[:1] == (None,), self.shape[:1] == (None,)
+        expect(symbolic[0] == symbolic[1], self, f"the batch of input shape {x.shape} must stay the first axis of {self.shape}")
         expect(_elements(x.shape) == _elements(self.shape), self, f"input shape {x.shape} has not as many elements as {self.shape}")
         return (self.shape,)
 

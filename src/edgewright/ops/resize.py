@@ -25,7 +25,8 @@ Indices = NDArray[np.int64]
 class Resize(Operator):
     """Input: NHWC. Output: (N, *size, C).
 
-    ``align_corners``: the corner pixels' centres coincide; ``half_pixel_centers``: pixels are areas, not points (as TensorFlow Lite defines both).
+    ``align_corners``: the centres of the corner pixels coincide; ``half_pixel_centers``: pixels are areas, not points (both as TensorFlow
+    Lite defines them).
     """
 
     size: tuple[int, int]
@@ -38,9 +39,11 @@ class Resize(Operator):
     def infer(self, inputs: Sequence[Value]) -> tuple[Shape, ...]:
         shape = inputs[0].shape
         expect(self.mode in MODES, self, f"unknown mode {self.mode!r}, one of {', '.join(MODES)}")
-        expect(len(shape) == 4 and all(size is not None and size >= 1 for size in shape[1:3]), self, f"the input must be NHWC, got shape {shape}")
+        known = len(shape) == 4 and all(size is not None and size >= 1 for size in shape[1:3])
+        expect(known, self, f"the input must be NHWC, got shape {shape}")
         expect(len(self.size) == 2 and min(self.size) >= 1, self, f"the size must be (height, width), got {self.size}")
-        expect(self.mode == "nearest" or not (self.align_corners and self.half_pixel_centers), self, "align_corners excludes half_pixel_centers")
+        both = self.align_corners and self.half_pixel_centers
+        expect(self.mode == "nearest" or not both, self, "align_corners excludes half_pixel_centers")
         return ((shape[0], *self.size, shape[3]),)
 
     def evaluate(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
@@ -75,9 +78,8 @@ class Resize(Operator):
 
     def between(self, before: int, after: int) -> tuple[Indices, Indices, NDArray[np.float32]]:
         """(lower neighbour, upper neighbour, distance from the lower) of each output position along one axis; float form."""
-        positions = np.arange(after, dtype=np.float32)
-        half = np.float32(0.5)
-        positions = (positions + half) * self._scale(before, after) - half if self.half_pixel_centers else positions * self._scale(before, after)
+        half = np.float32(0.5 if self.half_pixel_centers else 0.0)
+        positions = (np.arange(after, dtype=np.float32) + half) * self._scale(before, after) - half
         lower = np.maximum(np.floor(positions).astype(np.int64), 0)
         upper = np.minimum(np.ceil(positions).astype(np.int64), before - 1)
         return np.minimum(lower, before - 1), upper, (positions - lower.astype(np.float32)).astype(np.float32)

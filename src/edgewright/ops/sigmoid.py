@@ -9,20 +9,19 @@ import torch
 from torch import Tensor
 
 from edgewright.ir.graph import Value
-from edgewright.ir.operator import Operator
 from edgewright.ops.fixed_point import logistic
 from edgewright.ops.pointwise import Pointwise, evaluate_in_q4
 
 
 @dataclass(frozen=True)
-class Sigmoid(Pointwise, Operator):
+class Sigmoid(Pointwise):
     """Input: any shape. Output: 1 / (1 + exp(-x)); at int8 always with scale 1 / 256 and zero point -128."""
 
     def evaluate(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
         return (torch.sigmoid(inputs[0]),)
 
-    def evaluate_integer(self, inputs: Sequence[Tensor], ins: Sequence[Value], outs: Sequence[Value]) -> tuple[Tensor, ...]:
-        return (evaluate_in_q4(self, logistic, inputs[0], ins[0], outs[0]),)
+    def map_integer(self, x: Tensor, input: Value, output: Value) -> Tensor:
+        return evaluate_in_q4(self, logistic, x, input, output)
 
     def output_quant(self, ins: Sequence[Value], index: int = 0) -> tuple[float, int] | None:
         return 1 / 256, -128

@@ -9,12 +9,11 @@ import torch
 from torch import Tensor
 
 from edgewright.ir.graph import Value
-from edgewright.ir.operator import Operator
 from edgewright.ops.pointwise import Pointwise, round_function
 
 
 @dataclass(frozen=True)
-class SiLU(Pointwise, Operator):
+class SiLU(Pointwise):
     """Input: any shape. Output: x / (1 + exp(-x)).
 
     TFLM has no such kernel; at int8 it is the table of the nearest integers of the float function.
@@ -23,5 +22,5 @@ class SiLU(Pointwise, Operator):
     def evaluate(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
         return (inputs[0] * torch.sigmoid(inputs[0]),)
 
-    def evaluate_integer(self, inputs: Sequence[Tensor], ins: Sequence[Value], outs: Sequence[Value]) -> tuple[Tensor, ...]:
-        return (round_function(lambda x: self.evaluate([x])[0], inputs[0], ins[0], outs[0]),)
+    def map_integer(self, x: Tensor, input: Value, output: Value) -> Tensor:
+        return round_function(self, x, input, output)

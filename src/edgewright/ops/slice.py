@@ -17,7 +17,10 @@ from edgewright.ir.operator import Axis, Coupling, Operator, Window, expect
 
 @dataclass(frozen=True)
 class Slice(Operator):
-    """Output: ``size`` elements from ``begin`` on, ``stride`` apart, along every axis; all of a symbolic batch: begin 0, size None, stride 1."""
+    """Output: ``size`` elements from ``begin`` on, ``stride`` apart, along every axis.
+
+    A symbolic batch is taken whole: begin 0, size None, stride 1.
+    """
 
     begin: tuple[int, ...]
     size: tuple[int | None, ...]
@@ -27,7 +30,7 @@ class Slice(Operator):
 
     def infer(self, inputs: Sequence[Value]) -> tuple[Shape, ...]:
         shape = inputs[0].shape
-        expect(len(self.begin) == len(self.size) == len(self.stride) == len(shape), self, f"begin, size and stride must name all axes of shape {shape}")
+        expect(len(self.begin) == len(self.size) == len(self.stride) == len(shape), self, f"begin, size and stride must name all axes of {shape}")
         for whole, begin, size, stride in zip(shape, self.begin, self.size, self.stride, strict=True):
             if whole is None or size is None:
                 expect(whole is None and (begin, size, stride) == (0, None, 1), self, "a symbolic batch can only be taken whole")

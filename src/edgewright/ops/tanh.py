@@ -9,20 +9,19 @@ import torch
 from torch import Tensor
 
 from edgewright.ir.graph import Value
-from edgewright.ir.operator import Operator
 from edgewright.ops.fixed_point import hyperbolic_tangent
 from edgewright.ops.pointwise import Pointwise, evaluate_in_q4
 
 
 @dataclass(frozen=True)
-class Tanh(Pointwise, Operator):
+class Tanh(Pointwise):
     """Input: any shape. Output: tanh(x); at int8 always with scale 1 / 128 and zero point 0."""
 
     def evaluate(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
         return (torch.tanh(inputs[0]),)
 
-    def evaluate_integer(self, inputs: Sequence[Tensor], ins: Sequence[Value], outs: Sequence[Value]) -> tuple[Tensor, ...]:
-        return (evaluate_in_q4(self, hyperbolic_tangent, inputs[0], ins[0], outs[0]),)
+    def map_integer(self, x: Tensor, input: Value, output: Value) -> Tensor:
+        return evaluate_in_q4(self, hyperbolic_tangent, x, input, output)
 
     def output_quant(self, ins: Sequence[Value], index: int = 0) -> tuple[float, int] | None:
         return 1 / 128, 0
