@@ -90,7 +90,7 @@ def evaluate_in_q4(op: Operator, function: Callable[[Tensor], Tensor], x: Tensor
     expect_int8(op, input, output)
     fixed, out = op.output_quant((input,)), tensor_quant(output)
     if fixed != out:
-        raise UnsupportedError(f"output {output.name!r} of {op.kind} has scale {out[0]:g} and zero point {out[1]}, its integer form needs {fixed}",
+        raise UnsupportedError(f"output {output.name!r} of {op.kind} has (scale, zero point) {out}, its integer form needs {fixed}",
                                hint="quantize the network again; every TensorFlow Lite converter fixes these numbers")
     scale, zero_point = tensor_quant(input)
     factor = quantize_multipliers([scale * (1 << 27)])

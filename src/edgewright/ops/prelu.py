@@ -23,7 +23,7 @@ class PRelu(Operator):
 
     def infer(self, inputs: Sequence[Value]) -> tuple[Shape, ...]:
         x, alpha = inputs
-        expect(x.rank >= 2 and alpha.shape == (x.shape[-1],), self, f"it needs one alpha a channel, got {alpha.shape} for input shape {x.shape}")
+        expect(x.rank >= 2 and alpha.shape == (x.shape[-1],), self, f"it needs one alpha a channel, got {alpha.shape} for {x.shape}")
         return (x.shape,)
 
     def evaluate(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
