@@ -71,7 +71,7 @@ def build_device(toolchain: Toolchain, target: Target, sources: Sources, folder:
     script = folder / "device.ld"
     script.write_text(linker_script(target, stack_bytes), encoding="utf-8")
     try:
-        compile_c([*toolchain.compiler, *toolchain.link_flags, f"-Wl,-T,{script.name}", *objects, "-o", str(program)], folder)
+        compile_c([*toolchain.compiler, *toolchain.link_flags, "-T", script.name, *objects, "-o", str(program)], folder)
     except CompilerError as error:
         raise _does_not_fit(error, target, stack_bytes) or error from error
     return program

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from edgewright.errors import BudgetError, DataError, ToolError
+from edgewright.run.elf import Elf
 from edgewright.run.run import Arrays, batch_bytes
 
 INPUTS, OUTPUTS, RECORD = "inputs", "outputs", "record"
@@ -38,8 +39,11 @@ def write_inputs(folder: Path, inputs: Arrays, reset_state: bool, most: int | No
     return count
 
 
-def read_record(folder: Path, inputs: Arrays, where: str, otherwise: str) -> Record:
-    """What the driver wrote last. An error of the kind it reports, or ToolError with ``otherwise`` where it wrote nothing."""
+def read_record(folder: Path, inputs: Arrays, where: str, otherwise: str, elf: Elf | None = None) -> Record:
+    """What the driver wrote last. An error of the kind it reports, or ToolError with ``otherwise`` where it wrote nothing.
+
+    ``elf``: the program, to name the function that a fault stands in.
+    """
     place = folder / RECORD
     data = place.read_bytes() if place.is_file() else b""
     if len(data) != struct.calcsize(_RECORD_FORMAT):
@@ -56,7 +60,8 @@ def read_record(folder: Path, inputs: Arrays, where: str, otherwise: str) -> Rec
     if record.status == STACK_OVERFLOW:
         raise BudgetError(f"the stack overflowed on {where} in inference {record.inferences + 1}", hint="give more stack_bytes")
     if record.status != DONE:
-        raise ToolError(f"the processor of {where} faulted at {record.detail:#x} (status {record.detail2:#x}): {otherwise}", hint="please report the network")
+        inside = "".join(f" in {name}" for start, end, name in (elf.functions() if elf else ()) if start <= record.detail < end)
+        raise ToolError(f"the processor of {where} faulted at {record.detail:#x}{inside} (status {record.detail2:#x})", hint="please report the network")
     return record
 
 

@@ -11,12 +11,12 @@ void ew_mark(uint8_t region);
 #define EW_MARK(region)
 #endif
 
-/* Layer 1 executes 2 * TINY_TURNS + 1 instructions in its loop, on both instruction sets. */
+/* Layer 1 executes 2 * TINY_TURNS + 2 instructions in its loop, on both instruction sets. */
 #define TINY_TURNS 1000
 
 static int32_t arena[TINY_ARENA_BYTES / 4];
 static int32_t tiny_total;
-static int32_t tiny_scale = 3;
+static volatile int32_t tiny_scale = 3;
 static const int8_t tiny_weights[64] = {
     1, -2, 3, -4, 5, -6, 7, -8, 9, -10, 11, -12, 13, -14, 15, -16, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2,
     127, -128, 127, -128, 127, -128, 127, -128, 127, -128, 127, -128, 127, -128, 127, -128, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1,
@@ -30,9 +30,9 @@ size_t tiny_output_bytes(size_t index) { return index == 0 ? TINY_OUTPUT_0_BYTES
 static void counted_loop(void)
 {
 #if defined(__arm__)
-    __asm__ volatile("ldr r3, =%0\n1:\tsubs r3, #1\n\tbne 1b" : : "i"(TINY_TURNS) : "r3", "cc");
+    __asm__ volatile(".syntax unified\n\tmovs r3, %0\n\tlsls r3, r3, #2\n1:\tsubs r3, r3, #1\n\tbne 1b" : : "i"(TINY_TURNS / 4) : "r3", "cc");
 #elif defined(__riscv)
-    __asm__ volatile("li t0, %0\n1:\taddi t0, t0, -1\n\tbnez t0, 1b" : : "i"(TINY_TURNS) : "t0");
+    __asm__ volatile("li t0, %0\n\tslli t0, t0, 2\n1:\taddi t0, t0, -1\n\tbnez t0, 1b" : : "i"(TINY_TURNS / 4) : "t0");
 #endif
 }
 

@@ -1,0 +1,132 @@
+"""Generated C on an emulated device: the same bytes as on the real one, exact instruction counts, the deepest stack, the sizes of the sections."""
+
+from __future__ import annotations
+
+import subprocess
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgewright.errors import TargetError, ToolError
+from edgewright.run.build import Sources, build_device, write_sources
+from edgewright.run.cycles import Disassembly, modelled_cycles
+from edgewright.run.elf import Elf
+from edgewright.run.exchange import OUTPUTS, RECORD, Record, read_record, write_inputs
+from edgewright.run.profile import REGION_STARTUP, Stay, by_function, by_layer, inferences, merged, plugin_arguments, read_stays
+from edgewright.run.run import Arrays, OutputSpecs, Run, split_outputs
+from edgewright.run.size import section_sizes
+from edgewright.run.toolchain import Toolchain, ToolchainName, find_qemu, find_toolchain
+from edgewright.targets.target import Target
+
+_OPTIONS = ("-display", "none", "-monitor", "none", "-serial", "none", "-no-reboot", "-semihosting-config", "enable=on,target=native")
+_SYSTEM_OPTIONS = {"arm": (), "riscv32": ("-bios", "none")}
+
+
+def run_qemu(files: Mapping[str, bytes], inputs: Arrays, target: Target, *, outputs: OutputSpecs | None = None, layer_names: Sequence[str] = (),
+             profile: bool = True, counted_inferences: int = 2, reset_state: bool = True, stack_bytes: int | None = None,
+             timeout_seconds: float = 600, toolchain: ToolchainName | None = None, flags: Sequence[str] = ("-O2",)) -> Run:
+    """Compile ``files`` (what emit_c returned) for ``target``, link them within its flash and RAM, and run the inputs through them in one boot.
+
+    ``profile``: boot again to count the instructions of the first ``counted_inferences`` samples, and once more, with markers between the layers,
+    to count those of each layer in the first sample. ``stack_bytes``: what is kept for the stack (default: the target's).
+    ``reset_state``: every sample starts from the initial state; otherwise they are one stream.
+
+    BudgetError where the network exceeds a memory or the stack; ToolError where a tool is missing, the processor faults, or time runs out.
+    """
+    if target.qemu is None:
+        raise TargetError(f"{target.name} is not a device that QEMU emulates", hint="choose a core or a board: `edgewright targets`")
+    emulator = find_qemu(target.qemu.system)
+    chain = find_toolchain(target, toolchain)
+    stack = target.stack_bytes if stack_bytes is None else -(-stack_bytes // 16) * 16
+    start = time.perf_counter()
+    with tempfile.TemporaryDirectory(prefix="edgewright-") as name:
+        folder = Path(name)
+        sources = write_sources(files, folder)
+        program = build_device(chain, target, sources, folder, stack_bytes=stack, profile=False, flags=flags)
+        count = write_inputs(folder, inputs, reset_state)
+        device = _Device(emulator, target, folder, inputs, timeout_seconds)
+        record = device.boot(program)
+        found = split_outputs((folder / OUTPUTS).read_bytes(), count, outputs)
+        counts = _Counts()
+        if profile:
+            write_inputs(folder, inputs, reset_state, counted_inferences)
+            counts = _count(device, chain, sources, program, target, stack, flags)
+        return Run(outputs=found, inferences=count, where=target.name, seconds=time.perf_counter() - start, layer_names=tuple(layer_names),
+                   peak_stack_bytes=record.peak_stack_bytes, sections=section_sizes(Elf.read(program)), **vars(counts), **_modelled(counts, target))
+
+
+@dataclass(frozen=True)
+class _Counts:
+    """The fields of Run that profiling fills."""
+
+    instructions: tuple[int, ...] | None = None
+    instructions_per_layer: tuple[int, ...] | None = None
+    instructions_per_function: Mapping[str, int] | None = None
+    startup_instructions: int | None = None
+    cycles_modelled: int | None = None
+    cycles_per_layer: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True)
+class _Device:
+    """An emulated machine that runs in ``folder``, where the driver's files are."""
+
+    emulator: str
+    target: Target
+    folder: Path
+    inputs: Arrays
+    timeout_seconds: float
+
+    def boot(self, program: Path, plugin: Sequence[str] = ()) -> Record:
+        """Run ``program`` from reset until it exits."""
+        machine = self.target.qemu
+        assert machine is not None
+        (self.folder / RECORD).unlink(missing_ok=True)
+        command = [self.emulator, "-M", machine.name, *_SYSTEM_OPTIONS[machine.system], *_OPTIONS, *plugin, "-kernel", program.name]
+        try:
+            done = subprocess.run(command, cwd=self.folder, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace",
+                                  timeout=self.timeout_seconds)
+        except subprocess.TimeoutExpired as error:
+            raise ToolError(f"the network did not finish on {self.target.name} in {self.timeout_seconds:g} seconds",
+                            hint="give fewer samples or more time; if one sample hangs, please report the network") from error
+        said = done.stderr.strip().splitlines()
+        status = said[-1] if said else f"exit status {done.returncode}"
+        return read_record(self.folder, self.inputs, self.target.name, status, Elf.read(program))
+
+
+def _count(device: _Device, chain: Toolchain, sources: Sources, program: Path, target: Target, stack_bytes: int, flags: Sequence[str]) -> _Counts:
+    """Boot the program as it ships under the plugin, then one with markers between the layers."""
+    stays = _boot_counting(device, program)
+    counted = [merged(inference) for inference in inferences(stays)]
+    disassembly = None if target.cycles is None or chain.objdump is None else Disassembly.of(chain.objdump, program)
+    marked = build_device(chain, target, sources, device.folder, stack_bytes=stack_bytes, profile=True, flags=flags)
+    write_inputs(device.folder, device.inputs, True, 1)
+    layers = by_layer(next(inferences(_boot_counting(device, marked))))
+    cycles = cycles_per_layer = None
+    if target.cycles is not None and chain.objdump is not None and disassembly is not None:
+        cycles = modelled_cycles(counted[0], disassembly, target.cycles)
+        inside = Disassembly.of(chain.objdump, marked)
+        cycles_per_layer = tuple(modelled_cycles(layer, inside, target.cycles) for layer in layers)
+    return _Counts(
+        instructions=tuple(stay.instructions for stay in counted),
+        instructions_per_layer=tuple(layer.instructions for layer in layers),
+        instructions_per_function=by_function(counted[0], Elf.read(program)),
+        startup_instructions=sum(stay.instructions for stay in stays if stay.region == REGION_STARTUP),
+        cycles_modelled=cycles,
+        cycles_per_layer=cycles_per_layer,
+    )
+
+
+def _boot_counting(device: _Device, program: Path) -> list[Stay]:
+    elf = Elf.read(program)
+    device.boot(program, plugin_arguments(elf, device.emulator, device.folder))
+    return read_stays(device.folder / "blocks", elf)
+
+
+def _modelled(counts: _Counts, target: Target) -> dict[str, float | None]:
+    cycles = counts.cycles_modelled
+    latency = None if cycles is None or target.clock_hz is None else 1e3 * cycles / target.clock_hz
+    energy = None if cycles is None or target.energy is None else 1e-6 * cycles * target.energy.picojoules_per_cycle
+    return {"latency_modelled_ms": latency, "energy_modelled_uj": energy}
