@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -83,6 +84,12 @@ class Quant:
     def per_axis(scale: NDArray[np.floating], axis: int, dtype: DType = DType.INT8) -> Quant:
         """Symmetric (zero point 0), one scale for each index along ``axis``."""
         return Quant(dtype, tuple(float(s) for s in scale), (0,) * len(scale), axis)
+
+    def take(self, indices: Sequence[int] | NDArray[np.integer]) -> Quant:
+        """The scales and zero points at ``indices`` along ``axis``, in that order; one for the whole tensor stays as it is."""
+        if self.axis is None:
+            return self
+        return Quant(self.dtype, tuple(self.scale[i] for i in indices), tuple(self.zero_point[i] for i in indices), self.axis)
 
     def scales(self, rank: int) -> NDArray[np.float32]:
         """Scales shaped to broadcast against a tensor of ``rank`` axes."""

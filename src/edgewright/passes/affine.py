@@ -161,7 +161,7 @@ def _rows_are_channels(graph: Graph, target: Linear) -> bool:
 
 
 def affine_run(graph: Graph, node: Node) -> list[Affine]:
-    """The longest run of Affines from ``node`` on, each read by the next alone, only the last with an activation; empty where it is none."""
+    """The longest run of Affines from ``node`` on, each read by the next alone, only the last with an activation; may be empty."""
     run: list[Affine] = []
     part = affine(graph, node)
     while part is not None:

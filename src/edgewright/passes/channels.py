@@ -159,9 +159,7 @@ def shrink_value(value: Value, removed: Mapping[int, Indices]) -> Value:
         assert size is not None
         shape[axis] = size - len(indices)
         if quant is not None and quant.axis == axis:
-            keep = np.delete(np.arange(size), indices)
-            scale, zero_point = tuple(quant.scale[i] for i in keep), tuple(quant.zero_point[i] for i in keep)
-            quant = dataclasses.replace(quant, scale=scale, zero_point=zero_point)
+            quant = quant.take(np.delete(np.arange(size), indices))
     return dataclasses.replace(value, shape=tuple(shape), quant=quant)
 
 

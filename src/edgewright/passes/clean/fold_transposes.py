@@ -47,8 +47,11 @@ def fold_transposes(graph: Graph, ctx: Context) -> Graph:
         graph = edits.apply()
 
 
-def _moves(node: Node | None) -> bool:
-    return node is not None and (node.op.view or isinstance(node.op, Transpose))
+def _moves(graph: Graph, node: Node) -> bool:
+    """Whether ``node`` only moves elements, and leaves those of each sample in their sample."""
+    if isinstance(node.op, Transpose):
+        return node.op.permutation[0] == 0
+    return node.op.view and graph.value(node.inputs[0]).shape[:1] == graph.value(node.outputs[0]).shape[:1]
 
 
 def _movers_before(graph: Graph, node: Node) -> list[Node]:
@@ -57,7 +60,7 @@ def _movers_before(graph: Graph, node: Node) -> list[Node]:
     reader = node
     while True:
         maker = graph.producers.get(reader.inputs[0])
-        if maker is None or not _moves(maker) or graph.sole_consumer(reader.inputs[0]) is not reader:
+        if maker is None or not _moves(graph, maker) or graph.sole_consumer(reader.inputs[0]) is not reader:
             break
         chain.insert(0, maker)
         reader = maker
@@ -72,7 +75,7 @@ def _movers_after(graph: Graph, node: Node) -> list[Node]:
     name = node.outputs[0]
     while True:
         reader = graph.sole_consumer(name)
-        if reader is None or not _moves(reader):
+        if reader is None or not _moves(graph, reader):
             break
         chain.append(reader)
         name = reader.outputs[0]
@@ -113,8 +116,7 @@ def _fold_rows(graph: Graph, part: Linear, chain: Sequence[Node], edits: Edits) 
     if part.bias is not None:
         value = graph.value(part.bias)
         quant = value.quant
-        if quant is not None and quant.axis == 0:
-            quant = dataclasses.replace(quant, scale=tuple(quant.scale[row] for row in rows), zero_point=tuple(quant.zero_point[row] for row in rows))
+        quant = None if quant is None else quant.take(rows)
         inputs.append(edits.constant(edits.replacing(part.bias), graph.array(part.bias)[rows], quant=quant, dtype=value.dtype))
     edits.nodes[part.node.name] = [dataclasses.replace(part.node, inputs=tuple(inputs))]
     last = chain[-1].outputs[0]
@@ -133,7 +135,7 @@ def _permuted(graph: Graph, part: Linear, edits: Edits, order: Indices, axis: in
         if axis == 0 and codebook is not None and codebook.ndim > 1 and len(codebook) == len(order):
             codebook = codebook[order]
         structure = dataclasses.replace(structure, mask=mask, codebook=codebook)
-    if axis == 0 and quant is not None and quant.axis == 0:
-        quant = dataclasses.replace(quant, scale=tuple(quant.scale[row] for row in order), zero_point=tuple(quant.zero_point[row] for row in order))
+    if quant is not None and quant.axis == axis:
+        quant = quant.take(order)
     moved = Constant(np.take(constant.array, order, axis), structure)
     return edits.constant(edits.replacing(part.weight), moved.array, quant=quant, structure=structure, dtype=value.dtype)
