@@ -1,0 +1,387 @@
+"""What every .tflite operator's importer works with: tensors by index on one side, a graph that grows on the other."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgewright.errors import ModelError
+from edgewright.frontends.audit import Finding, raise_unsupported
+from edgewright.frontends.tflite_file import Operation, Subgraph, TensorRecord, damaged
+from edgewright.ir.dtype import DType, Quant
+from edgewright.ir.edit import GraphBuilder
+from edgewright.ir.graph import Graph, Level, Shape, Value
+from edgewright.ir.operator import Operator
+from edgewright.ir.verify import verify
+
+_DTYPES = {"FLOAT32": DType.FLOAT32, "INT8": DType.INT8, "UINT8": DType.INT8, "INT4": DType.INT4, "INT32": DType.INT32}
+_ARITHMETIC = ("FLOAT32", "INT8", "UINT8", "INT16")
+"""Types of tensors that a network computes on; the others carry shapes, indices and handles."""
+_EDGES = ("QUANTIZE", "DEQUANTIZE")
+REPLACE = "replace it in the network, or cut the network before it"
+
+
+class InexpressibleError(Exception):
+    """An operator's importer cannot express it; becomes a Finding."""
+
+    def __init__(self, problem: str, hint: str = REPLACE) -> None:
+        super().__init__(problem)
+        self.problem = problem
+        self.hint = hint
+
+
+@dataclass(frozen=True, eq=False)
+class Folded:
+    """Numbers that are known although an operator computes them; floats may stand on the grid ``quant``."""
+
+    array: NDArray[Any]
+    quant: Quant | None = None
+
+
+Importing = Callable[["Importer", Operation], None]
+Folding = Callable[["Importer", Operation, list[NDArray[Any]]], Sequence[NDArray[Any]] | None]
+
+
+class Importer:
+    """One reading of a subgraph, with the batch symbolic or as declared.
+
+    ``values`` maps tensors to the names of the graph's values, ``folded`` those that are known numbers. ``room_bytes`` bounds what constants
+    may take in memory: shared buffers let a small file ask for a lot.
+    """
+
+    def __init__(self, subgraphs: Sequence[Subgraph], name: str, level: Level, symbolic: bool, room_bytes: int) -> None:
+        self.subgraphs = subgraphs
+        self.main = subgraphs[0]
+        self.level = level
+        self.symbolic = symbolic
+        self.builder = GraphBuilder(name, level)
+        self.names = _unique_names(self.main.tensors)
+        self.values: dict[int, str] = {}
+        self.folded: dict[int, Folded] = {}
+        self.handles: dict[int, str] = {}
+        self.findings: list[Finding] = []
+        self._constants: dict[tuple[int, str], str] = {}
+        self._room = room_bytes
+        first = self.main.inputs[0] if self.main.inputs else None
+        shape = () if first is None else self.main.tensors[first].shape
+        self.batch = shape[0] if shape else 1
+
+    def run(self, operators: Mapping[str, Importing], folds: Mapping[str, Folding], finish: Callable[[Importer], None]) -> Graph:
+        """The graph; UnsupportedError lists everything that cannot be expressed, ModelError says what is broken."""
+        self._declare_inputs()
+        for operation in self.main.operations:
+            self._check_order(operation)
+            try:
+                if not self._fold(operation, folds):
+                    self._check_types(operation)
+                    if operation.kind not in operators:
+                        raise InexpressibleError("this operator is not known here")
+                    operators[operation.kind](self, operation)
+            except InexpressibleError as problem:
+                self._find(operation, problem)
+        raise_unsupported(self.findings, f"{self.builder.name!r}")
+        finish(self)
+        outputs = [self._output(index) for index in self.main.outputs]
+        if not outputs:
+            raise damaged("the network has no outputs")
+        return verify(self.builder.finish(outputs))
+
+    # --- what the file says -------------------------------------------------------------------------------------------------------
+
+    def record(self, operation: Operation, position: int) -> TensorRecord:
+        """The tensor at input ``position``; ModelError where the operator lacks it."""
+        if not self.present(operation, position):
+            raise operation.broken(f"lacks its input {position}")
+        return self.main.tensors[operation.inputs[position]]
+
+    def output_record(self, operation: Operation, position: int = 0) -> TensorRecord:
+        if not 0 <= position < len(operation.outputs) or operation.outputs[position] < 0:
+            raise operation.broken(f"lacks its output {position}")
+        return self.main.tensors[operation.outputs[position]]
+
+    def present(self, operation: Operation, position: int) -> bool:
+        return position < len(operation.inputs) and operation.inputs[position] >= 0
+
+    def dtype(self, record: TensorRecord) -> DType:
+        if record.type not in _DTYPES:
+            hint = "16-bit activations are not read yet; quantize the network to 8 bits" if record.type == "INT16" else "convert the network in float32 or int8"
+            raise InexpressibleError(f"tensor {record.name!r} has type {record.type}", hint)
+        return _DTYPES[record.type]
+
+    def quant(self, record: TensorRecord, axis: int | None = None) -> Quant | None:
+        """The tensor's quantization, None where it has none. Per-channel scales are told along ``axis`` of our layout; activations (None) have one."""
+        if record.exotic:
+            raise InexpressibleError(f"tensor {record.name!r} has {record.exotic}", "export the network with plain per-channel quantization")
+        count = len(record.scale)
+        if count == 0 or record.type not in _DTYPES or record.type == "FLOAT32":
+            return None
+        self.charge(record.scale.nbytes)
+        dtype = self.dtype(record)
+        zero_point = record.zero_point - 128 if record.type == "UINT8" else record.zero_point
+        if count == 1:
+            return Quant(dtype, (float(record.scale[0]),), (int(zero_point[0]),))
+        if axis is None:
+            raise InexpressibleError(f"tensor {record.name!r} has {count} scales", "activations need one scale for the whole tensor")
+        return Quant(dtype, tuple(record.scale.tolist()), tuple(zero_point.tolist()), axis)
+
+    def constant_array(self, operation: Operation, position: int) -> NDArray[Any]:
+        """The numbers of an input that must be known now: a shape, axes, paddings."""
+        array = self.known(operation.inputs[position]) if self.present(operation, position) else None
+        if array is None:
+            what = self.record(operation, position)
+            raise InexpressibleError(f"its input {what.name!r} is computed at run time", "shapes, axes and paddings must be constants: fix the input shape and export again")
+        return array
+
+    def constant_ints(self, operation: Operation, position: int) -> tuple[int, ...]:
+        """The same as a flat tuple of integers."""
+        array = self.constant_array(operation, position)
+        if array.dtype.kind not in "iu":
+            raise operation.broken(f"has {array.dtype} numbers where integers belong")
+        return tuple(int(item) for item in array.reshape(-1))
+
+    def known(self, index: int) -> NDArray[Any] | None:
+        """The numbers of tensor ``index`` where they are known already, as the file stores them."""
+        if index in self.folded:
+            return self.folded[index].array
+        record = self.main.tensors[index]
+        return record.array() if record.data is not None and index not in self.values else None
+
+    # --- what the graph gets ------------------------------------------------------------------------------------------------------
+
+    def value(self, name: str) -> Value:
+        return self.builder.value(name)
+
+    def operand(self, operation: Operation, position: int) -> str:
+        """The value at input ``position``, an activation or a constant that stands where one could."""
+        record = self.record(operation, position)
+        if record.index not in self.values:
+            self.values[record.index] = self.constant(record, "operand", None, lambda array: array)
+        return self.values[record.index]
+
+    def weight(self, operation: Operation, position: int, axis: int, arrange: Callable[[NDArray[Any]], NDArray[Any]] = lambda array: array) -> str:
+        """A constant weight, its output channel moved from ``axis`` to axis 0 by ``arrange``."""
+        record = self.record(operation, position)
+        if record.index in self.values and record.index not in self.folded and record.data is None:
+            raise InexpressibleError(f"its weight {record.name!r} is computed at run time", "only constant weights can be read")
+        if len(record.scale) > 1 and not (0 <= record.axis < len(record.shape)):
+            raise damaged(f"weight {record.name!r} is quantized along axis {record.axis} of shape {list(record.shape)}")
+        if len(record.scale) > 1 and len(record.scale) != record.shape[axis]:
+            raise damaged(f"weight {record.name!r} of shape {list(record.shape)} has {len(record.scale)} scales, expected {record.shape[axis]}")
+        known = self.folded.get(record.index)
+        if known is not None and known.quant is not None and known.quant.axis not in (None, axis):
+            self.folded[record.index] = Folded(known.array)
+        return self.constant(record, "weight", 0, arrange)
+
+    def bias(self, operation: Operation, position: int) -> tuple[str, ...]:
+        """The constant bias at ``position`` as a tuple of one name; empty where there is none."""
+        if not self.present(operation, position):
+            return ()
+        record = self.record(operation, position)
+        if self.known(record.index) is None:
+            raise InexpressibleError(f"its bias {record.name!r} is computed at run time", "only constant biases can be read")
+        expected = "INT32" if self.level is Level.INTEGER else "FLOAT32"
+        if record.type != expected:
+            raise InexpressibleError(f"its bias {record.name!r} has type {record.type}, expected {expected}", "convert the network with int8 activations or in float32")
+        if any(record.zero_point):
+            raise damaged(f"bias {record.name!r} has a zero point that is not 0")
+        if len(record.scale) > 1 and (len(record.shape) != 1 or len(record.scale) != record.shape[0]):
+            raise damaged(f"bias {record.name!r} of shape {list(record.shape)} has {len(record.scale)} scales")
+        return (self.constant(record, "bias", 0, lambda array: array.reshape(-1)),)
+
+    def constant(self, record: TensorRecord, role: str, axis: int | None, arrange: Callable[[NDArray[Any]], NDArray[Any]]) -> str:
+        """A constant tensor as a value: its numbers after ``arrange``, per-channel scales along ``axis`` of what that gives; one value a ``role``."""
+        key = (record.index, role)
+        if key not in self._constants:
+            known = self.folded.get(record.index)
+            array, quant = (known.array, _along(known.quant, axis)) if known is not None else (record.array(), self.quant(record, axis))
+            if record.type == "UINT8":
+                array = (array.astype(np.int16) - 128).astype(np.int8)
+            array = np.ascontiguousarray(arrange(array))
+            if self.level is not Level.INTEGER:
+                array, quant = self._real(array, quant)
+            elif array.dtype.kind == "f" or (quant is None and role != "bias"):
+                raise InexpressibleError(f"its constant {record.name!r} ({record.type}) is not quantized", "quantize the whole network")
+            self.charge(array.nbytes)
+            dtype = quant.dtype if quant is not None and self.level is Level.INTEGER else None
+            self._constants[key] = self.builder.constant(self.names[record.index], array, dtype=dtype, quant=quant)
+        return self._constants[key]
+
+    def number(self, operation: Operation, number: float | NDArray[Any]) -> str:
+        """A float constant of our own making; float graphs only."""
+        if self.level is Level.INTEGER:
+            raise InexpressibleError("its int8 form cannot be expressed exactly", "replace it in the network before quantization")
+        return self.builder.constant(f"{self.names[operation.outputs[0]]}_constant", np.asarray(number, np.float32))
+
+    def step(self, operation: Operation, op: Operator, inputs: Sequence[str], quant_of: str = "") -> str:
+        """A value on the way to the operator's output; it takes type and quantization of value ``quant_of`` (the first input)."""
+        like = self.value(quant_of or inputs[0])
+        name = self.builder.fresh(f"{self.names[operation.outputs[0]]}_{op.kind.lower()}")
+        return self.builder.node(op, inputs, name=name, outputs=(name,), dtype=like.dtype, quants=(like.quant,))
+
+    def finish(self, operation: Operation, op: Operator, inputs: Sequence[str], position: int = 0) -> None:
+        """The node that makes output ``position``; the shape it gives must be the one that the file declares."""
+        record = self.output_record(operation, position)
+        name, dtype, quant = self.names[record.index], self.dtype(record), self.quant(record)
+        if dtype.is_integer:
+            self._check_quant(record, quant, op, inputs)
+        self.builder.node(op, inputs, name=name, outputs=(name,), dtype=dtype, quants=(quant,))
+        self.alias(operation, name, position)
+
+    def alias(self, operation: Operation, name: str, position: int = 0) -> None:
+        """Output ``position`` is the existing value ``name``."""
+        record = self.output_record(operation, position)
+        self._check_shape(operation, record, self.value(name).shape)
+        self.values[record.index] = name
+
+    def require_same_quant(self, operation: Operation, *positions: int) -> None:
+        """Integers pass through unchanged here, so that inputs and output 0 must share scale and zero point."""
+        wanted = self.quant(self.output_record(operation))
+        for position in positions:
+            found = self.quant(self.record(operation, position))
+            if found != wanted:
+                raise InexpressibleError(f"input {self.record(operation, position).name!r} and output differ in scale or zero point, which no kernel rescales here",
+                                  "quantize the network again with a current converter")
+
+    def full_shape(self, record: TensorRecord) -> Shape:
+        """The declared shape as the graph has it: axis 0 symbolic where the batch is."""
+        return (None, *record.shape[1:]) if self.symbolic and record.shape else record.shape
+
+    def charge(self, size: int) -> None:
+        """Count ``size`` bytes of constants; ModelError where they outgrow any honest file."""
+        self._room -= size
+        if self._room < 0:
+            raise damaged("the constants of this .tflite file take far more memory than the file is long")
+
+    # --- inside -------------------------------------------------------------------------------------------------------------------
+
+    def _real(self, array: NDArray[Any], quant: Quant | None) -> tuple[NDArray[np.float32], Quant | None]:
+        """Float numbers of a constant; symmetric integers keep their grid, which makes the graph a quantized one."""
+        if quant is not None and array.dtype.kind != "f":
+            array = quant.to_real(array)
+        if array.dtype.kind != "f":
+            raise InexpressibleError(f"a constant has {array.dtype} numbers without a scale", "export the network again")
+        symmetric = quant is not None and not any(quant.zero_point)
+        if symmetric:
+            self.builder.level = Level.QUANTIZED
+        return array.astype(np.float32, copy=False), quant if symmetric else None
+
+    def _check_quant(self, record: TensorRecord, quant: Quant | None, op: Operator, inputs: Sequence[str]) -> None:
+        """Activations of an integer network have a scale, and the one that the arithmetic fixes where it does."""
+        if quant is None:
+            raise damaged(f"tensor {record.name!r} is {record.type} and has no scale")
+        fixed = op.output_quant([self.value(name) for name in inputs])
+        if fixed is not None and fixed != (quant.scale[0], quant.zero_point[0]):
+            raise InexpressibleError(f"its output has scale {quant.scale[0]:g} and zero point {quant.zero_point[0]}, the arithmetic needs {fixed[0]:g} and {fixed[1]}",
+                              "quantize the network again; every TensorFlow Lite converter fixes these numbers")
+
+    def _declare_inputs(self) -> None:
+        if len(set(self.main.inputs)) != len(self.main.inputs):
+            raise damaged("the network lists one tensor twice among its inputs")
+        for index in self.main.inputs:
+            record = self.main.tensors[index]
+            if self.symbolic and record.shape[:1] != (self.batch,):
+                raise ModelError(f"input {record.name!r} of shape {list(record.shape)} has no batch of {self.batch} at axis 0", hint="export it for a batch of 1")
+            dynamic = [axis for axis, size in enumerate(record.signature) if size < 0 and axis > 0]
+            try:
+                if record.type not in _ARITHMETIC:
+                    raise InexpressibleError(f"type {record.type}", "convert the network with float32 or int8 inputs")
+                if dynamic:
+                    raise InexpressibleError(f"axes {dynamic} have no fixed size", "only axis 0, the batch, may be dynamic: fix the others and export again")
+                dtype, quant = self.dtype(record), self.quant(record)
+                if dtype.is_integer and quant is None:
+                    raise InexpressibleError(f"type {record.type} without a scale", "convert the network with float32 or quantized int8 inputs")
+                self.values[index] = self.builder.input(self.names[index], self.full_shape(record), dtype, quant)
+            except InexpressibleError as problem:
+                self.findings.append(Finding("INPUT", record.name, problem.problem, problem.hint))
+                self.values[index] = self.builder.input(self.names[index], self.full_shape(record))
+
+    def _check_order(self, operation: Operation) -> None:
+        for index in operation.inputs:
+            if index >= 0 and index not in self.values and index not in self.folded and index not in self.handles and self.main.tensors[index].data is None:
+                raise operation.broken(f"reads {self.names[index]!r} before anything computes it")
+        for index in operation.outputs:
+            if index in self.values or index in self.folded or index in self.handles or (index >= 0 and self.main.tensors[index].data is not None):
+                raise operation.broken(f"writes {self.names[index]!r}, which has a value already")
+
+    def _check_types(self, operation: Operation) -> None:
+        """Refuse what an integer network must not have inside: floats, and unsigned bytes (a legacy form) anywhere but at its edges."""
+        tensors = [self.main.tensors[index] for index in (*operation.inputs, *operation.outputs) if index >= 0]
+        for record in tensors:
+            if record.type not in _ARITHMETIC or self.level is not Level.INTEGER or operation.kind in _EDGES:
+                continue
+            if record.type == "FLOAT32" and record.index not in self.folded and record.data is None:
+                raise InexpressibleError(f"tensor {record.name!r} is float inside an integer network", "quantize the whole network, or none of it")
+            if record.type == "UINT8":
+                raise InexpressibleError(f"tensor {record.name!r} is uint8, the legacy quantization", "quantize the network again: current converters write int8")
+
+    def _check_shape(self, operation: Operation, record: TensorRecord, shape: Shape) -> None:
+        given = tuple(self.batch if size is None else size for size in shape)
+        unknown = not record.shape
+        if not unknown and (len(given) != len(record.shape) or any(a != b and s >= 0 for a, b, s in zip(given, record.shape, record.signature))):
+            raise operation.broken(f"gives {record.name!r} the shape {list(given)}, declared is {list(record.shape)}")
+
+    def _fold(self, operation: Operation, folds: Mapping[str, Folding]) -> bool:
+        """Compute now what depends on known numbers alone (and what asks for a shape)."""
+        fold = folds.get(operation.kind)
+        if fold is None or not operation.outputs or -1 in operation.outputs:
+            return False
+        arrays = [self.known(index) for index in operation.inputs if index >= 0]
+        quantized = any((index in self.folded and self.folded[index].quant is not None) or len(self.main.tensors[index].scale) for index in operation.inputs if index >= 0)
+        if operation.kind != "SHAPE" and (quantized or not arrays or any(array is None for array in arrays)):
+            return False
+        results = fold(self, operation, [array for array in arrays if array is not None])
+        if results is None or len(results) != len(operation.outputs):
+            return False
+        for index, array in zip(operation.outputs, results):
+            self.charge(array.nbytes)
+            self.folded[index] = Folded(array)
+        return True
+
+    def _find(self, operation: Operation, problem: InexpressibleError) -> None:
+        """Note a finding, and let the operator's outputs stand in so that the rest can be looked at too."""
+        where = self.names[operation.outputs[0]] if operation.outputs and operation.outputs[0] >= 0 else f"operator {operation.index}"
+        self.findings.append(Finding(operation.kind, where, problem.problem, problem.hint))
+        for index in operation.outputs:
+            if index >= 0 and index not in self.values:
+                record = self.main.tensors[index]
+                self.values[index] = self.builder.input(self.builder.fresh(self.names[index]), self.full_shape(record), _DTYPES.get(record.type, DType.FLOAT32))
+
+    def _output(self, index: int) -> str:
+        record = self.main.tensors[index]
+        if index in self.values:
+            return self.values[index]
+        if index in self.folded or record.data is not None:
+            return self.constant(record, "operand", None, lambda array: array)
+        raise damaged(f"output {self.names[index]!r} is never computed")
+
+
+def _along(quant: Quant | None, axis: int | None) -> Quant | None:
+    """``quant`` with its scales along ``axis``; None where it has several and no axis is wanted."""
+    if quant is None or quant.axis is None:
+        return quant
+    return None if axis is None else dataclasses.replace(quant, axis=axis)
+
+
+def _unique_names(tensors: Sequence[TensorRecord]) -> list[str]:
+    """One name a tensor: its own, with a number where an earlier tensor has it."""
+    taken: set[str] = {record.name for record in tensors}
+    seen: set[str] = set()
+    counters: dict[str, int] = {}
+    names = []
+    for record in tensors:
+        name = record.name
+        if name in seen:
+            number = counters.get(name, 0) + 1
+            while f"{name}_{number}" in taken:
+                number += 1
+            counters[name] = number
+            name = f"{name}_{number}"
+            taken.add(name)
+        seen.add(name)
+        names.append(name)
+    return names
