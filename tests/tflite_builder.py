@@ -90,7 +90,7 @@ def _tensor(model: Any, spec: TensorSpec, name: str) -> Any:
 
 def run_tflm(model: bytes, inputs: Sequence[NDArray[Any]], *, outputs: int = 1, arena_bytes: int = 1 << 20) -> list[NDArray[Any]]:
     """The first ``outputs`` outputs of TensorFlow Lite Micro's reference kernels; RuntimeError where it refuses the file."""
-    from tflite_micro.python.tflite_micro import runtime  # noqa: PLC0415
+    from tflite_micro.python.tflite_micro import runtime
 
     interpreter = runtime.Interpreter.from_bytes(model, arena_size=arena_bytes)
     for index, array in enumerate(inputs):

@@ -30,7 +30,7 @@ class Slice(Operator):
 
     def infer(self, inputs: Sequence[Value]) -> tuple[Shape, ...]:
         shape = inputs[0].shape
-        expect(len(self.begin) == len(self.size) == len(self.stride) == len(shape), self, f"begin, size and stride must name all of {shape}")
+        expect(len(self.begin) == len(self.size) == len(self.stride) == len(shape), self, "begin, size and stride must name all axes")
         for whole, begin, size, stride in zip(shape, self.begin, self.size, self.stride, strict=True):
             if whole is None or size is None:
                 expect(whole is None and (begin, size, stride) == (0, None, 1), self, "a symbolic batch can only be taken whole")
