@@ -62,7 +62,9 @@ def convolve(
     symmetric = top == bottom and left == right
     if not symmetric:
         planes = F.pad(planes, (left, right, top, bottom))
-    out = F.conv2d(planes, weight.permute(0, 3, 1, 2), bias, stride, (top, left) if symmetric else 0, dilation, groups)
+    # torch 2.13 crashes on a padded 1x1 kernel with dilation and bias; one tap has nothing to dilate.
+    spread = [1 if size == 1 else step for size, step in zip(weight.shape[1:3], dilation)]
+    out = F.conv2d(planes, weight.permute(0, 3, 1, 2), bias, stride, (top, left) if symmetric else 0, spread, groups)
     return out.permute(0, 2, 3, 1)
 
 
