@@ -1,0 +1,148 @@
+"""Convolutions and dense layers as calls of kernels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgewright.emit.c.layer import Call, Layer, Parameter, Table, Workspace, known, steps_of
+from edgewright.emit.c.packing import fold_zero_point, pack_portable, plain_bias
+from edgewright.errors import UnsupportedError
+from edgewright.ir.dtype import DType
+from edgewright.ir.graph import Value
+from edgewright.ops.conv2d import Conv2D
+from edgewright.ops.dense import Dense
+from edgewright.ops.depthwise_conv2d import DepthwiseConv2D
+from edgewright.ops.requant import Multiplier, activation_range, dense_multiplier, output_multiplier, tensor_quant
+from edgewright.ops.transpose_conv2d import TransposeConv2D
+from edgewright.targets.workspace import depthwise_layout, is_matrix_product, is_plain
+
+
+def call_conv2d(layer: Layer) -> list[Call]:
+    op = layer.node.op
+    assert isinstance(op, Conv2D)
+    window = _window(layer, op.stride, op.dilation, (op.padding[0][0], op.padding[1][0]))
+    return [_conv2d(layer, window, op.groups, op.activation, direct=is_matrix_product(op, layer.ins, layer.outs))]
+
+
+def call_depthwise_conv2d(layer: Layer) -> list[Call]:
+    op = layer.node.op
+    assert isinstance(op, DepthwiseConv2D)
+    window = _window(layer, op.stride, op.dilation, (op.padding[0][0], op.padding[1][0]))
+    if is_plain(op, layer.ins):
+        return [_conv2d(layer, window, 1, op.activation, direct=False)]
+    weight, bias = _constants(layer)
+    layout = depthwise_layout(op, layer.ins, layer.outs, layer.kernels)
+    inner, outer = steps_of(known(layer.ins[0].shape)), steps_of(known(layer.outs[0].shape))
+    steps = {"input_row": inner[1], "input_column": inner[2], "output_row": outer[1], "output_column": outer[2]}
+    if layout.exchanged:
+        window = _exchanged(window)
+        weight = weight.transpose(0, 2, 1, 3)
+        steps = {"input_row": inner[2], "input_column": inner[1], "output_row": outer[2], "output_column": outer[1]}
+    zero_point = tensor_quant(layer.ins[0])[1]
+    parameters: dict[str, Parameter] = {
+        "window": window, **steps, "strip": layout.strip, "input_zero_point": zero_point, **_bounds(layer, op.activation),
+        "weights": Table("weights", np.ascontiguousarray(weight).astype(np.int8)), "bias": Table("bias", fold_zero_point(weight, bias, zero_point)),
+        **_factors(output_multiplier(layer.ins[0], layer.ins[1], layer.outs[0]), weight.shape[0]),
+    }
+    return [Call("depthwise_conv2d_s8", parameters, [layer.input(), layer.output(), Workspace()])]
+
+
+def call_transpose_conv2d(layer: Layer) -> list[Call]:
+    op = layer.node.op
+    assert isinstance(op, TransposeConv2D)
+    weight, bias = _constants(layer)
+    parameters: dict[str, Parameter] = {
+        "window": _window(layer, op.stride, (1, 1), (op.padding[0][0], op.padding[1][0])),
+        "input_zero_point": tensor_quant(layer.ins[0])[1], **_bounds(layer, op.activation),
+        "weights": Table("weights", weight.astype(np.int8)), "bias": Table("bias", plain_bias(bias, weight.shape[0])),
+        **_factors(output_multiplier(layer.ins[0], layer.ins[1], layer.outs[0]), weight.shape[0]),
+    }
+    return [Call("transpose_conv2d_s8", parameters, [layer.input(), layer.output()])]
+
+
+def call_dense(layer: Layer) -> list[Call]:
+    """A dense layer on several vectors is a 1x1 convolution over as many positions."""
+    op = layer.node.op
+    assert isinstance(op, Dense)
+    weight, bias = _constants(layer)
+    outputs, inputs = weight.shape
+    vectors = layer.outs[0].elements // outputs
+    factors = dense_multiplier(layer.ins[0], layer.ins[1], layer.outs[0])
+    if vectors != 1:
+        pixels = replace(layer.ins[0], shape=(1, 1, vectors, inputs)), replace(layer.outs[0], shape=(1, 1, vectors, outputs))
+        window = _window_between(pixels[0], pixels[1], (1, 1), (1, 1), (1, 1), (0, 0))
+        return [_conv2d(layer, window, 1, op.activation, direct=True, factors=factors)]
+    zero_point = tensor_quant(layer.ins[0])[1]
+    parameters: dict[str, Parameter] = {
+        "inputs": inputs, "outputs": outputs, **_bounds(layer, op.activation), "weights": Table("weights", weight.astype(np.int8)),
+        "bias": Table("bias", fold_zero_point(weight, bias, zero_point)), **_factors(factors, outputs),
+    }
+    return [Call("dense_s8", parameters, [layer.input(), layer.output()])]
+
+
+def _conv2d(layer: Layer, window: Mapping[str, int], groups: int, activation: str, *, direct: bool, factors: Multiplier | None = None) -> Call:
+    weight, bias = _constants(layer)
+    zero_point = tensor_quant(layer.ins[0])[1]
+    parameters: dict[str, Parameter] = {
+        "window": window, "groups": groups, "direct": direct, "input_zero_point": zero_point, **_bounds(layer, activation),
+        "weights": Table("weights", pack_portable(weight, groups)), "bias": Table("bias", fold_zero_point(weight, bias, zero_point)),
+        **_factors(factors or output_multiplier(layer.ins[0], layer.ins[1], layer.outs[0]), weight.shape[0]),
+    }
+    return Call("conv2d_s8", parameters, [layer.input(), layer.output(), Workspace()])
+
+
+def _constants(layer: Layer) -> tuple[NDArray[np.generic], NDArray[np.generic] | None]:
+    """Weight and bias of a layer whose data and weights are int8."""
+    layer.expect_types([DType.INT8, DType.INT8], DType.INT8)
+    if len(layer.ins) > 2 and layer.ins[2].dtype is not DType.INT32:
+        raise UnsupportedError(f"the bias of {layer.node.name!r} is {layer.ins[2].dtype.value}", hint="the C kernels take int32 biases")
+    quant = layer.ins[1].quant
+    if quant is None or any(quant.zero_point):
+        raise UnsupportedError(f"the weights of {layer.node.name!r} are not symmetric", hint="quantize them with zero point 0")
+    return layer.array(1), layer.array(2) if len(layer.ins) > 2 else None
+
+
+def _factors(factors: Multiplier, channels: int) -> dict[str, Parameter]:
+    """A multiplier and a shift for each output channel."""
+    multiplier, shift = (np.array(part * channels if len(part) == 1 else part) for part in (factors.multiplier, factors.shift))
+    return {"multiplier": Table("multiplier", multiplier.astype(np.int32)), "shift": Table("shift", shift.astype(np.int8))}
+
+
+def _bounds(layer: Layer, activation: str) -> dict[str, Parameter]:
+    low, high = activation_range(activation, layer.outs[0])
+    return {"output_zero_point": tensor_quant(layer.outs[0])[1], "output_min": low, "output_max": high}
+
+
+def _window(layer: Layer, stride: Sequence[int], dilation: Sequence[int], padding: Sequence[int]) -> dict[str, int]:
+    kernel = known(layer.ins[1].shape)[1:3]
+    return _window_between(layer.ins[0], layer.outs[0], kernel, stride, dilation, padding)
+
+
+def _window_between(before: Value, after: Value, kernel: Sequence[int], stride: Sequence[int], dilation: Sequence[int],
+                    padding: Sequence[int]) -> dict[str, int]:
+    batch, *inner = known(before.shape)
+    outer = known(after.shape)[1:]
+    if batch != 1:
+        raise UnsupportedError(f"value {before.name!r} has a fixed batch of {batch}", hint="export the network with a batch of 1 or a dynamic batch")
+    return window_fields(inner, outer, kernel, stride, dilation, padding)
+
+
+def window_fields(inner: Sequence[int], outer: Sequence[int], kernel: Sequence[int], stride: Sequence[int], dilation: Sequence[int],
+                  padding: Sequence[int]) -> dict[str, int]:
+    """The fields of ``struct ew_window``; ``inner`` and ``outer`` are (height, width, channels)."""
+    return {
+        "input_height": inner[0], "input_width": inner[1], "input_channels": inner[2],
+        "output_height": outer[0], "output_width": outer[1], "output_channels": outer[2],
+        "kernel_height": kernel[0], "kernel_width": kernel[1], "stride_height": stride[0], "stride_width": stride[1],
+        "dilation_height": dilation[0], "dilation_width": dilation[1], "padding_top": padding[0], "padding_left": padding[1],
+    }
+
+
+def _exchanged(window: Mapping[str, int]) -> dict[str, int]:
+    """The window with height and width exchanged."""
+    names = {"height": "width", "width": "height", "top": "left", "left": "top"}
+    return {field: window["_".join([stem, names.get(end, end)])] for field in window for stem, _, end in [field.rpartition("_")]}

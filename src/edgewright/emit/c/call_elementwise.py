@@ -1,0 +1,115 @@
+"""Operators that work element by element as calls of kernels: sums, products, tables, and the edges to float."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from edgewright.emit.c.layer import Call, Layer, Parameter, Table, known, steps_of
+from edgewright.errors import UnsupportedError
+from edgewright.ir.dtype import DType
+from edgewright.ir.graph import Value
+from edgewright.ops.add import Add
+from edgewright.ops.mul import Mul
+from edgewright.ops.pointwise import lookup_table
+from edgewright.ops.prelu import PRelu
+from edgewright.ops.requant import Multiplier, activation_range, tensor_quant
+from edgewright.ops.sub import Sub
+
+MOST_AXES = 4
+
+
+def call_sum(layer: Layer) -> list[Call]:
+    op = layer.node.op
+    assert isinstance(op, Add | Sub)
+    layer.expect_int8(2)
+    factors = op.multipliers(layer.ins, layer.outs)
+    parameters: dict[str, Parameter] = {
+        **_broadcast(layer), "left_shift": factors.left_shift,
+        "first_zero_point": tensor_quant(layer.ins[0])[1], **_factor("first", factors.first),
+        "second_zero_point": tensor_quant(layer.ins[1])[1], **_factor("second", factors.second), "second_sign": -1 if isinstance(op, Sub) else 1,
+        **_output(layer, factors.output, op.activation),
+    }
+    return [Call("sum_s8", parameters, [layer.input(0), layer.input(1), layer.output()])]
+
+
+def call_mul(layer: Layer) -> list[Call]:
+    op = layer.node.op
+    assert isinstance(op, Mul)
+    layer.expect_int8(2)
+    parameters: dict[str, Parameter] = {
+        **_broadcast(layer), "first_zero_point": tensor_quant(layer.ins[0])[1], "second_zero_point": tensor_quant(layer.ins[1])[1],
+        **_output(layer, op.multipliers(layer.ins, layer.outs), op.activation),
+    }
+    return [Call("mul_s8", parameters, [layer.input(0), layer.input(1), layer.output()])]
+
+
+def call_lookup(layer: Layer) -> list[Call]:
+    layer.expect_int8()
+    table = lookup_table(layer.node.op, layer.ins[0], layer.outs[0])
+    return [Call("lookup_s8", {"count": layer.outs[0].elements, "table": Table("table", table)}, [layer.input(), layer.output()])]
+
+
+def call_prelu(layer: Layer) -> list[Call]:
+    op = layer.node.op
+    assert isinstance(op, PRelu)
+    layer.expect_int8(2)
+    identity, slope = op.multipliers(layer.ins, layer.outs)
+    slopes = layer.array(1).astype(np.int16) - np.int16(tensor_quant(layer.ins[1])[1])
+    parameters: dict[str, Parameter] = {
+        "positions": layer.outs[0].elements // max(slopes.size, 1), "channels": slopes.size,
+        "input_zero_point": tensor_quant(layer.ins[0])[1], "output_zero_point": tensor_quant(layer.outs[0])[1],
+        **_factor("identity", identity), **_factor("slope", slope), "slopes": Table("slopes", slopes),
+    }
+    return [Call("prelu_s8", parameters, [layer.input(), layer.output()])]
+
+
+def call_quantize(layer: Layer) -> list[Call]:
+    layer.expect_types([DType.FLOAT32], DType.INT8)
+    scale, zero_point = tensor_quant(layer.outs[0])
+    parameters: dict[str, Parameter] = {"count": layer.outs[0].elements, "zero_point": zero_point, "scale": scale}
+    return [Call("quantize_f32_s8", parameters, [layer.input(), layer.output()])]
+
+
+def call_dequantize(layer: Layer) -> list[Call]:
+    layer.expect_types([DType.INT8], DType.FLOAT32)
+    scale, zero_point = tensor_quant(layer.ins[0])
+    parameters: dict[str, Parameter] = {"count": layer.outs[0].elements, "zero_point": zero_point, "scale": scale}
+    return [Call("dequantize_s8_f32", parameters, [layer.input(), layer.output()])]
+
+
+def _factor(stem: str, factor: Multiplier) -> dict[str, int]:
+    return {f"{stem}_multiplier": factor.multiplier[0], f"{stem}_shift": factor.shift[0]}
+
+
+def _output(layer: Layer, factor: Multiplier, activation: str) -> dict[str, int]:
+    low, high = activation_range(activation, layer.outs[0])
+    return {"output_zero_point": tensor_quant(layer.outs[0])[1], **_factor("output", factor), "output_min": low, "output_max": high}
+
+
+def _broadcast(layer: Layer) -> dict[str, Parameter]:
+    """Sizes and steps of at most four axes over which both operands and the output walk."""
+    shape = known(layer.outs[0].shape)
+    walks = [shape, *(_steps_within(value, shape) for value in layer.ins)]
+    axes: list[list[int]] = []
+    for size, *steps in zip(*walks, strict=True):
+        if size == 1:
+            continue
+        # An axis joins the one before it where every operand walks both in one stride.
+        if axes and all(before == step * size for before, step in zip(axes[-1][1:], steps, strict=True)):
+            axes[-1] = [axes[-1][0] * size, *steps]
+        else:
+            axes.append([size, *steps])
+    if len(axes) > MOST_AXES:
+        raise UnsupportedError(f"{layer.node.op.kind} {layer.node.name!r} broadcasts along {len(axes)} separate axes", hint=f"the C kernels take {MOST_AXES}")
+    axes = [[1, 0, 0]] * (MOST_AXES - len(axes)) + axes
+    sizes, first, second = (list(row) for row in zip(*axes, strict=True))
+    return {"sizes": sizes, "first_step": first, "second_step": second}
+
+
+def _steps_within(value: Value, shape: Sequence[int]) -> tuple[int, ...]:
+    """Steps of ``value`` along the axes of ``shape``; 0 where it is broadcast."""
+    own = (1,) * (len(shape) - value.rank) + known(value.shape)
+    return tuple(0 if size == 1 else step for size, step in zip(own, steps_of(own), strict=True))
+

@@ -1,0 +1,45 @@
+"""The table: operator → the function that turns a layer into calls of kernels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from edgewright.emit.c.call_convolution import call_conv2d, call_dense, call_depthwise_conv2d, call_transpose_conv2d
+from edgewright.emit.c.call_elementwise import call_dequantize, call_lookup, call_mul, call_prelu, call_quantize, call_sum
+from edgewright.emit.c.call_movement import call_concat, call_pad, call_slice, call_transpose
+from edgewright.emit.c.call_reduction import call_log_softmax, call_mean, call_pool, call_resize, call_softmax
+from edgewright.emit.c.layer import Call, Layer
+from edgewright.errors import UnsupportedError
+
+CALLS: Mapping[str, Callable[[Layer], list[Call]]] = {
+    "Add": call_sum,
+    "AveragePool2D": call_pool,
+    "Concat": call_concat,
+    "Conv2D": call_conv2d,
+    "Dense": call_dense,
+    "DepthwiseConv2D": call_depthwise_conv2d,
+    "Dequantize": call_dequantize,
+    "LogSoftmax": call_log_softmax,
+    "MaxPool2D": call_pool,
+    "Mean": call_mean,
+    "Mul": call_mul,
+    "PRelu": call_prelu,
+    "Pad": call_pad,
+    "Quantize": call_quantize,
+    "Resize": call_resize,
+    "Slice": call_slice,
+    "Softmax": call_softmax,
+    "Sub": call_sum,
+    "Transpose": call_transpose,
+    "TransposeConv2D": call_transpose_conv2d,
+}
+
+
+def calls_of(layer: Layer) -> list[Call]:
+    """The calls that compute ``layer``; pointwise operators without an entry are tables of 256 numbers."""
+    op = layer.node.op
+    if op.kind in CALLS:
+        return CALLS[op.kind](layer)
+    if op.pointwise:
+        return call_lookup(layer)
+    raise UnsupportedError(f"the C emitter has no kernel for {op.kind} ({layer.node.name!r})", hint="emit .tflite or .onnx, or replace the operator")

@@ -1,0 +1,17 @@
+/* A tensor of one byte value. */
+#ifndef EW_FILL_H
+#define EW_FILL_H
+
+#include <stdint.h>
+#include <string.h>
+
+struct ew_fill {
+    int32_t bytes, value;
+};
+
+static void ew_fill(const struct ew_fill *layer, void *output)
+{
+    memset(output, layer->value, (size_t)layer->bytes);
+}
+
+#endif

@@ -1,0 +1,34 @@
+"""Weights and biases in the order and form in which the kernels read them."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Int8 = NDArray[np.int8]
+Int32 = NDArray[np.int32]
+
+
+def fold_zero_point(weight: NDArray[np.generic], bias: NDArray[np.generic] | None, zero_point: int) -> Int32:
+    """bias - zero_point * sum(weights) for each output channel (axis 0), wrapped to 32 bits as the accumulator wraps."""
+    sums = weight.reshape(weight.shape[0], -1).astype(np.int64).sum(1)
+    folded = (0 if bias is None else bias.astype(np.int64)) - zero_point * sums
+    return (folded & 0xFFFFFFFF).astype(np.uint32).view(np.int32)
+
+
+def plain_bias(bias: NDArray[np.generic] | None, channels: int) -> Int32:
+    """The bias as it is, or zeros."""
+    return np.zeros(channels, np.int32) if bias is None else bias.astype(np.int32)
+
+
+def interleave_rows(rows: Int8, block: int) -> Int8:
+    """Rows (n, length) in blocks of ``block``: byte 0 of each row of the block, byte 1 of each, …; the rows left over follow one by one."""
+    whole = rows.shape[0] // block * block
+    blocks = rows[:whole].reshape(-1, block, rows.shape[1]).transpose(0, 2, 1)
+    return np.concatenate([blocks.reshape(-1), rows[whole:].reshape(-1)])
+
+
+def pack_portable(weight: NDArray[np.generic], groups: int) -> Int8:
+    """OHWI weights for the portable convolution: each group in blocks of four output channels."""
+    parts = np.split(weight.astype(np.int8).reshape(weight.shape[0], -1), groups)
+    return np.concatenate([interleave_rows(part, 4) for part in parts])

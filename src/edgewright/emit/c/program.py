@@ -1,0 +1,110 @@
+"""A Program as C99: one header, one source, and the kernels that they use."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from importlib import resources
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined
+
+from edgewright.emit.c.calls import calls_of
+from edgewright.emit.c.layer import Layer
+from edgewright.emit.c.library import kernel_files
+from edgewright.emit.c.source import Source
+from edgewright.emit.c.text import c_comment, c_identifier
+from edgewright.errors import UnsupportedError
+from edgewright.ir.graph import Value
+from edgewright.lower.program import Program
+from edgewright.targets.workspace import workspace_bytes
+
+
+def emit_c(program: Program) -> dict[str, bytes]:
+    """File name → contents: ``<name>.h``, ``<name>.c`` and ``kernels/*.h``. The functions that the header declares begin with ``<name>``.
+
+    UnsupportedError where the kernels lack an operator or an element type.
+    """
+    prefix = c_identifier(program.graph.name)
+    source = Source(program)
+    context = _context(program, prefix, source)
+    folders = tuple(program.target.kernels)
+    files = {f"{prefix}.h": _render("network.h.j2", context), f"{prefix}.c": _render("network.c.j2", context)}
+    files |= {f"kernels/{name}": text for name, text in kernel_files(source.kernels, folders).items()}
+    return {name: text.encode() for name, text in files.items()}
+
+
+def _render(template: str, context: dict[str, Any]) -> str:
+    text = resources.files(__package__).joinpath("templates", template).read_text(encoding="utf-8")
+    environment = Environment(trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True, undefined=StrictUndefined, autoescape=False)
+    return environment.from_string(text).render(context)
+
+
+def _context(program: Program, prefix: str, source: Source) -> dict[str, Any]:
+    """Everything that the templates show; ``source`` collects the tables and parameters as the calls are written."""
+    graph, plan = program.graph, program.plan
+    layers, stack_bytes = [], 0
+    for index, node in enumerate(graph.nodes):
+        layer = Layer(graph, node, graph.ins(node), graph.outs(node), program.target.kernels)
+        needed = workspace_bytes(node.op, layer.ins, layer.outs, layer.kernels)
+        if node.name in program.scratch:
+            workspace = f"arena.s8 + {plan.offsets[program.scratch[node.name]]}"
+        else:
+            workspace, stack_bytes = "workspace.s8" if needed else "NULL", max(stack_bytes, needed)
+        calls = [] if source.is_free(node) else source.view_copies(node) if node.op.view else calls_of(layer)
+        lines = [source.call_line(call, f"_{index + 1}{_letter(number)}", workspace) for number, call in enumerate(calls)]
+        layers.append({"comment": _heading(layer), "more": _details(source, layer), "calls": lines or ["/* the same bytes: nothing to do */"]})
+    states = source.states()
+    edges = {side: [_edge(graph.value(name), source) for name in names] for side, names in (("input", graph.inputs), ("output", graph.outputs))}
+    macs = sum(node.op.macs(graph.ins(node), graph.outs(node)) for node in graph.nodes)
+    return {
+        "prefix": prefix, "macro": prefix.upper(), "title": c_comment(graph.name), "target": c_comment(program.target.name),
+        "arena_bytes": max(-(-plan.arena_bytes // 8) * 8, 8), "inputs": edges["input"], "outputs": edges["output"], "edges": edges,
+        "summary": _summary(program, macs, source.weight_bytes), "kernels": sorted(source.kernels), "tables": source.tables,
+        "parameter_blocks": source.parameter_blocks, "layers": layers, "stack_bytes": -(-stack_bytes // 4) * 4,
+        "uses_string": bool(states.resets or states.copies), "lazy_reset": states.lazy,
+        "resets": [*states.resets, *(["state_is_set = 1;"] if states.lazy else [])] or ["/* this network keeps no state */"],
+        "state_copies": states.copies,
+    }
+
+
+def _letter(number: int) -> str:
+    """What tells the calls of one layer apart: nothing, b, c, …, z, then numbers."""
+    return "" if number == 0 else chr(ord("a") + number) if number < 26 else f"_{number}"
+
+
+def _summary(program: Program, macs: int, weight_bytes: int) -> list[str]:
+    """The table of layers for the header."""
+    lines = [f"{len(program.graph.nodes)} layers, {macs:,} multiply-accumulates, {weight_bytes:,} bytes of constants, arena {program.plan.arena_bytes:,} bytes."]
+    for index, node in enumerate(program.graph.nodes):
+        ins, outs = program.graph.ins(node), program.graph.outs(node)
+        lines.append(f"{index + 1:4d}  {c_comment(node.op.kind):<16} {_shape(outs[0]):<20} {node.op.macs(ins, outs):>12,}  {c_comment(node.name)}")
+    return lines
+
+
+def _heading(layer: Layer) -> str:
+    return f"{c_comment(layer.node.name)}: {c_comment(layer.node.op.kind)}, {layer.node.op.macs(layer.ins, layer.outs):,} multiply-accumulates"
+
+
+def _details(source: Source, layer: Layer) -> list[str]:
+    """Attributes, and where inputs and outputs lie."""
+    attributes = ", ".join(f"{key} {value}" for key, value in layer.node.op.attributes().items())
+    lines = [c_comment(attributes)] if attributes else []
+    for arrow, values in (("<-", layer.ins), ("->", layer.outs)):
+        lines += [f"{arrow} {_shape(value)} {value.dtype.value} {source.where(value.name)}  {c_comment(value.name)}" for value in values]
+    return lines
+
+
+def _shape(value: Value) -> str:
+    return "x".join(str(1 if size is None else size) for size in value.shape) or "scalar"
+
+
+def _edge(value: Value, source: Source) -> dict[str, object]:
+    if math.prod(1 if size is None else size for size in value.shape) == 0:
+        raise UnsupportedError(f"value {value.name!r} is empty", hint="a network needs inputs and outputs with elements")
+    scale = "" if value.quant is None else f", scale {_numbers(value.quant.scale)}, zero point {_numbers(value.quant.zero_point)}"
+    return {"bytes": value.bytes, "place": source.place(value.name), "comment": f"{c_comment(value.name)}: {value.dtype.value} {_shape(value)}{scale}"}
+
+
+def _numbers(numbers: Sequence[float]) -> str:
+    return f"{numbers[0]:.9g}" if len(numbers) == 1 else f"{len(numbers)} of them"

@@ -1,0 +1,137 @@
+"""The parts of the generated source, collected while the calls are written: constant tables, parameters of kernels, places, state."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from edgewright.emit.c.layer import Call, Place, Table, Workspace
+from edgewright.emit.c.text import C_TYPES, LINE, c_array, c_initializer
+from edgewright.errors import UnsupportedError
+from edgewright.ir.dtype import DType
+from edgewright.ir.graph import Node, State
+from edgewright.lower.program import Program
+
+MEMBERS = {DType.INT8: "s8", DType.INT16: "s16", DType.INT32: "s32", DType.FLOAT32: "f32"}
+
+
+@dataclass(frozen=True)
+class StateText:
+    """``resets``: lines that set the state to its initial values. ``copies``: lines at the end of a run. ``lazy``: the first run has to reset."""
+
+    resets: list[str]
+    copies: list[str]
+    lazy: bool
+
+
+@dataclass
+class Source:
+    """Collects the tables and parameters of one program; equal tables are written once."""
+
+    program: Program
+    tables: list[dict[str, object]] = field(default_factory=list)
+    parameter_blocks: list[dict[str, object]] = field(default_factory=list)
+    kernels: set[str] = field(default_factory=set)
+    weight_bytes: int = 0
+    _names: dict[tuple[str, bytes], str] = field(default_factory=dict)
+
+    def place(self, name: str, offset_bytes: int = 0) -> str:
+        """A C expression that points to ``offset_bytes`` within value ``name``."""
+        graph = self.program.graph
+        value = graph.value(name)
+        size = value.dtype.bytes_of(1)
+        if value.dtype not in MEMBERS:
+            raise UnsupportedError(f"value {name!r} is {value.dtype.value}, which the C emitter does not hold", hint="use int8 activations")
+        if graph.is_constant(name):
+            table = self.table(Table("constant", graph.array(name)))
+            return f"{table} + {offset_bytes // size}" if offset_bytes else table
+        return f"arena.{MEMBERS[value.dtype]} + {(self.program.plan.offset(name) + offset_bytes) // size}"
+
+    def where(self, name: str) -> str:
+        """Where value ``name`` lies, in words."""
+        return "in flash" if self.program.graph.is_constant(name) else f"at {self.program.plan.offset(name)}"
+
+    def table(self, table: Table, suffix: str = "") -> str:
+        """The name under which ``table`` stands in the source."""
+        array = np.ascontiguousarray(table.array)
+        key = (array.dtype.name, array.tobytes())
+        if key not in self._names:
+            self._names[key] = f"{table.stem}{suffix or f'_{len(self._names)}'}"
+            self.weight_bytes += array.nbytes
+            shown = array if array.size else np.zeros(1, array.dtype)
+            self.tables.append({"ctype": C_TYPES[array.dtype.name], "name": self._names[key], "length": shown.size, "text": c_array(shown)})
+        return self._names[key]
+
+    def call_line(self, call: Call, suffix: str, workspace: str) -> str:
+        """The call as a line of C; its parameters are kept for the source. ``suffix`` tells the layer's constants from others."""
+        self.kernels.add(call.kernel)
+        fields = {key: self.table(value, suffix) if isinstance(value, Table) else value for key, value in call.parameters.items()}
+        name = f"layer{suffix}"
+        self.parameter_blocks.append({"kernel": call.kernel, "name": name, "lines": _lines(fields)})
+        arguments = ", ".join(self._argument(argument, suffix, workspace) for argument in call.arguments)
+        return f"ew_{call.kernel}(&{name}, {arguments});"
+
+    def _argument(self, argument: Place | Table | Workspace, suffix: str, workspace: str) -> str:
+        if isinstance(argument, Table):
+            return self.table(argument, suffix)
+        return self.place(argument.name, argument.offset_bytes) if isinstance(argument, Place) else workspace
+
+    def is_free(self, node: Node) -> bool:
+        """Whether the output of ``node`` is its input, in the same place."""
+        if not node.op.view or self.program.graph.is_constant(node.inputs[0]):
+            return False
+        return self.program.plan.offset(node.inputs[0]) == self.program.plan.offset(node.outputs[0])
+
+    def view_copies(self, node: Node) -> list[Call]:
+        """A view whose source lies elsewhere (in flash, say) is a copy."""
+        size = self.program.graph.value(node.outputs[0]).bytes
+        fields = {"sizes": [1, 1, 1, 1], "from_step": [0] * 4, "to_step": [0] * 4, "run": size}
+        return [Call("copy", fields, [Place(node.inputs[0]), Place(node.outputs[0])])]
+
+    def states(self) -> StateText:
+        """How the state is set and carried over."""
+        graph = self.program.graph
+        resets, lazy = [], False
+        for state in graph.states:
+            initial = graph.array(state.initial)
+            octets = set(initial.tobytes())
+            size = graph.value(state.read).bytes
+            lazy = lazy or octets != {0}
+            target = self.place(state.read)
+            if len(octets) == 1:
+                resets.append(f"memset({target}, {octets.pop()}, {size});")
+            else:
+                resets.append(f"memcpy({target}, {self.table(Table('initial', initial))}, {size});")
+        copies = [f"memmove({self.place(state.read)}, {self.place(state.write)}, {graph.value(state.read).bytes});"
+                  for state in _in_order(graph.states) if self._moves(state)]
+        return StateText(resets, copies, lazy)
+
+    def _moves(self, state: State) -> bool:
+        graph, plan = self.program.graph, self.program.plan
+        return graph.is_constant(state.write) or plan.offset(state.read) != plan.offset(state.write)
+
+
+def _in_order(states: tuple[State, ...]) -> list[State]:
+    """States in an order in which none overwrites what a later one still copies."""
+    pending, ordered = list(states), list[State]()
+    while pending:
+        ready = [state for state in pending if not any(other.write == state.read for other in pending if other is not state)]
+        if not ready:
+            raise UnsupportedError("states of the network exchange their values", hint="give one of them a copy through an operator")
+        ordered.append(ready[0])
+        pending.remove(ready[0])
+    return ordered
+
+
+def _lines(fields: Mapping[str, object]) -> list[str]:
+    """Initializers of ``fields``, as many in a line as fit."""
+    lines: list[str] = []
+    for key, value in fields.items():
+        text = c_initializer({key: value})
+        if lines and len(lines[-1]) + len(text) + 2 <= LINE - 5:
+            lines[-1] += f", {text}"
+        else:
+            lines.append(text)
+    return lines

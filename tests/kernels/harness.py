@@ -1,0 +1,125 @@
+"""Many single layers in one program: every value and every workspace lies apart, with poisoned bytes between, under the sanitizers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgewright.emit.c import emit_c
+from edgewright.ir.dtype import DType, Quant
+from edgewright.ir.edit import GraphBuilder
+from edgewright.ir.graph import Graph, Level
+from edgewright.ir.operator import Operator
+from edgewright.ir.verify import verify
+from edgewright.lower.memory import Buffer, MemoryPlan
+from edgewright.lower.plan_memory import scratch_buffer
+from edgewright.lower.program import Program
+from edgewright.lower.schedule import single_sample
+from edgewright.ops.evaluate import evaluate
+from edgewright.run.host import run_host
+from edgewright.targets.target import Target, load_target
+from edgewright.targets.workspace import workspace_bytes
+
+HERE = Path(__file__).parent
+GAP = 64
+ALIGNMENT = 8
+POISON = """
+#include <sanitizer/asan_interface.h>
+#include "{prefix}.h"
+
+static const size_t gaps[][2] = {{{gaps}}};
+
+__attribute__((constructor)) static void poison(void)
+{{
+    const char *arena = (const char *){prefix}_input(0) - {first};
+
+    for (size_t i = 0; i < sizeof gaps / sizeof gaps[0]; i++) {{
+        __asan_poison_memory_region(arena + gaps[i][0], gaps[i][1]);
+    }}
+}}
+"""
+
+
+@dataclass
+class Batch:
+    """A graph of layers that have nothing to do with each other, each with inputs and an output of its own."""
+
+    rng: np.random.Generator
+    builder: GraphBuilder = field(default_factory=lambda: GraphBuilder("batch", Level.INTEGER))
+    outputs: list[str] = field(default_factory=list)
+
+    def quant(self, low: float = 0.01, high: float = 0.2, zero_point: int | None = None) -> Quant:
+        """A random scale, and a random zero point, the extreme ones often."""
+        choice = int(self.rng.choice([-128, 127, 0, int(self.rng.integers(-128, 128))]))
+        return Quant.per_tensor(float(np.float32(self.rng.uniform(low, high))), choice if zero_point is None else zero_point)
+
+    def integers(self, shape: Sequence[int], dtype: DType = DType.INT8) -> NDArray[np.generic]:
+        """Random integers, sometimes all of them extreme."""
+        kind = self.rng.integers(5)
+        if kind == 0:
+            return self.rng.choice([dtype.minimum, dtype.maximum], shape).astype(dtype.numpy)
+        if kind == 1:
+            return np.full(shape, self.rng.choice([dtype.minimum, dtype.maximum]), dtype.numpy)
+        return self.rng.integers(dtype.minimum, dtype.maximum + 1, shape).astype(dtype.numpy)
+
+    def input(self, shape: Sequence[int], quant: Quant | None = None) -> str:
+        return self.builder.input(self.builder.fresh("x"), (None, *shape), DType.INT8, quant or self.quant())
+
+    def add(self, op: Operator, inputs: Sequence[str], quant: Quant | None, dtype: DType = DType.INT8) -> None:
+        name = self.builder.node(op, inputs, quants=[quant], dtype=dtype)
+        self.outputs.append(name)
+
+    def check(self, target: str = "host", samples: int = 3) -> None:
+        """Compile, run and compare with the integer evaluation, output by output."""
+        graph = verify(self.builder.finish(self.outputs))
+        inputs = [self.integers((samples, *graph.value(name).shape[1:]), graph.value(name).dtype) for name in graph.inputs]
+        compare(graph, inputs, load_target(target))
+
+
+def compare(graph: Graph, inputs: Sequence[NDArray[np.generic]], target: Target) -> None:
+    """The outputs of the generated C, on the host with sanitizers, are those of the integer evaluation."""
+    expected = evaluate(graph, inputs)
+    program = spread_program(graph, target)
+    files = emit_c(program)
+    if "dsp" in target.kernels:
+        files["arm_acle.h"] = (HERE / "acle_host" / "arm_acle.h").read_bytes()
+    files["poison.c"] = _poison(program)
+    specs = [(graph.value(name).dtype.numpy, graph.value(name).shape[1:]) for name in graph.outputs]
+    run = run_host(files, inputs, outputs=specs, sanitize=True)
+    for name, ours, theirs in zip(graph.outputs, run.outputs, expected, strict=True):
+        node = graph.producers[name]
+        wrong = np.argwhere(ours != theirs)
+        where = [(tuple(int(i) for i in at), int(ours[tuple(at)]), int(theirs[tuple(at)])) for at in wrong[:5]]
+        assert not len(wrong), f"{node.op} of {[str(value.shape) for value in graph.ins(node)]}: {len(wrong)} differ: {where}"
+
+
+def spread_program(graph: Graph, target: Target) -> Program:
+    """A program in which nothing shares memory and every workspace is a part of the arena."""
+    graph = single_sample(graph)
+    sizes = {name: value.bytes for name, value in graph.values.items() if not graph.is_constant(name)}
+    scratch: dict[str, str] = {}
+    for node in graph.nodes:
+        needed = workspace_bytes(node.op, graph.ins(node), graph.outs(node), target.kernels)
+        if needed:
+            scratch[node.name] = scratch_buffer(node.name)
+            sizes[scratch[node.name]] = needed
+    offsets, end = {}, GAP
+    for name, size in sizes.items():
+        offsets[name] = end
+        end += -(-size // ALIGNMENT) * ALIGNMENT + GAP
+    buffers = tuple(Buffer(name, size, 0, len(graph.nodes)) for name, size in sizes.items())
+    plan = MemoryPlan(buffers, offsets, {name: name for name in graph.values if name in offsets}, end, end, "spread")
+    return Program(graph, target, plan, scratch)
+
+
+def _poison(program: Program) -> bytes:
+    plan = program.plan
+    taken = sorted((plan.offsets[buffer.name], buffer.size_bytes) for buffer in plan.buffers)
+    starts = [0, *(offset + size for offset, size in taken)]
+    ends = [*(offset for offset, _ in taken), plan.arena_bytes]
+    gaps = ", ".join(f"{{{start}, {end - start}}}" for start, end in zip(starts, ends, strict=True))
+    return POISON.format(prefix="batch", gaps=gaps, first=plan.offset(program.graph.inputs[0])).encode()

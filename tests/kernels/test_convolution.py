@@ -1,0 +1,111 @@
+"""The kernels of convolutions and dense layers against the integer evaluation: random shapes, strides, paddings, zero points, extreme values."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from edgewright.ir.dtype import DType, Quant
+from edgewright.ops.conv2d import Conv2D
+from edgewright.ops.dense import Dense
+from edgewright.ops.depthwise_conv2d import DepthwiseConv2D
+from edgewright.ops.transpose_conv2d import TransposeConv2D
+from tests.kernels.harness import Batch
+
+ACTIVATIONS = ("none", "relu", "relu6", "relu_n1_to_1")
+CASES = 60
+TARGETS = ("host",)
+
+
+def weights(batch: Batch, shape: tuple[int, ...], fan_in: int, scale: float, *, per_tensor: bool = False) -> tuple[str, str, Quant]:
+    """Names of a weight and a bias, and a Quant for the output that makes its integers spread; factors above 1 occur."""
+    rng = batch.rng
+    count = 1 if per_tensor else shape[0]
+    scales = rng.uniform(0.0005, 0.02, count).astype(np.float32)
+    if rng.integers(4) == 0:
+        scales[rng.integers(count)] = rng.choice([1e-7, 2.0, 40.0])
+    quant = Quant.per_tensor(float(scales[0])) if per_tensor else Quant.per_axis(scales, 0)
+    weight = batch.builder.constant("w", batch.integers(shape), quant=quant)
+    limit = int(rng.choice([1000, 100000, (1 << 31) - 1]))
+    bias = batch.builder.constant("b", rng.integers(-limit, limit + 1, shape[0]).astype(np.int32), dtype=DType.INT32)
+    spread = float(scale * np.median(scales) * 127 * 127 * np.sqrt(fan_in))
+    return weight, bias, batch.quant(spread / 256, spread / 32)
+
+
+def size(rng: np.random.Generator, most: int) -> tuple[int, int]:
+    return int(rng.integers(1, most + 1)), int(rng.integers(1, most + 1))
+
+
+def window(rng: np.random.Generator, kernel: tuple[int, int], dilation: tuple[int, int], largest: int) -> tuple[tuple[int, int], tuple[tuple[int, int], ...]]:
+    """An input size that the kernel fits with a padding."""
+    padding = tuple((int(rng.integers(0, 3)), int(rng.integers(0, 3))) if rng.integers(2) else (0, 0) for _ in range(2))
+    shape = tuple(max(dilation[a] * (kernel[a] - 1) + 1 - sum(padding[a]), 1) + int(rng.integers(0, largest)) for a in range(2))
+    return (shape[0], shape[1]), padding
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("seed", range(3))
+def test_conv2d(needs_cc: None, target: str, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    batch = Batch(rng)
+    for _ in range(CASES):
+        groups = int(rng.choice([1, 1, 1, 2, 3]))
+        channels, outputs = groups * int(rng.choice([1, 2, 3, 4, 7, 8, 16])), groups * int(rng.integers(1, 10))
+        kernel = size(rng, 4) if rng.integers(3) else (1, 1)
+        stride, dilation = size(rng, 3) if rng.integers(2) else (1, 1), size(rng, 2) if rng.integers(4) == 0 else (1, 1)
+        shape, padding = window(rng, kernel, dilation, 7)
+        x = batch.input((*shape, channels))
+        fan_in = kernel[0] * kernel[1] * channels // groups
+        w, b, quant = weights(batch, (outputs, *kernel, channels // groups), fan_in, batch.builder.value(x).quant.scale[0])
+        op = Conv2D(stride, padding, dilation, groups, str(rng.choice(ACTIVATIONS)))
+        batch.add(op, [x, w, b] if rng.integers(4) else [x, w], quant)
+    batch.check(target)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("seed", range(3))
+def test_depthwise_conv2d(needs_cc: None, target: str, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    batch = Batch(rng)
+    for _ in range(CASES):
+        channels, multiplier = int(rng.integers(1, 10)), int(rng.choice([1, 1, 1, 2, 3, 8]))
+        kernel = (3, 3) if rng.integers(2) else size(rng, 6)
+        stride = (lambda s: (s, s))(int(rng.integers(1, 4))) if rng.integers(3) else size(rng, 3)
+        dilation = size(rng, 2) if rng.integers(4) == 0 else (1, 1)
+        shape, padding = window(rng, kernel, dilation, 12 if rng.integers(10) else 60)
+        x = batch.input((*shape, channels))
+        w, b, quant = weights(batch, (channels * multiplier, *kernel, 1), kernel[0] * kernel[1], batch.builder.value(x).quant.scale[0])
+        op = DepthwiseConv2D(stride, padding, dilation, multiplier, str(rng.choice(ACTIVATIONS)))
+        batch.add(op, [x, w, b] if rng.integers(4) else [x, w], quant)
+    batch.check(target)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_transpose_conv2d(needs_cc: None, target: str) -> None:
+    rng = np.random.default_rng(0)
+    batch = Batch(rng)
+    for _ in range(CASES):
+        channels, outputs = int(rng.integers(1, 10)), int(rng.integers(1, 10))
+        kernel, stride, shape = size(rng, 4), size(rng, 3), size(rng, 5)
+        padding = tuple((int(rng.integers(0, 2)), 0) for _ in range(2))
+        extra = tuple(int(rng.integers(0, 2)) for _ in range(2))
+        if any((shape[a] - 1) * stride[a] + kernel[a] - sum(padding[a]) + extra[a] < 1 for a in range(2)):
+            padding = ((0, 0), (0, 0))
+        x = batch.input((*shape, channels))
+        w, b, quant = weights(batch, (outputs, *kernel, channels), kernel[0] * kernel[1] * channels, batch.builder.value(x).quant.scale[0])
+        op = TransposeConv2D(stride, padding, extra, str(rng.choice(ACTIVATIONS)))
+        batch.add(op, [x, w, b] if rng.integers(4) else [x, w], quant)
+    batch.check(target)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_dense(needs_cc: None, target: str) -> None:
+    rng = np.random.default_rng(0)
+    batch = Batch(rng)
+    for _ in range(CASES):
+        inputs, outputs = int(rng.choice([1, 2, 3, 4, 5, 8, 17, 64, 130])), int(rng.integers(1, 12))
+        vectors = () if rng.integers(2) else (int(rng.integers(1, 7)),)
+        x = batch.input((*vectors, inputs))
+        w, b, quant = weights(batch, (outputs, inputs), inputs, batch.builder.value(x).quant.scale[0], per_tensor=bool(rng.integers(2)))
+        batch.add(Dense(str(rng.choice(ACTIVATIONS))), [x, w, b] if rng.integers(4) else [x, w], quant)
+    batch.check(target)
