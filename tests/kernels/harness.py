@@ -59,6 +59,8 @@ class Batch:
 
     def integers(self, shape: Sequence[int], dtype: DType = DType.INT8) -> NDArray[np.generic]:
         """Random integers, sometimes all of them extreme."""
+        if dtype is DType.FLOAT32:
+            return (self.rng.normal(size=shape) * 10.0 ** self.rng.integers(-3, 6, shape)).astype(np.float32)
         kind = self.rng.integers(5)
         if kind == 0:
             return self.rng.choice([dtype.minimum, dtype.maximum], shape).astype(dtype.numpy)
@@ -89,7 +91,9 @@ def compare(graph: Graph, inputs: Sequence[NDArray[np.generic]], target: Target)
         files["arm_acle.h"] = (HERE / "acle_host" / "arm_acle.h").read_bytes()
     files["poison.c"] = _poison(program)
     specs = [(graph.value(name).dtype.numpy, graph.value(name).shape[1:]) for name in graph.outputs]
-    run = run_host(files, inputs, outputs=specs, sanitize=True)
+    # The runners take integers; a network with a float32 edge is given its bytes.
+    raw = [array.view(np.int32) if array.dtype == np.float32 else array for array in inputs]
+    run = run_host(files, raw, outputs=specs, sanitize=True)
     for name, ours, theirs in zip(graph.outputs, run.outputs, expected, strict=True):
         node = graph.producers[name]
         wrong = np.argwhere(ours != theirs)

@@ -1,0 +1,61 @@
+"""The kernels of pooling, means, softmax and interpolation against the integer evaluation."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from edgewright.ir.dtype import Quant
+from edgewright.ops.average_pool2d import AveragePool2D
+from edgewright.ops.log_softmax import LogSoftmax
+from edgewright.ops.max_pool2d import MaxPool2D
+from edgewright.ops.mean import Mean
+from edgewright.ops.resize import Resize
+from edgewright.ops.softmax import Softmax
+from tests.kernels.harness import Batch
+
+ACTIVATIONS = ("none", "relu", "relu6", "relu_n1_to_1")
+
+
+def test_pools(needs_cc: None) -> None:
+    rng = np.random.default_rng(0)
+    batch = Batch(rng)
+    for _ in range(60):
+        kernel, stride = tuple(int(n) for n in rng.integers(1, 5, 2)), tuple(int(n) for n in rng.integers(1, 4, 2))
+        padding = tuple((int(rng.integers(0, k)), int(rng.integers(0, k))) for k in kernel)
+        height, width = (max(kernel[a] - sum(padding[a]), 1) + int(rng.integers(0, 6)) for a in range(2))
+        x = batch.input((height, width, int(rng.integers(1, 9))))
+        op = rng.choice([MaxPool2D, AveragePool2D])(kernel, stride, padding, str(rng.choice(ACTIVATIONS)))  # type: ignore[operator]
+        batch.add(op, [x], batch.builder.value(x).quant)
+    batch.check()
+
+
+def test_mean(needs_cc: None) -> None:
+    rng = np.random.default_rng(0)
+    batch = Batch(rng)
+    for _ in range(60):
+        shape = tuple(int(n) for n in rng.integers(1, 9, rng.integers(1, 4)))
+        axes = tuple(int(a) for a in rng.permutation(len(shape))[: rng.integers(1, len(shape) + 1)] + 1)
+        batch.add(Mean(tuple(sorted(axes)), bool(rng.integers(2))), [batch.input(shape)], batch.quant())
+    batch.check()
+
+
+def test_softmax(needs_cc: None) -> None:
+    rng = np.random.default_rng(0)
+    batch = Batch(rng)
+    for _ in range(30):
+        depth = int(rng.choice([1, 2, 3, 10, 12, 100, 1000]))
+        shape = (depth,) if rng.integers(2) else (int(rng.integers(1, 5)), depth)
+        scale = batch.quant(*[(0.0001, 0.001), (0.01, 0.2), (0.2, 4.0)][rng.integers(3)])
+        batch.add(Softmax(float(rng.choice([1.0, 0.5, 2.0]))), [batch.input(shape, scale)], Quant.per_tensor(1 / 256, -128))
+        batch.add(LogSoftmax(), [batch.input(shape, scale)], Quant.per_tensor(16 / 256, 127))
+    batch.check(samples=8)
+
+
+def test_resize_bilinear(needs_cc: None) -> None:
+    rng = np.random.default_rng(0)
+    batch = Batch(rng)
+    for _ in range(40):
+        x = batch.input(tuple(int(n) for n in rng.integers(1, 8, 3)))
+        flags = [(False, False), (True, False), (False, True)][rng.integers(3)]
+        batch.add(Resize(tuple(int(n) for n in rng.integers(1, 12, 2)), "bilinear", *flags), [x], batch.builder.value(x).quant)
+    batch.check()
