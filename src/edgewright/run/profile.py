@@ -8,7 +8,7 @@ import tempfile
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
@@ -45,6 +45,8 @@ class Stay:
 
     region: int
     blocks: dict[Block, Count]
+    unaligned: dict[int, int] = field(default_factory=dict)
+    """Address of an instruction → how often it read or wrote at an address that is no multiple of the access's size."""
 
     @property
     def instructions(self) -> int:
@@ -70,11 +72,12 @@ def plugin_api(emulator: str) -> int:
     return 2 if int(found[1]) >= _FIRST_QEMU_OF_API_2 else 1
 
 
-def plugin_arguments(elf: Elf, emulator: str, folder: Path) -> list[str]:
+def plugin_arguments(elf: Elf, emulator: str, folder: Path, *, look_at_accesses: bool) -> list[str]:
     """Put the plugin into ``folder``, where QEMU will run, and give its options for the command line."""
+    aligned = ",aligned=on" if look_at_accesses else ""
     (folder / "block_counts.so").write_bytes(plugin_library(plugin_api(emulator)))
     places = ",".join(f"{key}={elf.address(symbol):x}" for key, symbol in (("mark", "ew_mark"), ("table", "ew_mark_table"), ("end", "ew_mark_end")))
-    return ["-plugin", f"file=./block_counts.so,out=blocks,{places}"]
+    return ["-plugin", f"file=./block_counts.so,out=blocks,{places}{aligned}"]
 
 
 def read_stays(path: Path, elf: Elf) -> list[Stay]:
@@ -89,11 +92,14 @@ def read_stays(path: Path, elf: Elf) -> list[Stay]:
         if kind == "R":
             stays.append(Stay(int(fields[0]), {}))
             continue
-        first, last = int(fields[0], 16), int(fields[1], 16)
+        first = int(fields[0], 16)
         if low <= first < high and stays[-1].region != REGION_STARTUP:
             continue
+        if kind == "U":
+            stays[-1].unaligned[first] = stays[-1].unaligned.get(first, 0) + int(fields[1])
+            continue
         # The same code may be translated more than once.
-        count = stays[-1].blocks.setdefault(Block(first, last, int(fields[2])), Count())
+        count = stays[-1].blocks.setdefault(Block(first, int(fields[1], 16), int(fields[2])), Count())
         count.times += int(fields[3])
         count.then_2 += int(fields[4])
         count.then_4 += int(fields[5])
@@ -115,13 +121,15 @@ def inferences(stays: Iterable[Stay]) -> Iterator[list[Stay]]:
 def merged(stays: Sequence[Stay]) -> Stay:
     """All of ``stays`` as one."""
     blocks: dict[Block, Count] = {}
+    unaligned: Counter[int] = Counter()
     for stay in stays:
+        unaligned.update(stay.unaligned)
         for block, count in stay.blocks.items():
             total = blocks.setdefault(block, Count())
             total.times += count.times
             total.then_2 += count.then_2
             total.then_4 += count.then_4
-    return Stay(stays[0].region if stays else REGION_NETWORK, blocks)
+    return Stay(stays[0].region if stays else REGION_NETWORK, blocks, dict(unaligned))
 
 
 def by_layer(stays: Sequence[Stay]) -> list[Stay]:

@@ -21,6 +21,7 @@ from edgewright.run.toolchain import Toolchain, ToolchainName, find_qemu, find_t
 from edgewright.targets.target import Target
 
 _OPTIONS = ("-display", "none", "-monitor", "none", "-serial", "none", "-no-reboot", "-semihosting-config", "enable=on,target=native")
+_ALIGNED_ONLY = ("armv6-m", "rv32")
 _SYSTEM_OPTIONS = {"arm": (), "riscv32": ("-bios", "none")}
 
 
@@ -53,8 +54,23 @@ def run_qemu(files: Mapping[str, bytes], inputs: Arrays, target: Target, *, outp
         if profile:
             write_inputs(folder, inputs, reset_state, counted_inferences)
             counts = _count(device, chain, sources, program, target, stack, flags)
-        return Run(outputs=found, inferences=count, where=target.name, seconds=time.perf_counter() - start, layer_names=tuple(layer_names),
-                   peak_stack_bytes=record.peak_stack_bytes, sections=section_sizes(Elf.read(program)), **vars(counts), **_modelled(counts, target))
+        return Run(
+            outputs=found,
+            inferences=count,
+            where=target.name,
+            seconds=time.perf_counter() - start,
+            instructions=counts.instructions,
+            instructions_per_layer=counts.instructions_per_layer,
+            instructions_per_function=counts.instructions_per_function,
+            layer_names=tuple(layer_names),
+            startup_instructions=counts.startup_instructions,
+            cycles_modelled=counts.cycles_modelled,
+            cycles_per_layer=counts.cycles_per_layer,
+            latency_modelled_ms=_latency_ms(counts.cycles_modelled, target),
+            energy_modelled_uj=_energy_uj(counts.cycles_modelled, target),
+            peak_stack_bytes=record.peak_stack_bytes,
+            sections=section_sizes(Elf.read(program)),
+        )
 
 
 @dataclass(frozen=True)
@@ -98,12 +114,13 @@ class _Device:
 
 def _count(device: _Device, chain: Toolchain, sources: Sources, program: Path, target: Target, stack_bytes: int, flags: Sequence[str]) -> _Counts:
     """Boot the program as it ships under the plugin, then one with markers between the layers."""
-    stays = _boot_counting(device, program)
+    stays = _boot_counting(device, program, look_at_accesses=target.isa in _ALIGNED_ONLY)
     counted = [merged(inference) for inference in inferences(stays)]
-    disassembly = None if target.cycles is None or chain.objdump is None else Disassembly.of(chain.objdump, program)
+    disassembly = None if chain.objdump is None else Disassembly.of(chain.objdump, program)
+    _check_alignment(merged(counted), target, Elf.read(program))
     marked = build_device(chain, target, sources, device.folder, stack_bytes=stack_bytes, profile=True, flags=flags)
     write_inputs(device.folder, device.inputs, True, 1)
-    layers = by_layer(next(inferences(_boot_counting(device, marked))))
+    layers = by_layer(next(inferences(_boot_counting(device, marked, look_at_accesses=False))))
     cycles = cycles_per_layer = None
     if target.cycles is not None and chain.objdump is not None and disassembly is not None:
         cycles = modelled_cycles(counted[0], disassembly, target.cycles)
@@ -119,14 +136,23 @@ def _count(device: _Device, chain: Toolchain, sources: Sources, program: Path, t
     )
 
 
-def _boot_counting(device: _Device, program: Path) -> list[Stay]:
+def _boot_counting(device: _Device, program: Path, *, look_at_accesses: bool) -> list[Stay]:
     elf = Elf.read(program)
-    device.boot(program, plugin_arguments(elf, device.emulator, device.folder))
+    device.boot(program, plugin_arguments(elf, device.emulator, device.folder, look_at_accesses=look_at_accesses))
     return read_stays(device.folder / "blocks", elf)
 
 
-def _modelled(counts: _Counts, target: Target) -> dict[str, float | None]:
-    cycles = counts.cycles_modelled
-    latency = None if cycles is None or target.clock_hz is None else 1e3 * cycles / target.clock_hz
-    energy = None if cycles is None or target.energy is None else 1e-6 * cycles * target.energy.picojoules_per_cycle
-    return {"latency_modelled_ms": latency, "energy_modelled_uj": energy}
+def _check_alignment(stay: Stay, target: Target, elf: Elf) -> None:
+    """QEMU lets a single unaligned access pass everywhere; devices of some instruction sets do not."""
+    if stay.unaligned:
+        address = min(stay.unaligned)
+        inside = "".join(f" in {name}" for start, end, name in elf.functions() if start <= address < end)
+        raise ToolError(f"an unaligned access at {address:#x}{inside}: QEMU allows it, {target.core} does not", hint="please report the network")
+
+
+def _latency_ms(cycles: int | None, target: Target) -> float | None:
+    return None if cycles is None or target.clock_hz is None else 1e3 * cycles / target.clock_hz
+
+
+def _energy_uj(cycles: int | None, target: Target) -> float | None:
+    return None if cycles is None or target.energy is None else 1e-6 * cycles * target.energy.picojoules_per_cycle

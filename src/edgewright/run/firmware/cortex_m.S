@@ -25,13 +25,6 @@ ew_reset:
     dsb
     isb
 #endif
-#if __ARM_ARCH == 6 || defined(__ARM_ARCH_6M__)
-    ldr r0, =0xe000ed14          /* CCR.UNALIGN_TRP: what would fault on Armv6-M faults on a larger core as well */
-    ldr r1, [r0]
-    movs r2, #8
-    orrs r1, r2
-    str r1, [r0]
-#endif
     bl ew_main
     b .
     .ltorg

@@ -5,10 +5,12 @@
  * A region begins when the guest reaches an address in a table of 2-byte returns: the return number r, at table + 2 r, begins region r
  * (ew_mark in firmware/). Instructions from mark to end, the marker's own, are not counted.
  *
- * Arguments: out=FILE, mark=HEX, table=HEX, end=HEX. The file has, for every stay in a region,
+ * Arguments: out=FILE, mark=HEX, table=HEX, end=HEX, and aligned=on to look for unaligned accesses as well, which QEMU allows where devices
+ * do not. The file has, for every stay in a region,
  *     R <region>
  *     B <first address> <last instruction's address> <instructions> <times> <times then at last + 2> <times then at last + 4>
- * where the last two tell how often the block was followed by what stands behind its last instruction, whose size QEMU does not report
+ *     U <instruction's address> <accesses that were not aligned to their size>
+ * where the last two of B tell how often the block was followed by what stands behind its last instruction, whose size QEMU does not report
  * reliably at the end of a page (7.2): the reader knows the size and picks one.
  *
  * The prototypes are those of QEMU's public plugin interface, the same from version 1 (QEMU 4.2) on; no header is needed to build.
@@ -26,6 +28,7 @@
 #endif
 #define EW_EXPORT __attribute__((visibility("default")))
 #define EW_NO_REGISTERS 0 /* QEMU_PLUGIN_CB_NO_REGS */
+#define EW_READS_AND_WRITES 3
 #define EW_FIRST_REGION 1023
 
 typedef uint64_t qemu_plugin_id_t;
@@ -40,6 +43,9 @@ size_t qemu_plugin_tb_n_insns(const struct qemu_plugin_tb *tb);
 uint64_t qemu_plugin_tb_vaddr(const struct qemu_plugin_tb *tb);
 struct qemu_plugin_insn *qemu_plugin_tb_get_insn(const struct qemu_plugin_tb *tb, size_t index);
 uint64_t qemu_plugin_insn_vaddr(const struct qemu_plugin_insn *instruction);
+void qemu_plugin_register_vcpu_mem_cb(struct qemu_plugin_insn *instruction, void (*callback)(unsigned int, uint32_t, uint64_t, void *), int flags,
+                                      int reads_or_writes, void *data);
+unsigned int qemu_plugin_mem_size_shift(uint32_t info);
 
 EW_EXPORT int qemu_plugin_version = EW_PLUGIN_API;
 
@@ -50,10 +56,17 @@ struct block {
     struct block *next_touched; /* list of those executed since the region began */
 };
 
+struct access {
+    uint64_t address, unaligned;
+    struct access *next; /* list of those seen unaligned since the region began */
+};
+
 static FILE *out;
+static bool look_at_accesses;
 static uint64_t mark, table, end;
 static unsigned region = EW_FIRST_REGION;
 static struct block *touched, *previous;
+static struct access *unaligned;
 
 static void write_region(void)
 {
@@ -64,6 +77,11 @@ static void write_region(void)
         block->times = block->then_2 = block->then_4 = 0;
     }
     touched = NULL;
+    for (struct access *access = unaligned; access != NULL; access = access->next) {
+        fprintf(out, "U %" PRIx64 " %" PRIu64 "\n", access->address, access->unaligned);
+        access->unaligned = 0;
+    }
+    unaligned = NULL;
 }
 
 static void on_block(unsigned int cpu, void *data)
@@ -79,6 +97,28 @@ static void on_block(unsigned int cpu, void *data)
         touched = block;
     }
     previous = block;
+}
+
+static void on_access(unsigned int cpu, uint32_t info, uint64_t address, void *data)
+{
+    (void)cpu;
+    if ((address & ((1u << qemu_plugin_mem_size_shift(info)) - 1u)) != 0) {
+        struct access *access = data;
+        if (access->unaligned++ == 0) {
+            access->next = unaligned;
+            unaligned = access;
+        }
+    }
+}
+
+static void look_at(struct qemu_plugin_insn *instruction)
+{
+    struct access *access = calloc(1, sizeof *access);
+    if (access == NULL) {
+        abort();
+    }
+    access->address = qemu_plugin_insn_vaddr(instruction);
+    qemu_plugin_register_vcpu_mem_cb(instruction, on_access, EW_NO_REGISTERS, EW_READS_AND_WRITES, access);
 }
 
 static void on_marker(unsigned int cpu, void *data)
@@ -104,6 +144,9 @@ static void on_translation(qemu_plugin_id_t id, struct qemu_plugin_tb *tb)
     block->last = qemu_plugin_insn_vaddr(qemu_plugin_tb_get_insn(tb, block->instructions - 1));
     const bool is_marker = block->first >= mark && block->first < end;
     qemu_plugin_register_vcpu_tb_exec_cb(tb, is_marker ? on_marker : on_block, EW_NO_REGISTERS, block);
+    for (size_t i = 0; look_at_accesses && i < block->instructions; ++i) {
+        look_at(qemu_plugin_tb_get_insn(tb, i));
+    }
 }
 
 static void on_end(qemu_plugin_id_t id, void *data)
@@ -132,6 +175,8 @@ EW_EXPORT int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_t *info, 
             table = strtoull(value, NULL, 16);
         } else if (strcmp(argv[i], "end") == 0) {
             end = strtoull(value, NULL, 16);
+        } else if (strcmp(argv[i], "aligned") == 0) {
+            look_at_accesses = strcmp(value, "on") == 0;
         } else {
             return 1;
         }
