@@ -49,7 +49,7 @@ class _Reader:
     labels: Indices
     """The group of each input channel."""
     terms: dict[int, FloatArray]
-    """Input channel → what it adds to the sums, where that is one constant for each output channel and not all zero."""
+    """Constant input channel that is read → what it adds to the sums of each output channel, wherever that is the same everywhere."""
     uneven: int = 0
     """Known channels whose contribution depends on the position."""
 
@@ -62,7 +62,7 @@ class _Reader:
         return edits.bias(self.part, total)
 
     def folds(self, chosen: set[int]) -> set[int]:
-        """Those of ``chosen`` whose value must go into the bias."""
+        """Those of ``chosen`` whose value goes into the bias."""
         return {int(self.labels[channel]) for channel in self.terms} & chosen
 
 
@@ -103,7 +103,7 @@ def _read(graph: Graph, groups: ChannelGroups, part: Linear, known: Known | None
         if term is None:
             held[label] = True
             reader.uneven += bool(slabs[channel])
-        elif term.any():
+        else:
             reader.terms[int(channel)] = term
     return reader
 
@@ -128,7 +128,7 @@ def _choose(graph: Graph, groups: ChannelGroups, readers: list[_Reader], held: N
         failed: set[int] = set()
         for reader in readers:
             node = reader.part.node
-            if not reader.folds(chosen):
+            if not any(term.any() for channel, term in reader.terms.items() if int(reader.labels[channel]) in chosen):
                 continue
             bias = reader.bias(graph, chosen, edits)
             if bias is None:
