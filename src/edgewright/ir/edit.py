@@ -35,7 +35,7 @@ def rebuild(
     kept = live_nodes(graph.nodes if nodes is None else nodes, set(new_outputs), new_states)
     new_inputs = tuple(graph.inputs if inputs is None else inputs)
     read = {name for node in kept for name in node.inputs}
-    new_states = tuple(state for state in new_states if state.read in read or state.write in new_outputs)
+    new_states = _live_states(new_states, read | set(new_outputs))
     used = read | {name for node in kept for name in node.outputs} | set(new_inputs) | set(new_outputs)
     used |= {name for state in new_states for name in (state.read, state.write, state.initial)}
     all_values = {**graph.values, **{value.name: value for value in values}}
@@ -68,6 +68,15 @@ def live_nodes(nodes: Sequence[Node], outputs: set[str], states: Sequence[State]
             return tuple(reversed(live))
         wanted.update(state.write for state in woken)
         pending = [state for state in pending if state not in woken]
+
+
+def _live_states(states: Sequence[State], needed: set[str]) -> tuple[State, ...]:
+    """``states`` whose content is among the values ``needed``, or moves on to a state that is."""
+    live: set[str] = set()
+    while woken := [state for state in states if state.read not in live and state.read in needed]:
+        live.update(state.read for state in woken)
+        needed = needed | {state.write for state in woken}
+    return tuple(state for state in states if state.read in live)
 
 
 def replace_nodes(

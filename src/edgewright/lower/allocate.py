@@ -21,16 +21,23 @@ def lower_bound(buffers: Sequence[Buffer]) -> int:
     return max((sum(b.size_bytes for b in buffers if b.first <= point <= b.last) for point in points), default=0)
 
 
-def allocate(buffers: Sequence[Buffer], alignment: int = 4) -> tuple[dict[str, int], str]:
-    """(offsets by buffer name, how they were found: greedy or exact, and whether they are known to be optimal). Sizes must be aligned already."""
+def allocate(buffers: Sequence[Buffer]) -> tuple[dict[str, int], str]:
+    """(offsets by buffer name, how they were found: greedy or exact, and whether they are known to be optimal).
+
+    Where an alignment divides every size, it divides every offset.
+    """
     bound = lower_bound(buffers)
     orders: tuple[Callable[[Buffer], tuple[int, ...]], ...] = (
-        lambda b: (-b.size_bytes, b.first), lambda b: (-(b.last - b.first), -b.size_bytes), lambda b: (-b.size_bytes * (b.last - b.first + 1), b.first),
-        lambda b: (b.first, -b.size_bytes), lambda b: (-b.last, -b.size_bytes))
+        lambda b: (-b.size_bytes, b.first),
+        lambda b: (-(b.last - b.first), -b.size_bytes),
+        lambda b: (-b.size_bytes * (b.last - b.first + 1), b.first),
+        lambda b: (b.first, -b.size_bytes),
+        lambda b: (-b.last, -b.size_bytes),
+    )
     best: dict[str, int] = {}
     best_height = -1
     for order in orders:
-        offsets = first_fit(sorted(buffers, key=lambda b: (*order(b), b.name)))  # noqa: B023
+        offsets = first_fit(sorted(buffers, key=lambda b: (*order(b), b.name)))
         height = _height(buffers, offsets)
         if best_height < 0 or height < best_height:
             best, best_height = offsets, height
@@ -73,7 +80,9 @@ class _Search:
 
     def __init__(self, buffers: Sequence[Buffer], height: int, bound: int) -> None:
         self.buffers = sorted(buffers, key=lambda b: (-b.size_bytes, b.first, b.name))
-        self.neighbours = [[j for j, other in enumerate(self.buffers) if j != i and overlaps(buffer, other)] for i, buffer in enumerate(self.buffers)]
+        self.neighbours = [
+            [j for j, other in enumerate(self.buffers) if j != i and overlaps(buffer, other)] for i, buffer in enumerate(self.buffers)
+        ]
         self.height = height
         self.bound = bound
         self.best: dict[str, int] | None = None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 
 from edgewright.errors import ModelError
@@ -9,81 +11,124 @@ from edgewright.ir.graph import Graph, Node
 from edgewright.lower.memory import MemoryPlan
 
 FREE = -1
+Span = tuple[int, int]
+"""First byte, and the byte after the last."""
 
 
-def check_plan(graph: Graph, plan: MemoryPlan, scratch: dict[str, tuple[int, int]] | None = None) -> None:
-    """ModelError where an operator would read a byte that another value has overwritten, or where anything leaves the arena.
+def check_plan(graph: Graph, plan: MemoryPlan, scratch: Mapping[str, Span] | None = None, *, alignment: int = 4) -> None:
+    """ModelError where an operator would read an overwritten byte, or anything leaves the arena or stands at an odd place.
 
-    ``scratch``: node name → (offset, bytes). Independent of lifetimes and of the planner's choice of buffers: it only executes.
+    ``scratch``: node name → (offset, bytes). Independent of lifetimes and of the planner's choice of buffers: it only executes one call,
+    copies the states to their places at its end, and looks whether inputs, states and outputs are where the program's user expects them.
     """
-    numbers = {name: index for index, name in enumerate(graph.values)}
-    holder = np.full(plan.arena_bytes, FREE, dtype=np.int64)
-    claim = _Claims(graph, plan, holder, numbers)
-    for name in (*graph.inputs, *(state.read for state in graph.states)):
-        claim.write(name)
+    arena = _Arena(graph, plan, scratch or {}, alignment)
+    sources = [*graph.inputs, *(state.read for state in graph.states)]
+    arena.apart(sources, "inputs and states")
+    for name in sources:
+        arena.write(name)
     for node in graph.nodes:
-        for name in node.inputs:
-            claim.expect(name, node.name)
-        if scratch and node.name in scratch:
-            claim.scribble(node, *scratch[node.name])
-        claim.step(node)
-    for name in sorted(graph.kept):
-        claim.expect(name, "the end")
+        arena.run(node)
+    for state in graph.states:
+        arena.expect(state.write, f"it is copied to state {state.read!r}")
+        arena.copy(state.write, state.read)
+    for name in graph.outputs:
+        arena.expect(name, "the end of the call")
 
 
-class _Claims:
-    def __init__(self, graph: Graph, plan: MemoryPlan, holder: np.ndarray[tuple[int], np.dtype[np.int64]], numbers: dict[str, int]) -> None:
-        self.graph, self.plan, self.holder, self.numbers = graph, plan, holder, numbers
+class _Arena:
+    """Bytes that behave alike (no span begins or ends between them) are one cell."""
+
+    def __init__(self, graph: Graph, plan: MemoryPlan, scratch: Mapping[str, Span], alignment: int) -> None:
+        self.graph, self.plan, self.scratch = graph, plan, scratch
+        self.numbers = {name: index for index, name in enumerate(graph.values)}
         self.same: dict[str, str] = {}
+        self.spans = {name: self._span(name, alignment) for name in graph.values if not graph.is_constant(name)}
+        self.scratch_spans = {name: self._scratch_span(name, alignment) for name in scratch}
+        edges = sorted({edge for span in (*self.spans.values(), *self.scratch_spans.values()) for edge in span})
+        self.cell = {edge: index for index, edge in enumerate(edges)}
+        self.holder = np.full(len(edges), FREE, dtype=np.int64)
 
-    def span(self, name: str) -> slice:
+    def _span(self, name: str, alignment: int) -> Span:
+        if name not in self.plan.buffer_of:
+            raise ModelError(f"memory plan: {name!r} has no place")
         start = self.plan.offset(name)
-        stop = start + self.graph.value(name).bytes
-        if start < 0 or stop > self.plan.arena_bytes:
-            raise ModelError(f"memory plan: {name!r} lies at {start}:{stop}, outside of the arena of {self.plan.arena_bytes} bytes")
-        return slice(start, stop)
+        return self._within((start, start + self.graph.value(name).bytes), repr(name), alignment)
 
-    def content(self, name: str) -> int:
+    def _scratch_span(self, node: str, alignment: int) -> Span:
+        start, size = self.scratch[node]
+        return self._within((start, start + size), f"the scratch of {node!r}", alignment)
+
+    def _within(self, span: Span, what: str, alignment: int) -> Span:
+        if span[0] < 0 or span[1] > self.plan.arena_bytes:
+            raise ModelError(f"memory plan: {what} lies at {span[0]}:{span[1]}, outside of the arena of {self.plan.arena_bytes} bytes")
+        if span[0] % alignment:
+            raise ModelError(f"memory plan: {what} lies at {span[0]}, which {alignment} does not divide")
+        return span
+
+    def apart(self, names: Sequence[str], what: str) -> None:
+        """No two of ``names`` may share a byte."""
+        for position, name in enumerate(names):
+            for other in names[:position]:
+                if _overlap(self.spans[name], self.spans[other]):
+                    raise ModelError(f"memory plan: {other!r} and {name!r} overlap, {what} live at the same time")
+
+    def run(self, node: Node) -> None:
+        """Read the inputs, spoil the scratch, write the outputs."""
+        for name in node.inputs:
+            self.expect(name, f"{node.name!r} reads it")
+        if node.name in self.scratch_spans:
+            self._fill(self.scratch_spans[node.name], FREE)
+            for name in node.inputs:
+                self.expect(name, f"{node.name!r} has read it, by its scratch")
+            for name in node.outputs:
+                if _overlap(self.spans[name], self.scratch_spans[node.name]):
+                    raise ModelError(f"memory plan: the scratch of {node.name!r} lies over its output {name!r}")
+        self.apart(node.outputs, f"outputs of {node.name!r}")
+        for position, name in enumerate(node.outputs):
+            if position == 0 and self._is_view(node):
+                self.same[name] = node.inputs[0]
+                continue
+            self._may_write(node, name, position)
+            self.write(name)
+
+    def _is_view(self, node: Node) -> bool:
+        return node.op.view and self.spans.get(node.inputs[0]) == self.spans[node.outputs[0]]
+
+    def _may_write(self, node: Node, output: str, position: int) -> None:
+        """None of the outputs may touch an input, but for output 0 over an input that the operator allows, at the same place."""
+        allowed = (
+            {node.inputs[index] for index in node.op.in_place(self.graph.ins(node), self.graph.outs(node))} if position == 0 else set()
+        )
+        for name in node.inputs:
+            if self.graph.is_constant(name) or not _overlap(self.spans[name], self.spans[output]):
+                continue
+            if name not in allowed or self.spans[name] != self.spans[output]:
+                raise ModelError(f"memory plan: {node.name!r} writes {output!r} over its input {name!r}")
+
+    def write(self, name: str) -> None:
+        self._fill(self.spans[name], self._content(name))
+
+    def copy(self, name: str, place: str) -> None:
+        """The bytes of ``name``, or of a constant, to where ``place`` lies."""
+        self._fill(self.spans[place], self._content(name))
+
+    def expect(self, name: str, when: str) -> None:
+        """``name`` must still hold what was written to it."""
+        if self.graph.is_constant(name):
+            return
+        start, stop = self.spans[name]
+        if not np.all(self.holder[self.cell[start] : self.cell[stop]] == self._content(name)):
+            raise ModelError(f"memory plan: {name!r} has been overwritten before {when}")
+
+    def _fill(self, span: Span, content: int) -> None:
+        self.holder[self.cell[span[0]] : self.cell[span[1]]] = content
+
+    def _content(self, name: str) -> int:
         """A view holds its source's bytes: they count as one content."""
         while name in self.same:
             name = self.same[name]
         return self.numbers[name]
 
-    def write(self, name: str) -> None:
-        self.holder[self.span(name)] = self.content(name)
 
-    def expect(self, name: str, reader: str) -> None:
-        if self.graph.is_constant(name):
-            return
-        held = self.holder[self.span(name)]
-        if not np.all(held == self.content(name)):
-            raise ModelError(f"memory plan: {name!r} has been overwritten before {reader} reads it")
-
-    def scribble(self, node: Node, offset: int, size: int) -> None:
-        if offset < 0 or offset + size > self.plan.arena_bytes:
-            raise ModelError(f"memory plan: the scratch of {node.name!r} leaves the arena")
-        self.holder[offset:offset + size] = FREE
-        for name in node.inputs:
-            self.expect(name, f"the scratch of {node.name} is done, and {node.name}")
-
-    def step(self, node: Node) -> None:
-        """Write the outputs; none may touch an input of the same node unless the operator allows it there, at the same offset."""
-        ins, outs = self.graph.ins(node), self.graph.outs(node)
-        allowed = {node.inputs[index] for index in node.op.in_place(ins, outs)}
-        for position, output in enumerate(node.outputs):
-            place = self.span(output)
-            source = node.inputs[0] if node.inputs else ""
-            if node.op.view and not self.graph.is_constant(source) and self.span(source) == place:
-                self.same[output] = source
-                continue
-            for name in node.inputs:
-                if self.graph.is_constant(name):
-                    continue
-                other = self.span(name)
-                if other.start < place.stop and place.start < other.stop and not (position == 0 and name in allowed and other == place):
-                    raise ModelError(f"memory plan: {node.name!r} writes {output!r} over its input {name!r}")
-            for other_output in node.outputs[:position]:
-                other = self.span(other_output)
-                if other.start < place.stop and place.start < other.stop:
-                    raise ModelError(f"memory plan: outputs {other_output!r} and {output!r} of {node.name!r} overlap")
-            self.write(output)
+def _overlap(a: Span, b: Span) -> bool:
+    return a[0] < b[1] and b[0] < a[1]

@@ -12,14 +12,15 @@ ALIGNMENT = 4
 
 
 def plan_memory(graph: Graph, scratch: Mapping[str, int] | None = None, *, alignment: int = ALIGNMENT) -> MemoryPlan:
-    """Place the values of integer ``graph`` (batch 1), and the ``scratch`` bytes (node name → bytes) of nodes, at offsets that ``alignment`` divides.
+    """Place the values of integer ``graph`` (batch 1) at offsets that ``alignment`` divides.
 
-    Inputs and states live from the start, states and outputs until the end. The scratch of node ``n`` is the buffer ``n/scratch``.
+    Inputs and states live from the start, states and outputs until the end. ``scratch``: node name → bytes; that of node ``n`` is the
+    buffer ``n/scratch``.
     """
     scratch = {name: size for name, size in (scratch or {}).items() if size > 0}
     owner = share_buffers(graph)
     buffers = _buffers(graph, owner, scratch, alignment)
-    offsets, strategy = allocate(buffers, alignment)
+    offsets, strategy = allocate(buffers)
     end = max((offsets[buffer.name] + buffer.size_bytes for buffer in buffers), default=0)
     return MemoryPlan(buffers, offsets, owner, end, lower_bound(buffers), strategy)
 
@@ -48,7 +49,10 @@ def lifetimes(graph: Graph) -> dict[str, tuple[int, int]]:
 
 
 def share_buffers(graph: Graph) -> dict[str, str]:
-    """Value name → buffer name (the first value in it). Views always share; an operator that can work in place takes over a dying input's buffer."""
+    """Value name → buffer name (the first value in it).
+
+    Views always share; an operator that can work in place takes over a dying input's buffer.
+    """
     spans = lifetimes(graph)
     owner = {name: name for name in spans}
     pinned = {state.read for state in graph.states}

@@ -10,14 +10,14 @@ from edgewright.ir.graph import Graph, Level
 from edgewright.lower.check_plan import check_plan
 from edgewright.lower.memory import MemoryPlan
 from edgewright.lower.plan_memory import peak_step, plan_memory, scratch_buffer
-from edgewright.lower.schedule import single_sample
+from edgewright.lower.schedule import order_states, single_sample
 from edgewright.lower.scratch import scratch_bytes
 from edgewright.targets.target import Target
 
 
 @dataclass(frozen=True)
 class Program:
-    """``graph``: integer level, scheduled, batch 1. ``scratch``: node name → scratch buffer name in the plan (only nodes that need scratch)."""
+    """``graph``: integer level, scheduled, batch 1. ``scratch``: node name → scratch buffer in the plan, where a node needs one."""
 
     graph: Graph
     target: Target
@@ -28,14 +28,18 @@ class Program:
 def make_program(graph: Graph, target: Target) -> Program:
     """Place integer ``graph`` in the RAM of ``target``; the plan is checked by execution before it is believed.
 
-    BudgetError where the arena alone exceeds the target's RAM, naming the step and the buffers that hold the peak.
+    BudgetError where the arena exceeds the target's RAM, naming the step and the buffers that hold the peak, or the weights its flash.
     """
     if graph.level is not Level.INTEGER:
-        raise ModelError(f"{graph.name!r} is a {graph.level.value} graph; a program needs the integer level", hint="run recipe w8a8 and lower it first")
+        raise ModelError(
+            f"{graph.name!r} is a {graph.level.value} graph; a program needs the integer level", hint="run recipe w8a8 and lower it first"
+        )
     for name in graph.outputs:
         if graph.is_constant(name):
-            raise UnsupportedError(f"output {name!r} of {graph.name!r} is a constant", hint="drop that output: the device has nothing to compute for it")
-    graph = single_sample(graph)
+            raise UnsupportedError(
+                f"output {name!r} of {graph.name!r} is a constant", hint="drop that output: the device has nothing to compute for it"
+            )
+    graph = order_states(single_sample(graph))
     sizes = {node.name: scratch_bytes(graph, node, target) for node in graph.nodes}
     plan = plan_memory(graph, sizes)
     scratch = {name: scratch_buffer(name) for name, size in sizes.items() if size > 0}
@@ -45,9 +49,22 @@ def make_program(graph: Graph, target: Target) -> Program:
 
 
 def _check_fits(graph: Graph, target: Target, plan: MemoryPlan) -> None:
-    if target.ram_bytes is None or plan.arena_bytes <= target.ram_bytes:
-        return
-    step, holders = peak_step(plan)
-    named = ", ".join(f"{buffer.name!r} ({buffer.size_bytes} B)" for buffer in holders[:2])
-    raise BudgetError(f"the arena of {graph.name!r} needs {plan.arena_bytes} bytes, {target.name} has {target.ram_bytes}: {plan.arena_bytes - target.ram_bytes} too many",
-                      hint=f"the peak stands at {graph.nodes[step].name!r}, held by {named}; choose a larger target or a smaller network")
+    """BudgetError where the arena leaves no room for the stack, or the weights alone fill the flash."""
+    if target.ram_bytes is not None and plan.arena_bytes > (room := target.ram_bytes - target.stack_bytes):
+        step, holders = peak_step(plan)
+        named = ", ".join(f"{buffer.name!r} ({buffer.size_bytes:,} B)" for buffer in holders[:2])
+        where = f"the peak stands at {graph.nodes[step].name!r}, " if graph.nodes else ""
+        raise BudgetError(
+            f"the arena of {graph.name!r} needs {plan.arena_bytes:,} bytes, {target.name} has {room:,} "
+            f"({target.ram_bytes:,} of RAM less {target.stack_bytes:,} for the stack): {plan.arena_bytes - room:,} too many",
+            hint=f"{where}held by {named}; choose a larger target or a smaller network",
+        )
+    weights = sum(graph.value(name).bytes for name in graph.constants)
+    if target.flash_bytes is not None and weights > target.flash_bytes:
+        largest = sorted(graph.constants, key=lambda name: -graph.value(name).bytes)[:2]
+        named = ", ".join(f"{name!r} ({graph.value(name).bytes:,} B)" for name in largest)
+        raise BudgetError(
+            f"the weights of {graph.name!r} take {weights:,} bytes, {target.name} has {target.flash_bytes:,} of flash: "
+            f"{weights - target.flash_bytes:,} too many",
+            hint=f"the largest are {named}; choose a larger target or a smaller network",
+        )

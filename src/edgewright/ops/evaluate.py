@@ -40,6 +40,21 @@ def evaluate(graph: Graph, inputs: Arrays, *, states: dict[str, Tensor] | None =
     return [np.concatenate([piece[index] for piece in pieces]) for index in range(len(graph.outputs))]
 
 
+def evaluate_in_order(graph: Graph, inputs: Arrays, *, observe: Observer | None = None) -> list[NDArray[np.generic]]:
+    """As :func:`evaluate`, but samples follow each other in time: what states keep goes on from each sample to the next.
+
+    That is how a device calls a network that has states. Without states the samples go through in chunks.
+    """
+    arrays = check_inputs(graph, inputs)
+    if not graph.states or not arrays:
+        return evaluate(graph, arrays, observe=observe)
+    states: dict[str, Tensor] = {}
+    step = int(graph.value(graph.inputs[0]).shape[0] or 1)
+    pieces = [evaluate(graph, [array[start:start + step] for array in arrays], states=states, observe=observe)
+              for start in range(0, max(1, arrays[0].shape[0]), step)]
+    return [np.concatenate([piece[index] for piece in pieces]) for index in range(len(graph.outputs))]
+
+
 def check_inputs(graph: Graph, inputs: Arrays) -> list[NDArray[np.generic]]:
     """``inputs`` as arrays of the right type and shape; DataError says which does not fit."""
     if len(inputs) != len(graph.inputs):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -14,12 +14,16 @@ from edgewright.data import Data
 from edgewright.errors import DataError, RecipeError
 from edgewright.ir.dtype import DType
 from edgewright.ir.graph import Graph, Value
-from edgewright.ops.evaluate import evaluate
+from edgewright.ops.evaluate import evaluate_in_order
 from edgewright.ops.requant import affine_quant
 
+Range = tuple[float, float]
+"""Least and greatest real."""
 METHODS = ("minmax", "percentile", "mse")
-BINS = 2048
+BINS = 8192
 CLIPS = 40
+FILLING = 1e30
+"""Beyond this magnitude, what operators that only move numbers fill in means "never wins" (padding before a maximum)."""
 
 
 @dataclass
@@ -33,30 +37,31 @@ class Histogram:
     @property
     def centres(self) -> NDArray[np.float64]:
         width = (self.high - self.low) / BINS
-        return self.low + width * (np.arange(BINS) + 0.5)
+        return self.low + width * (np.arange(BINS, dtype=np.float64) + 0.5)
 
 
-def calibrate(graph: Graph, data: Data, *, method: str, percentile: float, dtype: DType) -> dict[str, tuple[float, float]]:
-    """Value name → (low, high) for every activation of float ``graph``.
+def calibrate(graph: Graph, data: Data, *, method: str, percentile: float, dtype: DType) -> dict[str, Range]:
+    """Value name → (low, high) for every input and every node output of float ``graph``.
 
     minmax: the extremes. percentile: the ``percentile`` (in %) of values in the middle stay inside. mse: the clipping that gives the least
-    squared error at ``dtype``'s width over the observed histogram.
+    squared error at ``dtype``'s width over the observed histogram. Samples of a network with states follow each other in time.
     """
     if method not in METHODS:
         raise RecipeError(f"unknown range method {method!r}", hint=f"one of {', '.join(METHODS)}")
     if not 50.0 < percentile <= 100.0:
-        raise RecipeError(f"percentile must lie above 50 and up to 100, got {percentile}")
+        raise RecipeError(
+            f"percentile must lie above 50 and up to 100, got {percentile}", hint="99.99 keeps all but one number in ten thousand"
+        )
+    moved = frozenset(name for node in graph.nodes if node.op.same_quant for name in node.outputs)
     seen: dict[str, Histogram] = {}
 
     def extremes(value: Value, x: Tensor) -> None:
         entry = seen.setdefault(value.name, Histogram())
-        low, high = torch.aminmax(x)
-        entry.low, entry.high = min(entry.low, float(low)), max(entry.high, float(high))
+        low, high = _extremes(x, value.name in moved)
+        entry.low, entry.high = min(entry.low, low), max(entry.high, high)
 
-    evaluate(graph, data.inputs, observe=extremes)
-    for name, entry in seen.items():
-        if not (np.isfinite(entry.low) and np.isfinite(entry.high)):
-            raise DataError(f"value {name!r} is not finite on the calibration data", hint="check the data for NaN, and that it is preprocessed as in training")
+    evaluate_in_order(graph, data.inputs, observe=extremes)
+    _check_finite(seen)
     if method == "minmax":
         return {name: (entry.low, entry.high) for name, entry in seen.items()}
 
@@ -65,42 +70,73 @@ def calibrate(graph: Graph, data: Data, *, method: str, percentile: float, dtype
         if entry.high > entry.low:
             entry.counts += torch.histc(x.float(), BINS, entry.low, entry.high).to(torch.int64).numpy()
 
-    evaluate(graph, data.inputs, observe=count)
-    choose = _least_error if method == "mse" else _percentile
-    return {name: choose(entry, percentile, dtype) if entry.high > entry.low else (entry.low, entry.high) for name, entry in seen.items()}
+    evaluate_in_order(graph, data.inputs, observe=count)
+    return {name: _choose(entry, method, percentile, dtype) for name, entry in seen.items()}
 
 
-def _percentile(entry: Histogram, percentile: float, dtype: DType) -> tuple[float, float]:
+def _extremes(x: Tensor, moved: bool) -> Range:
+    """Least and greatest element, (0, 0) of none; fillings do not count where numbers are only ``moved``."""
+    if x.numel() == 0:
+        return 0.0, 0.0
+    low, high = (float(end) for end in torch.aminmax(x))
+    if moved and max(-low, high) >= FILLING:
+        return _extremes(x[x.abs() < FILLING], False)
+    return low, high
+
+
+def _check_finite(seen: Mapping[str, Histogram]) -> None:
+    for name, entry in seen.items():
+        if not (np.isfinite(entry.low) and np.isfinite(entry.high)):
+            raise DataError(
+                f"value {name!r} is not finite on the calibration data",
+                hint="is the data preprocessed as in training, and does the network give numbers on it before optimization?",
+            )
+
+
+def _choose(entry: Histogram, method: str, percentile: float, dtype: DType) -> Range:
+    if entry.high <= entry.low or not entry.counts.any():
+        return entry.low, entry.high
+    return _least_error(entry, dtype) if method == "mse" else _percentile(entry, percentile)
+
+
+def _percentile(entry: Histogram, percentile: float) -> Range:
     tail = (100.0 - percentile) / 200.0
-    share = np.cumsum(entry.counts) / max(1, entry.counts.sum())
+    share = np.cumsum(entry.counts) / entry.counts.sum()
     width = (entry.high - entry.low) / BINS
     first = int(np.searchsorted(share, tail, side="right"))
     last = int(np.searchsorted(share, 1.0 - tail, side="left"))
-    return entry.low + width * min(first, BINS - 1), entry.low + width * (min(last, BINS - 1) + 1)
+    high = entry.high if last >= BINS - 1 else entry.low + width * (last + 1)
+    return entry.low + width * min(first, BINS - 1), high
 
 
-def _least_error(entry: Histogram, percentile: float, dtype: DType) -> tuple[float, float]:
+def _least_error(entry: Histogram, dtype: DType) -> Range:
     """Shrink both ends together, then each alone, and keep the least squared error of rounding and clipping."""
     best = (entry.low, entry.high)
-    best_error = _error(entry, *best, dtype)
+    best_error = _error(entry, best, dtype)
     for ends in ((True, True), (True, False), (False, True)):
         start = best
         for step in range(1, CLIPS):
             factor = 1.0 - step / (CLIPS + 4)
             trial = (start[0] * factor if ends[0] else start[0], start[1] * factor if ends[1] else start[1])
-            error = _error(entry, *trial, dtype)
+            error = _error(entry, trial, dtype)
             if error < best_error:
                 best, best_error = trial, error
     return best
 
 
-def _error(entry: Histogram, low: float, high: float, dtype: DType) -> float:
-    quant = affine_quant(low, high, dtype)
+def _error(entry: Histogram, trial: Range, dtype: DType) -> float:
+    quant = affine_quant(*trial, dtype)
     centres = entry.centres
     steps = np.clip(np.rint(centres / quant.scale[0]) + quant.zero_point[0], dtype.minimum, dtype.maximum)
     return float((((steps - quant.zero_point[0]) * quant.scale[0] - centres) ** 2 * entry.counts).sum())
 
 
-def union(ranges: Mapping[str, tuple[float, float]], names: list[str]) -> tuple[float, float]:
-    """The range that covers those of all ``names``."""
-    return min(ranges[name][0] for name in names), max(ranges[name][1] for name in names)
+def union(ranges: Iterable[Range]) -> Range:
+    """The range that covers all ``ranges``, at least one."""
+    listed = list(ranges)
+    return min(low for low, _ in listed), max(high for _, high in listed)
+
+
+def within(inner: Range, outer: Range) -> Range:
+    """``inner`` clamped to ``outer``."""
+    return min(max(inner[0], outer[0]), outer[1]), max(min(inner[1], outer[1]), outer[0])

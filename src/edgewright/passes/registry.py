@@ -47,11 +47,21 @@ class Context:
     def calibration(self) -> Data:
         """The user's data; RecipeError where a pass needs it and none was given."""
         if self.data is None or self.data.count == 0:
-            raise RecipeError(f"{self.technique} needs calibration data", hint="give --data with a .npy or .npz file, a folder of images or of wav files, or module:function")
+            raise no_data(self.technique)
         return self.data
 
 
+def no_data(technique: str) -> RecipeError:
+    """The error of a technique that was given no calibration data."""
+    return RecipeError(
+        f"{technique} needs calibration data and got none",
+        hint="give --data: a .npy or .npz file, a folder of images or of wav files, or module:function",
+    )
+
+
 class PassFunction(Protocol):
+    """A registered pass as it is called; only its own options are taken."""
+
     __name__: str
 
     def __call__(self, graph: Graph, ctx: Context, /, **options: Any) -> Graph: ...
@@ -59,7 +69,10 @@ class PassFunction(Protocol):
 
 @dataclass(frozen=True)
 class Pass:
-    """A registered technique. ``parameters`` are its keyword options, read from the signature: they are its schema everywhere."""
+    """A registered technique. ``parameters`` are its keyword options, read from the signature: they are its schema everywhere.
+
+    ``needs_data``: it cannot run without calibration data.
+    """
 
     name: str
     group: str
@@ -68,6 +81,7 @@ class Pass:
     function: PassFunction
     summary: str
     parameters: dict[str, inspect.Parameter]
+    needs_data: bool = False
 
     def takes(self, level: Level) -> bool:
         """Whether the pass accepts a graph of ``level``."""
@@ -77,10 +91,11 @@ class Pass:
 PASSES: dict[str, Pass] = {}
 
 
-def graph_pass(*, level: str, exact: bool) -> Callable[[Callable[..., Graph]], Callable[..., Graph]]:
+def graph_pass(*, level: str, exact: bool, needs_data: bool = False) -> Callable[[Callable[..., Graph]], Callable[..., Graph]]:
     """Register ``function(graph, ctx, *, options)`` under its own name.
 
-    ``level``: the levels of graph that it takes ("float", "float|integer", "any"). ``exact``: float outputs unchanged up to rounding of float32 sums; integer outputs to the byte.
+    ``level``: the levels of graph that it takes ("float", "float|integer", "any"). ``exact``: float outputs unchanged up to rounding of
+    float32 sums; integer outputs to the byte. ``needs_data``: it calls ``ctx.calibration()``; a recipe without data fails before any work.
     """
 
     def register(function: Callable[..., Graph]) -> Callable[..., Graph]:
@@ -91,9 +106,14 @@ def graph_pass(*, level: str, exact: bool) -> Callable[[Callable[..., Graph]], C
         def run(graph: Graph, ctx: Context, **chosen: Any) -> Graph:
             unknown = sorted(set(chosen) - set(options))
             if unknown:
-                raise RecipeError(f"pass {function.__name__} has no option {unknown[0]!r}", hint=f"its options are {', '.join(options) or 'none'}")
+                raise RecipeError(
+                    f"pass {function.__name__!r} has no option {unknown[0]!r}", hint=f"its options are {', '.join(options) or 'none'}"
+                )
             if not PASSES[function.__name__].takes(graph.level):
-                raise ModelError(f"pass {function.__name__} takes a {level} graph, got a {graph.level.value} one", hint="change the order of the recipe")
+                raise ModelError(
+                    f"pass {function.__name__!r} takes a {level} graph, got a {graph.level.value} one",
+                    hint="change the order of the recipe",
+                )
             outer, ctx.technique = ctx.technique, function.__name__
             try:
                 result = function(graph, ctx, **chosen)
@@ -101,9 +121,10 @@ def graph_pass(*, level: str, exact: bool) -> Callable[[Callable[..., Graph]], C
                 ctx.technique = outer
             return result if result is graph else verify(result)
 
-        summary = (inspect.getdoc(function) or "").strip().splitlines()
-        PASSES[function.__name__] = Pass(function.__name__, function.__module__.split(".")[-2], level, exact, run,
-                                         summary[0] if summary else "", options)
+        summary = (inspect.getdoc(function) or "").strip().splitlines()[:1]
+        PASSES[function.__name__] = Pass(
+            function.__name__, function.__module__.split(".")[-2], level, exact, run, "".join(summary), options, needs_data
+        )
         return run
 
     return register

@@ -3,92 +3,149 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgewright.errors import UnsupportedError
+from edgewright.errors import ModelError, UnsupportedError
 from edgewright.ir.dtype import DType, Quant
 from edgewright.ir.edit import fresh_name, rebuild
-from edgewright.ir.graph import Graph, Level, Node
+from edgewright.ir.graph import Graph, Level, Node, State
 from edgewright.ir.operator import Operator
 from edgewright.ops.requant import affine_quant
-from edgewright.passes.ranges import calibrate, union
+from edgewright.passes.ranges import Range, calibrate, union, within
 from edgewright.passes.registry import Context, graph_pass
+from edgewright.passes.weights import bias_scales, weight_scales
 
 
-@graph_pass(level="float", exact=False)
+@graph_pass(level="float", exact=False, needs_data=True)
 def quantize_static(graph: Graph, ctx: Context, *, ranges: str = "minmax", percentile: float = 99.99) -> Graph:
     """Quantize weights to int8 per channel and activations to int8 per tensor, with ranges from calibration data.
 
     ``ranges``: minmax, percentile (the middle ``percentile`` % stay inside) or mse (least squared error).
     Source: Jacob et al. 2018 (arXiv:1712.05877), and the TensorFlow Lite 8-bit quantization specification.
     """
-    refuse_float_only(graph)
+    _refuse(graph)
     data = ctx.calibration()
     observed = calibrate(graph, data, method=ranges, percentile=percentile, dtype=DType.INT8)
     quants = _activation_quants(graph, observed)
-    for name in _operand_constants(graph):
-        array = graph.array(name)
-        quants[name] = affine_quant(float(array.min(initial=0.0)), float(array.max(initial=0.0)))
-    copies: dict[str, str] = {}
-    nodes = [_quantize_weights(graph, node, quants, copies) for node in graph.nodes]
-    values = [dataclasses.replace(graph.value(copies.get(name, name)), name=name, quant=quant) for name, quant in quants.items()]
-    constants = {name: graph.constants[original] for name, original in copies.items()}
+    constants = _Constants(graph)
+    for name in graph.outputs:
+        if graph.is_constant(name):
+            constants.claim(name, _whole(graph.array(name)), name)
+    nodes = [_quantize_constants(graph, node, quants, constants) for node in graph.nodes]
+    states = [_quantize_state(graph, state, quants, constants) for state in graph.states]
+    quants |= constants.quants
+    values = [
+        dataclasses.replace(graph.value(constants.original.get(name, name)), name=name, quant=quant) for name, quant in quants.items()
+    ]
+    copies = {name: graph.constants[original] for name, original in constants.original.items()}
     ctx.did(graph.name, f"{len(values)} values quantized from {data.count} samples ({ranges} ranges)")
-    return rebuild(graph, nodes=nodes, values=values, constants=constants, level=Level.QUANTIZED)
+    return rebuild(graph, nodes=nodes, values=values, constants=copies, states=states, level=Level.QUANTIZED)
 
 
-def refuse_float_only(graph: Graph) -> None:
-    """UnsupportedError that lists every node without an integer form."""
-    missing = [node for node in graph.nodes if type(node.op).evaluate_integer is Operator.evaluate_integer]
+def _refuse(graph: Graph) -> None:
+    """UnsupportedError that lists every node without an integer form; ModelError where a constant is not finite."""
+    missing = [f"{node.op.kind} {node.name!r}" for node in graph.nodes if type(node.op).evaluate_integer is Operator.evaluate_integer]
     if missing:
-        names = ", ".join(f"{node.op.kind} {node.name!r}" for node in missing)
-        raise UnsupportedError(f"no integer form for {names}", hint="fold batch norm first (recipe w8a8 does), or replace the operator")
+        raise UnsupportedError(
+            f"no integer form for {', '.join(missing)}", hint="fold batch norm first (recipe w8a8 does), or replace the operator"
+        )
+    computed = [
+        f"{node.op.kind} {node.name!r}" for node in graph.nodes if not all(graph.is_constant(node.inputs[i]) for i in node.op.weight_inputs)
+    ]
+    if computed:
+        raise UnsupportedError(
+            f"the weights of {', '.join(computed)} are computed at run time", hint="only constant weights can be quantized"
+        )
+    for name, constant in graph.constants.items():
+        if not np.all(np.isfinite(constant.array)):
+            raise ModelError(f"constant {name!r} holds numbers that are not finite", hint="the training diverged, or the file is damaged")
 
 
-def _operand_constants(graph: Graph) -> list[str]:
-    """Constants that stand where an activation could: quantized as a whole."""
-    names: list[str] = []
-    for node in graph.nodes:
-        special = {*node.op.weight_inputs, node.op.bias_input}
-        names += [name for index, name in enumerate(node.inputs) if index not in special and graph.is_constant(name)]
-    names += [state.initial for state in graph.states if state.initial not in names]
-    return list(dict.fromkeys(names))
-
-
-def _activation_quants(graph: Graph, observed: dict[str, tuple[float, float]]) -> dict[str, Quant]:
+def _activation_quants(graph: Graph, observed: Mapping[str, Range]) -> dict[str, Quant]:
     """One Quant for each group of values that must, or had better, share it."""
-    groups = _Groups()
-    for node in graph.nodes:
-        if node.op.same_quant:
-            data = [name for name in node.inputs if not graph.is_constant(name)]
-            for name in data:
-                # A concatenated value that others read too keeps its own range; lowering puts a Requantize before the concatenation.
-                if len(data) == 1 or graph.sole_consumer(name) is not None:
-                    groups.join(name, node.outputs[0])
-            for name in node.outputs[1:]:
-                groups.join(name, node.outputs[0])
+    ranges = dict(observed)
     for state in graph.states:
-        groups.join(state.read, state.write)
-        observed.setdefault(state.read, observed[state.write])
+        ranges[state.read] = _range(graph.array(state.initial))
     fixed = _fixed_quants(graph)
+    _narrow(graph, ranges, fixed)
     quants: dict[str, Quant] = {}
-    for members in groups.members(list(observed)):
+    for members in _groups(graph).members(list(ranges)):
+        whole = union(ranges[name] for name in members)
         known = {fixed[name] for name in members if name in fixed}
-        quant = known.pop() if len(known) == 1 else affine_quant(*union(observed, members))
+        only = known.pop() if len(known) == 1 else None
+        quant = only if only is not None and _holds(only, whole) else affine_quant(*whole)
         quants.update({name: fixed.get(name, quant) for name in members})
     return quants
 
 
 def _fixed_quants(graph: Graph) -> dict[str, Quant]:
+    """Quants that an operator's integer arithmetic fixes."""
     found: dict[str, Quant] = {}
     for node in graph.nodes:
         for index, name in enumerate(node.outputs):
             fact = node.op.output_quant(graph.ins(node), index)
             if fact is not None:
-                found[name] = Quant.per_tensor(fact[0], fact[1])
+                found[name] = Quant.per_tensor(*fact)
     return found
+
+
+def _narrow(graph: Graph, ranges: dict[str, Range], fixed: Mapping[str, Quant]) -> None:
+    """Clip ``ranges`` to what a fixed Quant leaves, and what is only moved to the range that it comes from."""
+    for node in graph.nodes:
+        for name in node.outputs:
+            if name in fixed:
+                ranges[name] = within(ranges[name], _reals(fixed[name]))
+            elif node.op.same_quant:
+                sources = [_range(graph.array(source)) if graph.is_constant(source) else ranges[source] for source in node.inputs]
+                ranges[name] = within(ranges[name], node.op.bounds(sources))
+
+
+def _groups(graph: Graph) -> _Groups:
+    """Values that share one Quant: what passes through an operator unchanged, and states with what is written to them."""
+    groups = _Groups()
+    for node in graph.nodes:
+        if node.op.same_quant:
+            for name in (*node.inputs, *node.outputs[1:]):
+                # A joined value that others read too keeps its own range; lowering puts a Requantize before the join.
+                if len(node.inputs) == 1 or name in node.outputs or _leads_only_there(graph, name):
+                    groups.join(name, node.outputs[0])
+    for state in graph.states:
+        groups.join(state.read, state.write)
+    return groups
+
+
+def _leads_only_there(graph: Graph, name: str) -> bool:
+    """Whether the one reader of ``name`` is also the only use of what ``name`` was moved from."""
+    while graph.sole_consumer(name) is not None:
+        maker = graph.producers.get(name)
+        if maker is None or not maker.op.same_quant or len(maker.inputs) != 1:
+            return True
+        name = maker.inputs[0]
+    return False
+
+
+def _reals(quant: Quant) -> Range:
+    """The least and greatest real of a per-tensor ``quant``."""
+    scale, zero_point = quant.scale[0], quant.zero_point[0]
+    return scale * (quant.dtype.minimum - zero_point), scale * (quant.dtype.maximum - zero_point)
+
+
+def _holds(quant: Quant, whole: Range) -> bool:
+    """Whether ``quant`` reaches as far as ``whole``, up to one step at each end."""
+    low, high = _reals(quant)
+    return low - quant.scale[0] <= whole[0] and whole[1] <= high + quant.scale[0]
+
+
+def _range(array: NDArray[np.generic]) -> Range:
+    return (float(array.min()), float(array.max())) if array.size else (0.0, 0.0)
+
+
+def _whole(array: NDArray[np.generic]) -> Quant:
+    """The Quant of a constant that stands where an activation could: one for the whole tensor."""
+    return affine_quant(*_range(array))
 
 
 class _Groups:
@@ -113,38 +170,53 @@ class _Groups:
         return list(found.values())
 
 
-def _quantize_weights(graph: Graph, node: Node, quants: dict[str, Quant], copies: dict[str, str]) -> Node:
-    """Enter the Quants of weight and bias; a constant shared with a node that needs another Quant is copied (``copies``: new name → original)."""
-    if not node.op.weight_inputs:
-        return node
-    index = node.op.weight_inputs[0]
-    if not graph.is_constant(node.inputs[index]):
-        raise UnsupportedError(f"the weight of {node.op.kind} {node.name!r} is computed at run time", hint="only constant weights can be quantized")
-    inputs = list(node.inputs)
-    bias = node.op.bias_input if node.op.bias_input is not None and node.op.bias_input < len(inputs) else None
-    input_scale = quants[inputs[0]].scale[0]
-    scales = weight_scales(graph.array(inputs[index]), None if bias is None else graph.array(inputs[bias]), input_scale)
-    wanted = {index: Quant.per_axis(scales, 0)}
-    if bias is not None:
-        wanted[bias] = Quant.per_axis(np.asarray(scales * np.float32(input_scale), np.float32), 0, DType.INT32)
-    for position, quant in wanted.items():
-        original = name = inputs[position]
-        if quants.get(name, quant) != quant:
-            name = fresh_name(quants.keys() | graph.values.keys(), f"{original}_{node.name}")
-            copies[name] = original
-        quants[name] = quant
-        inputs[position] = name
+class _Constants:
+    """The Quant of each constant; one that is read under several Quants is copied. ``original``: the copy's name → the constant's."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.quants: dict[str, Quant] = {}
+        self.original: dict[str, str] = {}
+        self._versions: dict[str, list[str]] = {}
+        self._taken = set(graph.values)
+
+    def claim(self, name: str, quant: Quant, reader: str) -> str:
+        """The name under which ``reader`` finds constant ``name`` with ``quant``."""
+        versions = self._versions.setdefault(name, [])
+        for version in versions:
+            if self.quants[version] == quant:
+                return version
+        version = name if not versions else fresh_name(self._taken, f"{name}_{reader}")
+        if versions:
+            self._taken.add(version)
+            self.original[version] = name
+        versions.append(version)
+        self.quants[version] = quant
+        return version
+
+
+def _quantize_constants(graph: Graph, node: Node, quants: Mapping[str, Quant], constants: _Constants) -> Node:
+    """``node`` reading its constants under the Quants that it needs."""
+    inputs, op = list(node.inputs), node.op
+    for index, name in enumerate(node.inputs):
+        if graph.is_constant(name) and index not in (*op.weight_inputs, op.bias_input):
+            quant = quants[node.outputs[0]] if op.same_quant else _whole(graph.array(name))
+            inputs[index] = constants.claim(name, quant, node.name)
+    for index in op.weight_inputs:
+        input_scale = (quants.get(inputs[0]) or constants.quants[inputs[0]]).scale[0]
+        bias = op.bias_input if op.bias_input is not None and op.bias_input < len(inputs) else None
+        if bias is not None and not graph.is_constant(node.inputs[bias]):
+            raise UnsupportedError(
+                f"the bias of {op.kind} {node.name!r} is computed at run time", hint="only constant biases can be quantized"
+            )
+        scales = weight_scales(graph.array(node.inputs[index]), None if bias is None else graph.array(node.inputs[bias]), input_scale)
+        inputs[index] = constants.claim(node.inputs[index], Quant.per_axis(scales, 0), node.name)
+        if bias is not None:
+            inputs[bias] = constants.claim(node.inputs[bias], Quant.per_axis(bias_scales(scales, input_scale), 0, DType.INT32), node.name)
     return dataclasses.replace(node, inputs=tuple(inputs))
 
 
-def weight_scales(weight: NDArray[np.generic], bias: NDArray[np.generic] | None, input_scale: float, dtype: DType = DType.INT8) -> NDArray[np.float32]:
-    """Symmetric scale of each output channel (axis 0), large enough that the int32 bias does not saturate; dead channels take the median."""
-    peak = np.abs(weight.reshape(weight.shape[0], -1)).max(axis=1, initial=0.0).astype(np.float64)
-    scales = peak / dtype.maximum
-    tiny = float(np.finfo(np.float32).tiny)
-    alive = scales > tiny
-    scales[~alive] = np.median(scales[alive]) if alive.any() else 1.0
-    if bias is not None:
-        scales = np.maximum(scales, np.abs(bias.astype(np.float64)) / (input_scale * (1 << 30)))
-    return np.maximum(scales, tiny).astype(np.float32)
-
+def _quantize_state(graph: Graph, state: State, quants: Mapping[str, Quant], constants: _Constants) -> State:
+    """``state`` with its constants on the grid of what reads it."""
+    initial = constants.claim(state.initial, quants[state.read], state.read)
+    write = constants.claim(state.write, quants[state.read], state.read) if graph.is_constant(state.write) else state.write
+    return dataclasses.replace(state, initial=initial, write=write)
