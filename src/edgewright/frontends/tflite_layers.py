@@ -18,6 +18,7 @@ from edgewright.ops.convolution import NO_PADDING, Padding
 from edgewright.ops.dense import Dense
 from edgewright.ops.depthwise_conv2d import DepthwiseConv2D
 from edgewright.ops.max_pool2d import MaxPool2D
+from edgewright.ops.padding import same_padding
 from edgewright.ops.reshape import Reshape
 from edgewright.ops.resize import Resize
 from edgewright.ops.transpose_conv2d import TransposeConv2D
@@ -33,13 +34,6 @@ def activation(operation: Operation, number: int) -> str:
         names = {code: name for name, code in vars(schema.ActivationFunctionType).items() if not name.startswith("_")}
         raise InexpressibleError(f"fused activation {names.get(number, number)}", "put the activation after the operator, as one of its own")
     return _ACTIVATIONS[number]
-
-
-def same_padding(size: int, kernel: int, stride: int, dilation: int = 1) -> tuple[int, int]:
-    """What SAME pads before and after one axis: enough for ceil(size / stride) outputs, the odd one after."""
-    outputs = -(-size // stride)
-    total = max(0, (outputs - 1) * stride + (kernel - 1) * dilation + 1 - size)
-    return total // 2, total - total // 2
 
 
 def _padding(operation: Operation, kind: int, size: tuple[int, int], kernel: tuple[int, int], stride: tuple[int, int], dilation: tuple[int, int]) -> Padding:

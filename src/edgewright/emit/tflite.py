@@ -1,0 +1,118 @@
+"""Graph to .tflite, for LiteRT, TensorFlow Lite Micro, Coral and the Ethos-U compiler."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ai_edge_litert import schema_py_generated as schema
+
+from edgewright.emit import tflite_elementwise as elementwise
+from edgewright.emit import tflite_layers as layers
+from edgewright.emit.tflite_elementwise import Writing, plain
+from edgewright.emit.tflite_writer import Subgraph, Tensor, Writer, batch_of_one, file_name
+from edgewright.errors import UnsupportedError
+from edgewright.ir.dtype import DType
+from edgewright.ir.graph import Graph, State
+
+OPERATORS: Mapping[str, Writing] = {
+    "Conv2D": layers.conv2d, "DepthwiseConv2D": layers.depthwise_conv2d, "TransposeConv2D": layers.transpose_conv2d, "Dense": layers.dense,
+    "MaxPool2D": layers.max_pool2d, "AveragePool2D": layers.average_pool2d, "Resize": layers.resize,
+    "Add": elementwise.add, "Sub": elementwise.sub, "Mul": elementwise.mul, "BatchNorm": elementwise.batch_norm,
+    "Reshape": elementwise.reshape, "Transpose": elementwise.transpose, "Slice": elementwise.slice_, "Concat": elementwise.concat,
+    "Pad": elementwise.pad_operator, "Mean": elementwise.mean, "Softmax": elementwise.softmax, "LogSoftmax": plain("LOG_SOFTMAX", schema.LogSoftmaxOptionsT),
+    "Relu": plain("RELU"), "Relu6": plain("RELU6"), "LeakyRelu": elementwise.leaky_relu, "PRelu": elementwise.prelu,
+    "Sigmoid": plain("LOGISTIC"), "Tanh": plain("TANH"), "HardSwish": plain("HARD_SWISH", schema.HardSwishOptionsT),
+    "HardSigmoid": elementwise.hard_sigmoid, "SiLU": elementwise.silu, "GELU": elementwise.gelu,
+    "Quantize": plain("QUANTIZE", schema.QuantizeOptionsT), "Dequantize": plain("DEQUANTIZE", schema.DequantizeOptionsT),
+    "Requantize": plain("QUANTIZE", schema.QuantizeOptionsT),
+}
+"""The graph's operator → the function that writes it."""
+
+
+def emit_tflite(graph: Graph) -> dict[str, bytes]:
+    """``NAME.tflite`` → its bytes, which are the same for the same graph; nothing is written.
+
+    Float networks become float32 (float16 constants behind DEQUANTIZE), quantized ones whose weights alone carry a Quant get int8 weights for
+    the runtime's hybrid kernels, integer ones keep every byte. The batch is written as 1. UnsupportedError names every operator that the
+    format cannot express.
+    """
+    _check(graph)
+    writer = Writer(graph)
+    main = writer.subgraphs[0]
+    main.inputs = [writer.value(name).index for name in graph.inputs]
+    states = _States(writer)
+    for node in graph.nodes:
+        states.read_before(node.inputs)
+        OPERATORS[node.op.kind](writer, node)
+        states.assign_after(node.outputs)
+    states.finish()
+    main.outputs = [writer.value(name).index for name in graph.outputs]
+    return {f"{file_name(graph.name)}.tflite": writer.finish()}
+
+
+def _check(graph: Graph) -> None:
+    unknown = [f"{node.op.kind} {node.name!r}" for node in graph.nodes if node.op.kind not in OPERATORS]
+    if unknown:
+        raise UnsupportedError(f".tflite has no operator for {', '.join(unknown)}", hint="write C or .onnx, or replace the operator")
+    wide = [value.name for value in graph.values.values() if value.dtype is DType.INT16]
+    if wide:
+        raise UnsupportedError(f"16-bit activations cannot be written to .tflite yet: {wide[0]!r} and {len(wide) - 1} others", hint="use 8-bit activations")
+
+
+class _States:
+    """States as variables: each is read before its first reader and assigned once it was read and its next content is known."""
+
+    def __init__(self, writer: Writer) -> None:
+        self.writer = writer
+        self.waiting: dict[str, State] = {state.read: state for state in writer.graph.states}
+        self.handles: dict[str, Tensor] = {}
+        self.unassigned = list(writer.graph.states)
+        self.known = {*writer.graph.inputs, *writer.graph.constants}
+        if self.waiting:
+            self._declare()
+
+    def _declare(self) -> None:
+        """CALL_ONCE of a subgraph with the first contents, and a handle for each variable."""
+        writer = self.writer
+        options = schema.CallOnceOptionsT()
+        options.initSubgraphIndex = 1
+        writer.operator("CALL_ONCE", [], [], options)
+        writer.subgraphs.append(Subgraph("initialize"))
+        for state in writer.graph.states:
+            value = writer.graph.value(state.read)
+            array = writer.graph.array(state.initial).astype(value.dtype.numpy)
+            first = writer.tensor(f"{state.read}_initial", batch_of_one(value.shape), writer.value(state.read).type, data=array.tobytes(),
+                                  quant=value.quant, subgraph=1)
+            handle = self._handle(state, 1)
+            writer.operator("ASSIGN_VARIABLE", [handle, first], [], schema.AssignVariableOptionsT(), subgraph=1)
+            self.handles[state.read] = self._handle(state, 0)
+
+    def _handle(self, state: State, subgraph: int) -> Tensor:
+        options = schema.VarHandleOptionsT()
+        options.container, options.sharedName = "", state.read
+        handle = self.writer.tensor(self.writer.name(f"{state.read}_handle"), (), "RESOURCE", subgraph=subgraph)
+        self.writer.operator("VAR_HANDLE", [], [handle], options, subgraph=subgraph)
+        return handle
+
+    def read_before(self, names: tuple[str, ...]) -> None:
+        for name in names:
+            if name in self.waiting:
+                self._read(name)
+
+    def _read(self, name: str) -> None:
+        del self.waiting[name]
+        self.known.add(name)
+        self.writer.operator("READ_VARIABLE", [self.handles[name]], [self.writer.value(name)], schema.ReadVariableOptionsT())
+
+    def assign_after(self, names: tuple[str, ...]) -> None:
+        self.known.update(names)
+        ready = [state for state in self.unassigned if state.read not in self.waiting and state.write in self.known]
+        for state in ready:
+            self.unassigned.remove(state)
+            self.writer.operator("ASSIGN_VARIABLE", [self.handles[state.read], self.writer.value(state.write)], [], schema.AssignVariableOptionsT())
+
+    def finish(self) -> None:
+        """Read what only an output or another state shows, then assign the rest."""
+        for name in list(self.waiting):
+            self._read(name)
+        self.assign_after(())

@@ -1,0 +1,241 @@
+"""Writers of the operators that move elements, or compute element by element and over an axis."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+
+from edgewright.emit.tflite_layers import activation, pad
+from edgewright.emit.tflite_versions import moving_version, mul_version, simple_version
+from edgewright.emit.tflite_writer import Tensor, Writer
+from edgewright.errors import UnsupportedError
+from edgewright.ir.graph import Level, Node
+from edgewright.ops.add import Add
+from edgewright.ops.batch_norm import BatchNorm
+from edgewright.ops.concat import Concat
+from edgewright.ops.gelu import GELU
+from edgewright.ops.hard_sigmoid import HardSigmoid
+from edgewright.ops.leaky_relu import LeakyRelu
+from edgewright.ops.mean import Mean
+from edgewright.ops.mul import Mul
+from edgewright.ops.pad import Pad
+from edgewright.ops.slice import Slice
+from edgewright.ops.softmax import Softmax
+from edgewright.ops.sub import Sub
+from edgewright.ops.transpose import Transpose
+
+Writing = Callable[[Writer, Node], None]
+MOST_JOINED = 10
+"""Inputs that one CONCATENATION of TensorFlow Lite Micro takes."""
+
+
+def plain(kind: str, make_options: Callable[[], Any] | None = None) -> Writing:
+    """The writer of an operator with one input, one output and no attributes; options are written where the schema has some."""
+
+    def write(writer: Writer, node: Node) -> None:
+        x = writer.value(node.inputs[0])
+        writer.operator(kind, [x], [writer.value(node.outputs[0])], None if make_options is None else make_options(), version=simple_version(kind, x.type))
+
+    return write
+
+
+def add(writer: Writer, node: Node) -> None:
+    """Add → ADD."""
+    assert isinstance(node.op, Add)
+    options = schema.AddOptionsT()
+    options.fusedActivationFunction = activation(node.op.activation)
+    _binary(writer, node, "ADD", options, lambda first, second, out: simple_version("ADD", first.type))
+
+
+def sub(writer: Writer, node: Node) -> None:
+    """Sub → SUB."""
+    assert isinstance(node.op, Sub)
+    options = schema.SubOptionsT()
+    options.fusedActivationFunction = activation(node.op.activation)
+    _binary(writer, node, "SUB", options, lambda first, second, out: simple_version("SUB", first.type))
+
+
+def mul(writer: Writer, node: Node) -> None:
+    """Mul → MUL."""
+    assert isinstance(node.op, Mul)
+    options = schema.MulOptionsT()
+    options.fusedActivationFunction = activation(node.op.activation)
+
+    def version(first: Tensor, second: Tensor, out: Tensor) -> int:
+        known = first.quant is not None and second.quant is not None and out.quant is not None
+        factor = first.quant.scale[0] * second.quant.scale[0] / out.quant.scale[0] if known else 0.0  # type: ignore[union-attr]
+        return mul_version(first.type, factor)
+
+    _binary(writer, node, "MUL", options, version)
+
+
+def _binary(writer: Writer, node: Node, kind: str, options: Any, version: Callable[[Tensor, Tensor, Tensor], int]) -> None:
+    first, second, out = (writer.value(name) for name in (*node.inputs, node.outputs[0]))
+    writer.operator(kind, [first, second], [out], options, version=version(first, second, out))
+
+
+def reshape(writer: Writer, node: Node) -> None:
+    """Reshape → RESHAPE."""
+    out = writer.value(node.outputs[0])
+    options = schema.ReshapeOptionsT()
+    options.newShape = np.asarray(out.shape, np.int32)
+    writer.operator("RESHAPE", [writer.value(node.inputs[0]), writer.numbers(f"{node.outputs[0]}_shape", out.shape)], [out], options)
+
+
+def transpose(writer: Writer, node: Node) -> None:
+    """Transpose → TRANSPOSE."""
+    assert isinstance(node.op, Transpose)
+    x = writer.value(node.inputs[0])
+    order = writer.numbers(f"{node.outputs[0]}_permutation", node.op.permutation)
+    writer.operator("TRANSPOSE", [x, order], [writer.value(node.outputs[0])], schema.TransposeOptionsT(),
+                    version=moving_version("TRANSPOSE", x.type, len(x.shape)))
+
+
+def slice_(writer: Writer, node: Node) -> None:
+    """Slice → SLICE, or STRIDED_SLICE where it skips elements."""
+    op = node.op
+    assert isinstance(op, Slice)
+    x, out = writer.value(node.inputs[0]), writer.value(node.outputs[0])
+    begin = writer.numbers(f"{node.outputs[0]}_begin", op.begin)
+    if all(stride == 1 for stride in op.stride):
+        size = writer.numbers(f"{node.outputs[0]}_size", out.shape)
+        writer.operator("SLICE", [x, begin, size], [out], schema.SliceOptionsT(), version=moving_version("SLICE", x.type, len(x.shape)))
+        return
+    ends = [start + (size - 1) * stride + 1 for start, size, stride in zip(op.begin, out.shape, op.stride, strict=True)]
+    numbers = [begin, writer.numbers(f"{node.outputs[0]}_end", ends), writer.numbers(f"{node.outputs[0]}_stride", op.stride)]
+    writer.operator("STRIDED_SLICE", [x, *numbers], [out], schema.StridedSliceOptionsT(), version=moving_version("STRIDED_SLICE", x.type, len(x.shape)))
+
+
+def concat(writer: Writer, node: Node) -> None:
+    """Concat → CONCATENATION; several, where it joins more than MOST_JOINED."""
+    op = node.op
+    assert isinstance(op, Concat)
+    out = writer.value(node.outputs[0])
+    parts = [writer.value(name) for name in node.inputs]
+    while len(parts) > MOST_JOINED:
+        groups = [parts[start : start + MOST_JOINED] for start in range(0, len(parts), MOST_JOINED)]
+        parts = [_joined(writer, node, op.axis, group) if len(group) > 1 else group[0] for group in groups]
+    _join(writer, op.axis, parts, out)
+
+
+def _joined(writer: Writer, node: Node, axis: int, parts: Sequence[Tensor]) -> Tensor:
+    shape = list(parts[0].shape)
+    shape[axis] = sum(part.shape[axis] for part in parts)
+    wide = writer.like(parts[0], f"{node.outputs[0]}_part", shape)
+    _join(writer, axis, parts, wide)
+    return wide
+
+
+def _join(writer: Writer, axis: int, parts: Sequence[Tensor], out: Tensor) -> None:
+    options = schema.ConcatenationOptionsT()
+    options.axis = axis
+    writer.operator("CONCATENATION", parts, [out], options, version=simple_version("CONCATENATION", out.type))
+
+
+def pad_operator(writer: Writer, node: Node) -> None:
+    """Pad → PAD, PADV2 or MIRROR_PAD."""
+    op = node.op
+    assert isinstance(op, Pad)
+    x, out = writer.value(node.inputs[0]), writer.value(node.outputs[0])
+    amounts = writer.numbers(f"{node.outputs[0]}_paddings", np.asarray(op.padding))
+    if op.mode == "constant":
+        pad(writer, x, amounts, out, op.value)
+        return
+    options = schema.MirrorPadOptionsT()
+    options.mode = schema.MirrorPadMode.REFLECT
+    writer.operator("MIRROR_PAD", [x, amounts], [out], options, version=simple_version("MIRROR_PAD", x.type))
+
+
+def mean(writer: Writer, node: Node) -> None:
+    """Mean → MEAN."""
+    assert isinstance(node.op, Mean)
+    x = writer.value(node.inputs[0])
+    options = schema.ReducerOptionsT()
+    options.keepDims = node.op.keep_dims
+    axes = writer.numbers(f"{node.outputs[0]}_axes", node.op.axes)
+    writer.operator("MEAN", [x, axes], [writer.value(node.outputs[0])], options, version=simple_version("MEAN", x.type))
+
+
+def softmax(writer: Writer, node: Node) -> None:
+    """Softmax → SOFTMAX."""
+    assert isinstance(node.op, Softmax)
+    options = schema.SoftmaxOptionsT()
+    options.beta = node.op.beta
+    plain("SOFTMAX", lambda: options)(writer, node)
+
+
+def leaky_relu(writer: Writer, node: Node) -> None:
+    """LeakyRelu → LEAKY_RELU."""
+    assert isinstance(node.op, LeakyRelu)
+    options = schema.LeakyReluOptionsT()
+    options.alpha = node.op.alpha
+    plain("LEAKY_RELU", lambda: options)(writer, node)
+
+
+def prelu(writer: Writer, node: Node) -> None:
+    """PRelu → PRELU; its alpha gets axes of size 1 for all but the batch and the channels."""
+    x = writer.value(node.inputs[0])
+    ones = (1,) * (len(x.shape) - 2)
+    alpha = writer.constant(node.inputs[1], f"alpha{len(ones)}", lambda array: array.reshape(*ones, -1), 0)
+    writer.operator("PRELU", [x, alpha], [writer.value(node.outputs[0])])
+
+
+def gelu(writer: Writer, node: Node) -> None:
+    """GELU → GELU."""
+    assert isinstance(node.op, GELU)
+    options = schema.GeluOptionsT()
+    options.approximate = node.op.approximate
+    plain("GELU", lambda: options)(writer, node)
+
+
+def _float_only(writer: Writer, node: Node) -> None:
+    if writer.graph.level is Level.INTEGER:
+        raise UnsupportedError(f"{node.op.kind} {node.name!r} has no int8 kernel in .tflite",
+                               hint="take it apart into Sigmoid and Mul, or replace it by Relu6 or HardSwish, before quantization; C and .onnx have it as it is")
+
+
+def silu(writer: Writer, node: Node) -> None:
+    """SiLU → LOGISTIC and MUL; float networks only."""
+    _float_only(writer, node)
+    x = writer.value(node.inputs[0])
+    gate = writer.like(x, f"{node.outputs[0]}_sigmoid")
+    writer.operator("LOGISTIC", [x], [gate])
+    writer.operator("MUL", [x, gate], [writer.value(node.outputs[0])], schema.MulOptionsT())
+
+
+def hard_sigmoid(writer: Writer, node: Node) -> None:
+    """HardSigmoid → relu6(6 alpha x + 6 beta) / 6; float networks only."""
+    _float_only(writer, node)
+    op = node.op
+    assert isinstance(op, HardSigmoid)
+    x = writer.value(node.inputs[0])
+    factor = float(np.float32(6 * op.alpha))
+    if factor != 1.0:
+        scaled = writer.like(x, f"{node.outputs[0]}_scaled")
+        writer.operator("MUL", [x, writer.reals(f"{node.outputs[0]}_alpha", factor)], [scaled], schema.MulOptionsT())
+        x = scaled
+    clamped = writer.like(x, f"{node.outputs[0]}_clamped")
+    options = schema.AddOptionsT()
+    options.fusedActivationFunction = activation("relu6")
+    writer.operator("ADD", [x, writer.reals(f"{node.outputs[0]}_beta", 6 * op.beta)], [clamped], options)
+    writer.operator("MUL", [clamped, writer.reals(f"{node.outputs[0]}_sixth", 1 / 6)], [writer.value(node.outputs[0])], schema.MulOptionsT())
+
+
+def batch_norm(writer: Writer, node: Node) -> None:
+    """BatchNorm → MUL and ADD with its statistics folded; float networks only."""
+    _float_only(writer, node)
+    op = node.op
+    assert isinstance(op, BatchNorm)
+    for name in node.inputs[1:]:
+        if not writer.graph.is_constant(name):
+            raise UnsupportedError(f"the statistics of BatchNorm {node.name!r} are computed at run time", hint="export the network in evaluation mode")
+    scale, offset, average, variance = (writer.graph.array(name).astype(np.float64) for name in node.inputs[1:])
+    factor = scale / np.sqrt(variance + op.epsilon)
+    x = writer.value(node.inputs[0])
+    scaled = writer.like(x, f"{node.outputs[0]}_scaled")
+    writer.operator("MUL", [x, writer.reals(f"{node.outputs[0]}_factor", factor)], [scaled], schema.MulOptionsT())
+    shift = writer.reals(f"{node.outputs[0]}_offset", offset - average * factor)
+    writer.operator("ADD", [scaled, shift], [writer.value(node.outputs[0])], schema.AddOptionsT())

@@ -1,0 +1,242 @@
+"""Tensors, buffers, operators and their packing into the bytes of a .tflite file; what operators mean stands elsewhere."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import flatbuffers
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+from numpy.typing import NDArray
+
+from edgewright.emit.tflite_versions import dequantize_version, minimum_runtime
+from edgewright.errors import UnsupportedError
+from edgewright.ir.dtype import DType, Quant
+from edgewright.ir.graph import Graph, Level, Node, Shape, Value
+
+IDENTIFIER = b"TFL3"
+ALIGNMENT = 16
+"""Of every buffer's bytes in the file, as the schema asks: weights are used where they lie."""
+VERSION_BYTES = 16
+_SCHEMA_VERSION = 3
+_TYPES = {DType.FLOAT32: "FLOAT32", DType.FLOAT16: "FLOAT16", DType.INT4: "INT4", DType.INT8: "INT8", DType.INT16: "INT16", DType.INT32: "INT32"}
+
+Arrange = Callable[[NDArray[Any]], NDArray[Any]]
+
+
+class _Buffer(schema.BufferT):  # type: ignore[misc]
+    """A buffer whose bytes are packed at a multiple of ALIGNMENT."""
+
+    def Pack(self, builder: flatbuffers.Builder) -> int:  # noqa: N802 (the schema's name)
+        if self.data is None:
+            schema.BufferStart(builder)
+            return int(schema.BufferEnd(builder))
+        builder.StartVector(1, len(self.data), ALIGNMENT)
+        builder.head = builder.head - len(self.data)
+        builder.Bytes[builder.head : builder.head + len(self.data)] = self.data
+        vector = builder.EndVector()
+        schema.BufferStart(builder)
+        schema.BufferAddData(builder, vector)
+        return int(schema.BufferEnd(builder))
+
+
+@dataclasses.dataclass(frozen=True)
+class Tensor:
+    """A tensor of the file: its index in the subgraph, and what later operators ask about it."""
+
+    index: int
+    shape: tuple[int, ...]
+    type: str
+    quant: Quant | None = None
+
+
+class Subgraph:
+    """Tensors and operators of one subgraph under construction."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.tensors: list[Any] = []
+        self.operators: list[Any] = []
+        self.inputs: list[int] = []
+        self.outputs: list[int] = []
+
+
+class Writer:
+    """Collects one .tflite file for ``graph``. The batch is written as 1: microcontrollers and NPUs take static shapes only."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.subgraphs = [Subgraph("main")]
+        self.codes: dict[tuple[str, int], int] = {}
+        self.buffers: list[Any] = [_Buffer()]
+        self.taken = set(graph.values)
+        self._known: dict[bytes, int] = {}
+        self._tensors: dict[tuple[str, str], Tensor] = {}
+
+    # --- tensors ------------------------------------------------------------------------------------------------------------------
+
+    def tensor(self, name: str, shape: Sequence[int], kind: str, *, data: bytes | None = None, quant: Quant | None = None, axis: int = 0,
+               subgraph: int = 0) -> Tensor:
+        """A new tensor; scales of a per-channel ``quant`` run along ``axis`` of ``shape``."""
+        record = schema.TensorT()
+        record.name = name
+        record.shape = np.asarray(shape, np.int32)
+        record.type = getattr(schema.TensorType, kind)
+        record.buffer = 0 if data is None else self._buffer(data)
+        if quant is not None:
+            record.quantization = schema.QuantizationParametersT()
+            record.quantization.scale = np.asarray(quant.scale, np.float32)
+            record.quantization.zeroPoint = np.asarray(quant.zero_point, np.int64)
+            record.quantization.quantizedDimension = axis if quant.axis is not None else 0
+        tensors = self.subgraphs[subgraph].tensors
+        tensors.append(record)
+        return Tensor(len(tensors) - 1, tuple(shape), kind, quant)
+
+    def value(self, name: str) -> Tensor:
+        """The tensor of an activation, or of a constant that stands where one could."""
+        if (name, "") not in self._tensors:
+            value = self.graph.value(name)
+            if self.graph.is_constant(name):
+                self._tensors[name, ""] = self.constant(name, "", lambda array: array, 0)
+            else:
+                if value.quant is not None and self.graph.level is Level.QUANTIZED:
+                    raise UnsupportedError(f"activation {name!r} of {self.graph.name!r} is quantized but not lowered to integers",
+                                           hint="lower the network for a target first; only weights may be quantized in a float .tflite")
+                self._tensors[name, ""] = self.tensor(name, batch_of_one(value.shape), _TYPES[value.dtype], quant=value.quant)
+        return self._tensors[name, ""]
+
+    def constant(self, name: str, role: str, arrange: Arrange, axis: int, *, hybrid: bool = False) -> Tensor:
+        """Constant ``name`` after ``arrange``, with the scales of its channels along ``axis``; one tensor a ``role``.
+
+        ``hybrid``: the reader takes symmetric int8 weights beside float activations. Elsewhere quantized constants of a float network, and
+        float16 ones, pass a DEQUANTIZE.
+        """
+        key = (name, f"{role}{'h' if hybrid else ''}c")
+        if key not in self._tensors:
+            self._tensors[key] = self._constant(self.graph.value(name), arrange, axis, hybrid)
+        return self._tensors[key]
+
+    def _constant(self, value: Value, arrange: Arrange, axis: int, hybrid: bool) -> Tensor:
+        array = self.graph.array(value.name)
+        quant, dtype = value.quant, value.dtype
+        if self.graph.level is Level.QUANTIZED and quant is not None:
+            array, dtype = quant.to_integer(array.astype(np.float32)), quant.dtype
+        array = np.ascontiguousarray(arrange(array))
+        stored = self.tensor(self._unused(value.name), array.shape, _TYPES[dtype], data=_bytes(array, dtype), quant=quant, axis=axis)
+        if self.graph.level is Level.INTEGER or dtype is DType.FLOAT32 or (hybrid and dtype is DType.INT8):
+            return stored
+        real = self.tensor(self.name(f"{value.name}_dequantized"), array.shape, "FLOAT32")
+        per_channel = quant is not None and quant.axis is not None
+        self.operator("DEQUANTIZE", [stored], [real], version=dequantize_version(stored.type, per_channel=per_channel))
+        return real
+
+    def _unused(self, name: str) -> str:
+        """``name`` for the first tensor that is made of this value, another for later arrangements of it."""
+        first = not any(key[0] == name for key in self._tensors)
+        return name if first else self.name(name)
+
+    def numbers(self, stem: str, numbers: Sequence[int] | NDArray[np.integer]) -> Tensor:
+        """An int32 constant: a shape, axes, paddings."""
+        array = np.asarray(numbers, np.int32)
+        return self.tensor(self.name(stem), array.shape, "INT32", data=array.tobytes())
+
+    def reals(self, stem: str, numbers: NDArray[Any] | float) -> Tensor:
+        """A float32 constant of our own making."""
+        array = np.asarray(numbers, np.float32)
+        return self.tensor(self.name(stem), array.shape, "FLOAT32", data=array.tobytes())
+
+    def like(self, tensor: Tensor, stem: str, shape: Sequence[int] | None = None) -> Tensor:
+        """A new tensor between two operators, of the type and quantization of ``tensor``."""
+        return self.tensor(self.name(stem), tensor.shape if shape is None else shape, tensor.type, quant=tensor.quant)
+
+    def name(self, stem: str) -> str:
+        """A tensor name that nothing has yet."""
+        name, number = stem, 1
+        while name in self.taken:
+            name, number = f"{stem}_{number}", number + 1
+        self.taken.add(name)
+        return name
+
+    # --- operators ----------------------------------------------------------------------------------------------------------------
+
+    def operator(self, kind: str, inputs: Sequence[Tensor | None], outputs: Sequence[Tensor], options: Any = None, *, version: int = 1,
+                 subgraph: int = 0) -> None:
+        """Append an operator; None among ``inputs`` is an optional one that is absent."""
+        record = schema.OperatorT()
+        record.opcodeIndex = self.codes.setdefault((kind, version), len(self.codes))
+        record.inputs = np.asarray([-1 if tensor is None else tensor.index for tensor in inputs], np.int32)
+        record.outputs = np.asarray([tensor.index for tensor in outputs], np.int32)
+        if options is not None:
+            record.builtinOptions = options
+            record.builtinOptionsType = getattr(schema.BuiltinOptions, type(options).__name__.removesuffix("T"))
+        self.subgraphs[subgraph].operators.append(record)
+
+    def ins(self, node: Node) -> tuple[Value, ...]:
+        return self.graph.ins(node)
+
+    def outs(self, node: Node) -> tuple[Value, ...]:
+        return self.graph.outs(node)
+
+    # --- the file -----------------------------------------------------------------------------------------------------------------
+
+    def finish(self) -> bytes:
+        """The file's bytes; the same graph gives the same bytes."""
+        model = schema.ModelT()
+        model.version = _SCHEMA_VERSION
+        model.description = "Edgewright"
+        model.operatorCodes = [_code(kind, version) for kind, version in self.codes]
+        model.subgraphs = [_subgraph(subgraph) for subgraph in self.subgraphs]
+        metadata = schema.MetadataT()
+        metadata.name = "min_runtime_version"
+        metadata.buffer = self._buffer(minimum_runtime(list(self.codes)).encode().ljust(VERSION_BYTES, b"\0"))
+        model.metadata = [metadata]
+        model.buffers = self.buffers
+        builder = flatbuffers.Builder(sum(len(buffer.data or b"") for buffer in self.buffers) + 4096)
+        builder.Finish(model.Pack(builder), IDENTIFIER)
+        return bytes(builder.Output())
+
+    def _buffer(self, data: bytes) -> int:
+        if data not in self._known:
+            self._known[data] = len(self.buffers)
+            self.buffers.append(_Buffer(data=data))
+        return self._known[data]
+
+
+def batch_of_one(shape: Shape) -> tuple[int, ...]:
+    """``shape`` with a symbolic batch as 1."""
+    return tuple(1 if size is None else size for size in shape)
+
+
+def file_name(name: str) -> str:
+    """``name`` as a file name without an ending."""
+    return re.sub(r"[^\w.-]+", "_", name).strip("._") or "network"
+
+
+def _bytes(array: NDArray[Any], dtype: DType) -> bytes:
+    if dtype is not DType.INT4:
+        return array.astype(dtype.numpy.newbyteorder("<"), copy=False).tobytes()
+    flat = array.reshape(-1).astype(np.uint8) & 15
+    padded = np.append(flat, np.zeros(len(flat) % 2, np.uint8))
+    return (padded[0::2] | padded[1::2] << 4).astype(np.uint8).tobytes()
+
+
+def _code(kind: str, version: int) -> Any:
+    code = schema.OperatorCodeT()
+    number = getattr(schema.BuiltinOperator, kind)
+    code.builtinCode = number
+    code.deprecatedBuiltinCode = min(number, schema.BuiltinOperator.PLACEHOLDER_FOR_GREATER_OP_CODES)
+    code.version = version
+    return code
+
+
+def _subgraph(subgraph: Subgraph) -> Any:
+    record = schema.SubGraphT()
+    record.name = subgraph.name
+    record.tensors = subgraph.tensors
+    record.operators = subgraph.operators
+    record.inputs = np.asarray(subgraph.inputs, np.int32)
+    record.outputs = np.asarray(subgraph.outputs, np.int32)
+    return record
