@@ -30,5 +30,8 @@ class HardSigmoid(Pointwise):
     def evaluate(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
         return ((inputs[0] * self.alpha + self.beta).clamp(0.0, 1.0),)
 
+    def bounds(self, ins: Sequence[tuple[float, float]]) -> tuple[float, float]:
+        return 0.0, 1.0
+
     def map_integer(self, x: Tensor, input: Value, output: Value) -> Tensor:
         return round_function(self, x, input, output)

@@ -19,6 +19,9 @@ class Relu(Pointwise):
     def evaluate(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
         return (inputs[0].clamp(min=0.0),)
 
+    def bounds(self, ins: Sequence[tuple[float, float]]) -> tuple[float, float]:
+        return max(ins[0][0], 0.0), max(ins[0][1], 0.0)
+
     def map_integer(self, x: Tensor, input: Value, output: Value) -> Tensor:
         return rescale_and_clamp(x, input, output, "relu")
 

@@ -19,5 +19,9 @@ class Relu6(Pointwise):
     def evaluate(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
         return (inputs[0].clamp(0.0, 6.0),)
 
+    def bounds(self, ins: Sequence[tuple[float, float]]) -> tuple[float, float]:
+        low, high = ins[0]
+        return min(max(low, 0.0), 6.0), min(max(high, 0.0), 6.0)
+
     def map_integer(self, x: Tensor, input: Value, output: Value) -> Tensor:
         return rescale_and_clamp(x, input, output, "relu6")

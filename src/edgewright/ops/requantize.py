@@ -19,6 +19,9 @@ class Requantize(Pointwise):
     def evaluate(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
         return (inputs[0],)
 
+    def bounds(self, ins: Sequence[tuple[float, float]]) -> tuple[float, float]:
+        return ins[0]
+
     def map_integer(self, x: Tensor, input: Value, output: Value) -> Tensor:
         low, high = output.dtype.minimum, output.dtype.maximum
         return requantize(x - tensor_quant(input)[1], self.multipliers((input,), (output,)), tensor_quant(output)[1], low, high)

@@ -20,6 +20,9 @@ class Sigmoid(Pointwise):
     def evaluate(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
         return (torch.sigmoid(inputs[0]),)
 
+    def bounds(self, ins: Sequence[tuple[float, float]]) -> tuple[float, float]:
+        return 0.0, 1.0
+
     def map_integer(self, x: Tensor, input: Value, output: Value) -> Tensor:
         return evaluate_in_q4(self, logistic, x, input, output)
 
