@@ -1,0 +1,156 @@
+"""Torch's elementwise operators: aten name → conversion."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+
+from edgewright.errors import UnsupportedError
+from edgewright.frontends.layout import Door, Held, Known, Operand, as_reals
+from edgewright.frontends.layout_arithmetic import add, clip, div, erf, mul, power, scalar, sub, unary
+from edgewright.frontends.torch_arguments import Arguments, Handler
+from edgewright.ir.operator import Operator
+from edgewright.ops.gelu import GELU
+from edgewright.ops.hard_sigmoid import HardSigmoid
+from edgewright.ops.hard_swish import HardSwish
+from edgewright.ops.leaky_relu import LeakyRelu
+from edgewright.ops.relu import Relu
+from edgewright.ops.relu6 import Relu6
+from edgewright.ops.sigmoid import Sigmoid
+from edgewright.ops.silu import SiLU
+from edgewright.ops.tanh import Tanh
+
+
+def _unary(op: Operator) -> Handler:
+    return lambda door, a: unary(door, a.held(), op)
+
+
+def _scaled(operand: Operand, factor: float, door: Door) -> Operand:
+    if factor == 1.0:
+        return operand
+    return Known(as_reals(operand) * np.float32(factor), operand.name) if isinstance(operand, Known) else mul(door, operand, scalar(factor))
+
+
+def _add(door: Door, a: Arguments) -> Held:
+    return add(door, a.operand("self"), _scaled(a.operand("other"), a.number("alpha", 1.0), door))
+
+
+def _sub(door: Door, a: Arguments) -> Held:
+    return sub(door, a.operand("self"), _scaled(a.operand("other"), a.number("alpha", 1.0), door))
+
+
+def _rsub(door: Door, a: Arguments) -> Held:
+    return sub(door, a.operand("other"), _scaled(a.operand("self"), a.number("alpha", 1.0), door))
+
+
+def _mul(door: Door, a: Arguments) -> Held:
+    return mul(door, a.operand("self"), a.operand("other"))
+
+
+def _div(door: Door, a: Arguments) -> Held:
+    if a.raw("rounding_mode") is not None:
+        raise UnsupportedError("division that rounds", hint="only plain division is supported")
+    return div(door, a.operand("self"), a.operand("other"))
+
+
+def _clip(low: str, high: str, low_default: float | None = None, high_default: float | None = None) -> Handler:
+    def handler(door: Door, a: Arguments) -> Held:
+        bottom = a.number(low, low_default) if low and a.raw(low, low_default) is not None else -math.inf
+        top = a.number(high, high_default) if high and a.raw(high, high_default) is not None else math.inf
+        return clip(door, a.held(), bottom, top)
+
+    return handler
+
+
+def _extreme(upper: bool) -> Handler:
+    """maximum(x, number) and minimum(x, number)."""
+
+    def handler(door: Door, a: Arguments) -> Held:
+        first, second = a.operand("self"), a.operand("other")
+        x, bound = (first, second) if isinstance(first, Held) else (second, first)
+        if not isinstance(x, Held) or not isinstance(bound, Known) or bound.array.size != 1:
+            raise UnsupportedError("the larger or smaller of two activations", hint="only a constant number can be the other side")
+        number = float(bound.array.reshape(-1)[0])
+        return clip(door, x, number, math.inf) if upper else clip(door, x, -math.inf, number)
+
+    return handler
+
+
+def _gelu(door: Door, a: Arguments) -> Held:
+    return unary(door, a.held(), GELU(approximate=a.raw("approximate", "none") == "tanh"))
+
+
+def _leaky_relu(door: Door, a: Arguments) -> Held:
+    return unary(door, a.held(), LeakyRelu(a.number("negative_slope", 0.01)))
+
+
+def _power(door: Door, a: Arguments) -> Held:
+    return power(door, a.held(), a.number("exponent"))
+
+
+def _cast(door: Door, a: Arguments) -> Operand:
+    dtype = a.raw("dtype")
+    if isinstance(dtype, torch.dtype) and not dtype.is_floating_point:
+        raise UnsupportedError(
+            f"it turns an activation into {dtype}", hint="activations are real numbers; leave integer work outside of the network"
+        )
+    return a.operand("self")
+
+
+def _same(name: str) -> Handler:
+    return lambda door, a: a.operand(name)
+
+
+POINTWISE: dict[str, Handler] = {
+    "aten.relu.default": _unary(Relu()),
+    "aten.relu6.default": _unary(Relu6()),
+    "aten.sigmoid.default": _unary(Sigmoid()),
+    "aten.tanh.default": _unary(Tanh()),
+    "aten.silu.default": _unary(SiLU()),
+    "aten.hardswish.default": _unary(HardSwish()),
+    "aten.hardsigmoid.default": _unary(HardSigmoid()),
+    "aten.gelu.default": _gelu,
+    "aten.leaky_relu.default": _leaky_relu,
+    "aten.hardtanh.default": _clip("min_val", "max_val", -1.0, 1.0),
+    "aten.clamp.default": _clip("min", "max"),
+    "aten.clip.default": _clip("min", "max"),
+    "aten.clamp.Tensor": _clip("min", "max"),
+    "aten.clamp_min.default": _clip("min", ""),
+    "aten.clamp_max.default": _clip("", "max"),
+    "aten.maximum.default": _extreme(upper=True),
+    "aten.max.other": _extreme(upper=True),
+    "aten.minimum.default": _extreme(upper=False),
+    "aten.min.other": _extreme(upper=False),
+    "aten.erf.default": lambda door, a: erf(door, a.held()),
+    "aten.pow.Tensor_Scalar": _power,
+    "aten.square.default": lambda door, a: power(door, a.held(), 2.0),
+    "aten.neg.default": lambda door, a: mul(door, a.held(), scalar(-1.0)),
+    **{
+        f"aten.{name}.{form}": handler
+        for name, handler in (("add", _add), ("sub", _sub), ("mul", _mul), ("div", _div))
+        for form in ("Tensor", "Scalar", "Tensor_mode", "Scalar_mode")
+    },
+    "aten.multiply.Tensor": _mul,
+    "aten.divide.Tensor": _div,
+    "aten.subtract.Tensor": _sub,
+    "aten.rsub.Scalar": _rsub,
+    "aten.rsub.Tensor": _rsub,
+    **{f"aten.{name}.default": _same("input") for name in ("dropout", "feature_dropout", "alpha_dropout", "feature_alpha_dropout")},
+    **{
+        f"aten.{name}": _same("self")
+        for name in (
+            "contiguous.default",
+            "clone.default",
+            "detach.default",
+            "alias.default",
+            "lift_fresh_copy.default",
+            "to.device",
+            "to.prim_Device",
+            "positive.default",
+            "type_as.default",
+        )
+    },
+    **{f"aten.{name}": _cast for name in ("to.dtype", "to.dtype_layout", "to.other", "_to_copy.default")},
+}
