@@ -71,8 +71,11 @@ class Importer:
         shape = () if first is None else self.main.tensors[first].shape
         self.batch = shape[0] if shape else 1
 
-    def run(self, operators: Mapping[str, Importing], folds: Mapping[str, Folding], finish: Callable[[Importer], None]) -> Graph:
-        """The graph; UnsupportedError lists everything that cannot be expressed, ModelError says what is broken."""
+    def run(self, operators: Mapping[str, Importing], folds: Mapping[str, Folding], finish: Callable[[Importer, list[str]], Graph]) -> Graph:
+        """The graph, which ``finish`` makes of the builder and the outputs' names.
+
+        UnsupportedError lists everything that cannot be expressed, ModelError says what is broken.
+        """
         self._declare_inputs()
         for operation in self.main.operations:
             self._check_order(operation)
@@ -85,11 +88,10 @@ class Importer:
             except InexpressibleError as problem:
                 self._find(operation, problem)
         raise_unsupported(self.findings, f"{self.builder.name!r}")
-        finish(self)
         outputs = [self._output(index) for index in self.main.outputs]
         if not outputs:
             raise damaged("the network has no outputs")
-        return verify(self.builder.finish(outputs))
+        return verify(finish(self, outputs))
 
     # --- what the file says -------------------------------------------------------------------------------------------------------
 

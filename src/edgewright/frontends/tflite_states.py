@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from edgewright.frontends.tflite_file import Operation, Subgraph, TensorRecord, damaged
 from edgewright.frontends.tflite_importer import Importer, InexpressibleError
 from edgewright.ir.dtype import DType
+from edgewright.ir.edit import rebuild
+from edgewright.ir.graph import Graph
 
 
 class Variables:
@@ -66,10 +68,13 @@ class Variables:
                 raise InexpressibleError(f"variable {key!r} is assigned on another scale than it is read on", "quantize the network again")
         self.current[key] = name
 
-    def finish(self, importer: Importer) -> None:
-        """Tell the builder what every state holds at the end of a call."""
+    def finish(self, importer: Importer, outputs: list[str]) -> Graph:
+        """The graph, its states in the order of the file's handles, each with what it holds at the end of a call."""
         for key, state in self.states.items():
             importer.builder.write_state(state, self.current[key])
+        graph = importer.builder.finish(outputs)
+        order = {self.states[key]: place for place, key in enumerate(importer.handles.values()) if key in self.states}
+        return rebuild(graph, states=sorted(graph.states, key=lambda state: order[state.read])) if graph.states else graph
 
     def _handle(self, importer: Importer, operation: Operation) -> str:
         index = importer.record(operation, 0).index
