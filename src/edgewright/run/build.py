@@ -31,7 +31,12 @@ class Sources:
     @property
     def defines(self) -> tuple[str, ...]:
         upper = self.prefix.upper()
-        return (f'-DEW_HEADER="{self.prefix}.h"', f"-DEW_NETWORK={self.prefix}", f"-DEW_INPUTS={upper}_INPUTS", f"-DEW_OUTPUTS={upper}_OUTPUTS")
+        return (
+            f'-DEW_HEADER="{self.prefix}.h"',
+            f"-DEW_NETWORK={self.prefix}",
+            f"-DEW_INPUTS={upper}_INPUTS",
+            f"-DEW_OUTPUTS={upper}_OUTPUTS",
+        )
 
 
 def write_sources(files: Mapping[str, bytes], folder: Path) -> Sources:
@@ -57,7 +62,9 @@ def build_host(compiler: Sequence[str], sources: Sources, folder: Path, flags: S
     return program
 
 
-def build_device(toolchain: Toolchain, target: Target, sources: Sources, folder: Path, *, stack_bytes: int, profile: bool, flags: Sequence[str]) -> Path:
+def build_device(
+    toolchain: Toolchain, target: Target, sources: Sources, folder: Path, *, stack_bytes: int, profile: bool, flags: Sequence[str]
+) -> Path:
     """An ELF file for ``target``. ``profile``: with markers between the layers. BudgetError where it exceeds the flash or the RAM."""
     marks = ("-DEW_PROFILE",) if profile else ()
     tag = "profile" if profile else "plain"
@@ -78,7 +85,7 @@ def build_device(toolchain: Toolchain, target: Target, sources: Sources, folder:
 
 
 def linker_script(target: Target, stack_bytes: int) -> str:
-    """The linker script of ``target``, whose regions end where its memories do. The driver stands beyond them where the machine has the room."""
+    """The linker script of ``target``: regions end where its memories do, the driver stands beyond where the machine has room."""
     machine = target.qemu
     if machine is None:
         raise TargetError(f"{target.name} has no memories to link for", hint="choose a core or a board: `edgewright targets`")
@@ -99,7 +106,10 @@ def linker_script(target: Target, stack_bytes: int) -> str:
         "firmware_stack_bytes": FIRMWARE_STACK_BYTES,
     }
     if min(regions.values()) < 0:
-        raise TargetError(f"{target.name}: its memories are too small to run anything", hint=f"at least {FIRMWARE_BYTES} bytes of flash and {FIRMWARE_RAM_BYTES} of RAM")
+        raise TargetError(
+            f"{target.name}: its memories are too small to run anything",
+            hint=f"at least {FIRMWARE_BYTES} bytes of flash and {FIRMWARE_RAM_BYTES} of RAM",
+        )
     return Template((FIRMWARE / "device.ld").read_text(encoding="utf-8")).substitute(regions)
 
 
@@ -119,14 +129,19 @@ def _firmware_objects(toolchain: Toolchain, target: Target, sources: Sources, fo
 def _does_not_fit(error: CompilerError, target: Target, stack_bytes: int) -> BudgetError | None:
     """What ld or lld said about a full region, in words."""
     found = re.findall(r"region [`'](\w+)'? overflowed by (\d+) bytes", error.output) + re.findall(
-        r"will not fit in region '(\w+)': overflowed by (\d+) bytes", error.output)
+        r"will not fit in region '(\w+)': overflowed by (\d+) bytes", error.output
+    )
     over = {region: max(int(size) for name, size in found if name == region) for region, _ in found if region in ("FLASH", "RAM")}
     if not over:
         return None
     assert target.qemu is not None
-    limits = {"FLASH": min(target.flash_bytes or target.qemu.flash_bytes, target.qemu.flash_bytes - FIRMWARE_BYTES),
-              "RAM": min(target.ram_bytes or target.qemu.ram_bytes, target.qemu.ram_bytes - FIRMWARE_RAM_BYTES)}
+    limits = {
+        "FLASH": min(target.flash_bytes or target.qemu.flash_bytes, target.qemu.flash_bytes - FIRMWARE_BYTES),
+        "RAM": min(target.ram_bytes or target.qemu.ram_bytes, target.qemu.ram_bytes - FIRMWARE_RAM_BYTES),
+    }
     parts = [f"{name} of {limits[name]} bytes is exceeded by {size}" for name, size in over.items()]
     stack = f"; {stack_bytes} bytes of the RAM are kept for the stack" if "RAM" in over else ""
-    return BudgetError(f"the network does not fit in {target.name}: {' and '.join(parts)}{stack}", hint="choose a larger target, a smaller network, or a stronger recipe")
-
+    return BudgetError(
+        f"the network does not fit in {target.name}: {' and '.join(parts)}{stack}",
+        hint="choose a larger target, a smaller network, or a stronger recipe",
+    )

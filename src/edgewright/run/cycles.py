@@ -51,7 +51,9 @@ class Disassembly:
 
     @classmethod
     def of(cls, objdump: Sequence[str], program: Path) -> Disassembly:
-        done = subprocess.run([*objdump, str(program)], stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", timeout=120)
+        done = subprocess.run(
+            [*objdump, str(program)], stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", timeout=120
+        )
         if done.returncode != 0:
             raise ToolError(f"{objdump[0]} failed: {done.stderr.strip()[:200]}", hint="`edgewright doctor` says what is installed")
         return cls(done.stdout)
@@ -76,7 +78,10 @@ class Disassembly:
                 found.append(self.instructions[address])
             address += 2
         if len(found) != block.instructions:
-            raise ToolError(f"the block at {block.first:#x} has {block.instructions} instructions, its disassembly {len(found)}", hint="please report this")
+            raise ToolError(
+                f"the block at {block.first:#x} has {block.instructions} instructions, its disassembly {len(found)}",
+                hint="please report this",
+            )
         return found
 
 

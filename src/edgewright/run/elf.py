@@ -1,4 +1,4 @@
-"""The sections and symbols of a 32-bit little-endian ELF file, as compilers for microcontrollers write it (System V ABI, edition 4.1, chapter 4)."""
+"""The sections and symbols of an ELF file as linkers for microcontrollers write it (System V ABI, edition 4.1, chapter 4)."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Elf:
 
     @cached_property
     def _headers(self) -> list[tuple[int, ...]]:
-        offset, = struct.unpack_from("<I", self.data, 32)
+        (offset,) = struct.unpack_from("<I", self.data, 32)
         size, count = struct.unpack_from("<HH", self.data, 46)
         return [struct.unpack_from("<10I", self.data, offset + index * size) for index in range(count)]
 
@@ -68,7 +68,7 @@ class Elf:
     @cached_property
     def symbols(self) -> tuple[Symbol, ...]:
         """Functions, objects and labels that stand in a section, by address."""
-        machine, = struct.unpack_from("<H", self.data, 18)
+        (machine,) = struct.unpack_from("<H", self.data, 18)
         found = []
         for header in self._headers:
             if header[1] != _SHT_SYMTAB:
@@ -83,17 +83,17 @@ class Elf:
         return tuple(sorted(found, key=lambda symbol: symbol.address))
 
     def _text(self, at: int) -> str:
-        return self.data[at:self.data.index(b"\0", at)].decode("utf-8", "replace")
+        return self.data[at : self.data.index(b"\0", at)].decode("utf-8", "replace")
 
     def segments(self) -> list[tuple[int, bytes]]:
         """What a loader writes: address and bytes."""
-        offset, = struct.unpack_from("<I", self.data, 28)
+        (offset,) = struct.unpack_from("<I", self.data, 28)
         size, count = struct.unpack_from("<HH", self.data, 42)
         found = []
         for index in range(count):
             kind, start, _, address, length = struct.unpack_from("<5I", self.data, offset + index * size)
             if kind == _PT_LOAD and length:
-                found.append((address, self.data[start:start + length]))
+                found.append((address, self.data[start : start + length]))
         return found
 
     def address(self, name: str) -> int:
@@ -107,5 +107,7 @@ class Elf:
         """Start, end and name of every function with code; an assembler's labels without a size reach to the next symbol."""
         code = [symbol for symbol in self.symbols if symbol.is_function]
         ends = {first.address: second.address for first, second in pairwise(code)}
-        return [(symbol.address, symbol.address + symbol.size if symbol.size else ends.get(symbol.address, symbol.address + 4), symbol.name)
-                for symbol in code]
+        return [
+            (symbol.address, symbol.address + symbol.size if symbol.size else ends.get(symbol.address, symbol.address + 4), symbol.name)
+            for symbol in code
+        ]

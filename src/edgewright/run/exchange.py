@@ -61,13 +61,19 @@ def read_record(folder: Path, inputs: Arrays, where: str, otherwise: str, elf: E
         raise BudgetError(f"the stack overflowed on {where} in inference {record.inferences + 1}", hint="give more stack_bytes")
     if record.status != DONE:
         inside = "".join(f" in {name}" for start, end, name in (elf.functions() if elf else ()) if start <= record.detail < end)
-        raise ToolError(f"the processor of {where} faulted at {record.detail:#x}{inside} (status {record.detail2:#x})", hint="please report the network")
+        raise ToolError(
+            f"the processor of {where} faulted at {record.detail:#x}{inside} (status {record.detail2:#x})", hint="please report the network"
+        )
     return record
 
 
 def _wrong_inputs(record: Record, inputs: Arrays) -> DataError:
     if record.detail2 == _NOT_AN_INDEX:
-        return DataError(f"{len(inputs)} inputs were given, the network takes {record.detail}", hint="give one array for each input of the network")
+        return DataError(
+            f"{len(inputs)} inputs were given, the network takes {record.detail}", hint="give one array for each input of the network"
+        )
     given = inputs[record.detail]
-    return DataError(f"input {record.detail} has {given[0].nbytes} bytes a sample, the network takes {record.detail2}",
-                     hint="give its dtype and shape as the network's header states them")
+    return DataError(
+        f"input {record.detail} has {given[0].nbytes} bytes a sample, the network takes {record.detail2}",
+        hint="give its dtype and shape as the network's header states them",
+    )

@@ -19,12 +19,22 @@ _SANITIZERS = ("-O1", "-g", "-fno-omit-frame-pointer", "-fsanitize=address,undef
 _SANITIZER_ENVIRONMENT = {"ASAN_OPTIONS": "detect_leaks=0:abort_on_error=0", "UBSAN_OPTIONS": "print_stacktrace=0"}
 
 
-def run_host(files: Mapping[str, bytes], inputs: Arrays, *, outputs: OutputSpecs | None = None, layer_names: Sequence[str] = (), sanitize: bool = False,
-             reset_state: bool = True, timeout_seconds: float = 600, flags: Sequence[str] = ("-O2",)) -> Run:
+def run_host(
+    files: Mapping[str, bytes],
+    inputs: Arrays,
+    *,
+    outputs: OutputSpecs | None = None,
+    layer_names: Sequence[str] = (),
+    sanitize: bool = False,
+    reset_state: bool = True,
+    timeout_seconds: float = 600,
+    flags: Sequence[str] = ("-O2",),
+) -> Run:
     """Compile ``files`` (what emit_c returned) with all warnings as errors and run the inputs through them.
 
-    ``outputs``: dtype and shape of each output; without them ``Run.outputs`` is one array of bytes. ``sanitize``: under the address and undefined
-    behaviour sanitizers; ToolError with the first finding. ``reset_state``: every sample starts from the initial state; otherwise they are one stream.
+    ``outputs``: dtype and shape of each output; without them ``Run.outputs`` is one array of bytes. ``sanitize``: under the
+    address and undefined behaviour sanitizers; ToolError with the first finding. ``reset_state``: every sample starts from the
+    initial state; otherwise they are one stream. ``flags``: for the compiler, without ``sanitize``.
     """
     compiler = find_host_compiler()
     start = time.perf_counter()
@@ -33,14 +43,30 @@ def run_host(files: Mapping[str, bytes], inputs: Arrays, *, outputs: OutputSpecs
         program = build_host(compiler, write_sources(files, folder), folder, _SANITIZERS if sanitize else flags)
         count = write_inputs(folder, inputs, reset_state)
         try:
-            done = subprocess.run([str(program)], cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace",
-                                  timeout=timeout_seconds, env=_SANITIZER_ENVIRONMENT if sanitize else None)
+            done = subprocess.run(
+                [str(program)],
+                cwd=folder,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                errors="replace",
+                timeout=timeout_seconds,
+                env=_SANITIZER_ENVIRONMENT if sanitize else None,
+            )
         except subprocess.TimeoutExpired as error:
-            raise ToolError(f"the network did not finish {count} inferences in {timeout_seconds:g} seconds", hint="give fewer samples or more time") from error
+            raise ToolError(
+                f"the network did not finish {count} inferences in {timeout_seconds:g} seconds", hint="give fewer samples or more time"
+            ) from error
         record = read_record(folder, inputs, "this computer", _what_happened(done.stderr, done.returncode))
         data = (folder / "outputs").read_bytes()
-    return Run(outputs=split_outputs(data, count, outputs), inferences=count, where="host", seconds=time.perf_counter() - start,
-               seconds_per_inference=record.microseconds / 1e6 / count, layer_names=tuple(layer_names))
+    return Run(
+        outputs=split_outputs(data, count, outputs),
+        inferences=count,
+        where="host",
+        seconds=time.perf_counter() - start,
+        seconds_per_inference=record.microseconds / 1e6 / count,
+        layer_names=tuple(layer_names),
+    )
 
 
 def _what_happened(errors: str, status: int) -> str:

@@ -15,9 +15,12 @@ from pathlib import Path
 from edgewright.errors import ToolError
 from edgewright.run.elf import Elf
 from edgewright.run.toolchain import compile_c, find_host_compiler
+from edgewright.targets.target import Target
 
 PLUGIN = Path(__file__).parent / "plugin" / "block_counts.c"
 REGION_NETWORK, REGION_DRIVER, REGION_STARTUP = 0, 1022, 1023
+ALIGNED_ONLY = ("armv6-m", "rv32")
+"""Instruction sets whose devices need not have unaligned accesses."""
 _FIRST_QEMU_OF_API_2 = 9
 
 
@@ -58,14 +61,18 @@ def plugin_library(api: int) -> bytes:
     """The plugin as a shared library for this computer, compiled once a process. ToolError where there is no compiler."""
     with tempfile.TemporaryDirectory(prefix="edgewright-") as name:
         folder = Path(name)
-        compile_c([*find_host_compiler(), "-std=c99", "-O2", "-shared", "-fPIC", f"-DEW_PLUGIN_API={api}", str(PLUGIN), "-o", "plugin.so"], folder)
+        compile_c(
+            [*find_host_compiler(), "-std=c99", "-O2", "-shared", "-fPIC", f"-DEW_PLUGIN_API={api}", str(PLUGIN), "-o", "plugin.so"], folder
+        )
         return (folder / "plugin.so").read_bytes()
 
 
 @cache
 def plugin_api(emulator: str) -> int:
     """The version of the plugin interface that this QEMU takes."""
-    said = subprocess.run([emulator, "--version"], stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", timeout=60).stdout
+    said = subprocess.run(
+        [emulator, "--version"], stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", timeout=60
+    ).stdout
     found = re.search(r"version (\d+)\.", said)
     if found is None:
         raise ToolError(f"{emulator} does not say its version", hint="QEMU 4.2 or later is needed")
@@ -76,7 +83,9 @@ def plugin_arguments(elf: Elf, emulator: str, folder: Path, *, look_at_accesses:
     """Put the plugin into ``folder``, where QEMU will run, and give its options for the command line."""
     aligned = ",aligned=on" if look_at_accesses else ""
     (folder / "block_counts.so").write_bytes(plugin_library(plugin_api(emulator)))
-    places = ",".join(f"{key}={elf.address(symbol):x}" for key, symbol in (("mark", "ew_mark"), ("table", "ew_mark_table"), ("end", "ew_mark_end")))
+    places = ",".join(
+        f"{key}={elf.address(symbol):x}" for key, symbol in (("mark", "ew_mark"), ("table", "ew_mark_table"), ("end", "ew_mark_end"))
+    )
     return ["-plugin", f"file=./block_counts.so,out=blocks,{places}{aligned}"]
 
 
@@ -84,7 +93,10 @@ def read_stays(path: Path, elf: Elf) -> list[Stay]:
     """Every stay in a region, in order. Blocks of the driver are left out, but for those of the start."""
     lines = path.read_text(encoding="ascii").splitlines() if path.is_file() else []
     if not lines or lines[-1] != "E":
-        raise ToolError("QEMU's block counts are not complete", hint="does this QEMU load TCG plugins? `qemu-system-arm --help` lists -plugin where it does")
+        raise ToolError(
+            "QEMU's block counts are not complete",
+            hint="does this QEMU load TCG plugins? `qemu-system-arm --help` lists -plugin where it does",
+        )
     low, high = elf.address("ew_firmware_start"), elf.address("ew_firmware_end")
     stays: list[Stay] = []
     for line in lines[:-1]:
@@ -148,3 +160,13 @@ def by_function(stay: Stay, elf: Elf) -> Mapping[str, int]:
         inside = index >= 0 and block.first < functions[index][1]
         counted[functions[index][2] if inside else f"{block.first:#x}"] += block.instructions * count.times
     return dict(counted.most_common())
+
+
+def check_alignment(stay: Stay, target: Target, elf: Elf) -> None:
+    """ToolError where ``stay`` has unaligned accesses, which emulators let pass and some devices do not."""
+    if stay.unaligned:
+        address = min(stay.unaligned)
+        inside = "".join(f" in {name}" for start, end, name in elf.functions() if start <= address < end)
+        raise ToolError(
+            f"an unaligned access at {address:#x}{inside}: the emulator allows it, {target.core} does not", hint="please report the network"
+        )

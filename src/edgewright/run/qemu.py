@@ -1,4 +1,4 @@
-"""Generated C on an emulated device: the same bytes as on the real one, exact instruction counts, the deepest stack, the sizes of the sections."""
+"""Generated C on an emulated device: the bytes of the real one, exact instruction counts, the deepest stack, section sizes."""
 
 from __future__ import annotations
 
@@ -14,27 +14,51 @@ from edgewright.run.build import Sources, build_device, write_sources
 from edgewright.run.cycles import Disassembly, modelled_cycles
 from edgewright.run.elf import Elf
 from edgewright.run.exchange import OUTPUTS, RECORD, Record, read_record, write_inputs
-from edgewright.run.profile import REGION_STARTUP, Stay, by_function, by_layer, inferences, merged, plugin_arguments, read_stays
+from edgewright.run.profile import (
+    ALIGNED_ONLY,
+    REGION_STARTUP,
+    Stay,
+    by_function,
+    by_layer,
+    check_alignment,
+    inferences,
+    merged,
+    plugin_arguments,
+    read_stays,
+)
 from edgewright.run.run import Arrays, OutputSpecs, Run, split_outputs
 from edgewright.run.size import section_sizes
 from edgewright.run.toolchain import Toolchain, ToolchainName, find_qemu, find_toolchain
 from edgewright.targets.target import Target
 
 _OPTIONS = ("-display", "none", "-monitor", "none", "-serial", "none", "-no-reboot", "-semihosting-config", "enable=on,target=native")
-_ALIGNED_ONLY = ("armv6-m", "rv32")
 _SYSTEM_OPTIONS = {"arm": (), "riscv32": ("-bios", "none")}
 
 
-def run_qemu(files: Mapping[str, bytes], inputs: Arrays, target: Target, *, outputs: OutputSpecs | None = None, layer_names: Sequence[str] = (),
-             profile: bool = True, counted_inferences: int = 2, reset_state: bool = True, stack_bytes: int | None = None,
-             timeout_seconds: float = 600, toolchain: ToolchainName | None = None, flags: Sequence[str] = ("-O2",)) -> Run:
-    """Compile ``files`` (what emit_c returned) for ``target``, link them within its flash and RAM, and run the inputs through them in one boot.
+def run_qemu(
+    files: Mapping[str, bytes],
+    inputs: Arrays,
+    target: Target,
+    *,
+    outputs: OutputSpecs | None = None,
+    layer_names: Sequence[str] = (),
+    profile: bool = True,
+    counted_inferences: int = 2,
+    reset_state: bool = True,
+    stack_bytes: int | None = None,
+    timeout_seconds: float = 600,
+    toolchain: ToolchainName | None = None,
+    flags: Sequence[str] = ("-O2",),
+) -> Run:
+    """Compile ``files`` (what emit_c returned) for ``target``, link within its flash and RAM, run the inputs through in one boot.
 
-    ``profile``: boot again to count the instructions of the first ``counted_inferences`` samples, and once more, with markers between the layers,
-    to count those of each layer in the first sample. ``stack_bytes``: what is kept for the stack (default: the target's).
-    ``reset_state``: every sample starts from the initial state; otherwise they are one stream.
+    ``profile``: boot again to count the instructions of the first ``counted_inferences`` samples, and once more, with markers
+    between the layers, to count those of each layer in the first sample. ``stack_bytes``: what is kept for the stack (default:
+    the target's). ``reset_state``: every sample starts from the initial state; otherwise they are one stream.
+    ``timeout_seconds``: of each boot. ``flags``: for the compiler, beside those that choose the core.
 
-    BudgetError where the network exceeds a memory or the stack; ToolError where a tool is missing, the processor faults, or time runs out.
+    BudgetError where the network exceeds a memory or the stack; ToolError where a tool is missing, the processor faults, or
+    time runs out; DataError where the inputs are not the network's.
     """
     if target.qemu is None:
         raise TargetError(f"{target.name} is not a device that QEMU emulates", hint="choose a core or a board: `edgewright targets`")
@@ -102,22 +126,33 @@ class _Device:
         (self.folder / RECORD).unlink(missing_ok=True)
         command = [self.emulator, "-M", machine.name, *_SYSTEM_OPTIONS[machine.system], *_OPTIONS, *plugin, "-kernel", program.name]
         try:
-            done = subprocess.run(command, cwd=self.folder, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace",
-                                  timeout=self.timeout_seconds)
+            done = subprocess.run(
+                command,
+                cwd=self.folder,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                errors="replace",
+                timeout=self.timeout_seconds,
+            )
         except subprocess.TimeoutExpired as error:
-            raise ToolError(f"the network did not finish on {self.target.name} in {self.timeout_seconds:g} seconds",
-                            hint="give fewer samples or more time; if one sample hangs, please report the network") from error
+            raise ToolError(
+                f"the network did not finish on {self.target.name} in {self.timeout_seconds:g} seconds",
+                hint="give fewer samples or more time; if one sample hangs, please report the network",
+            ) from error
         said = done.stderr.strip().splitlines()
         status = said[-1] if said else f"exit status {done.returncode}"
         return read_record(self.folder, self.inputs, self.target.name, status, Elf.read(program))
 
 
-def _count(device: _Device, chain: Toolchain, sources: Sources, program: Path, target: Target, stack_bytes: int, flags: Sequence[str]) -> _Counts:
+def _count(
+    device: _Device, chain: Toolchain, sources: Sources, program: Path, target: Target, stack_bytes: int, flags: Sequence[str]
+) -> _Counts:
     """Boot the program as it ships under the plugin, then one with markers between the layers."""
-    stays = _boot_counting(device, program, look_at_accesses=target.isa in _ALIGNED_ONLY)
+    stays = _boot_counting(device, program, look_at_accesses=target.isa in ALIGNED_ONLY)
     counted = [merged(inference) for inference in inferences(stays)]
     disassembly = None if chain.objdump is None else Disassembly.of(chain.objdump, program)
-    _check_alignment(merged(counted), target, Elf.read(program))
+    check_alignment(merged(counted), target, Elf.read(program))
     marked = build_device(chain, target, sources, device.folder, stack_bytes=stack_bytes, profile=True, flags=flags)
     write_inputs(device.folder, device.inputs, True, 1)
     layers = by_layer(next(inferences(_boot_counting(device, marked, look_at_accesses=False))))
@@ -140,14 +175,6 @@ def _boot_counting(device: _Device, program: Path, *, look_at_accesses: bool) ->
     elf = Elf.read(program)
     device.boot(program, plugin_arguments(elf, device.emulator, device.folder, look_at_accesses=look_at_accesses))
     return read_stays(device.folder / "blocks", elf)
-
-
-def _check_alignment(stay: Stay, target: Target, elf: Elf) -> None:
-    """QEMU lets a single unaligned access pass everywhere; devices of some instruction sets do not."""
-    if stay.unaligned:
-        address = min(stay.unaligned)
-        inside = "".join(f" in {name}" for start, end, name in elf.functions() if start <= address < end)
-        raise ToolError(f"an unaligned access at {address:#x}{inside}: QEMU allows it, {target.core} does not", hint="please report the network")
 
 
 def _latency_ms(cycles: int | None, target: Target) -> float | None:

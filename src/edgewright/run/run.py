@@ -78,10 +78,14 @@ def batch_bytes(inputs: Arrays) -> tuple[int, list[int], bytes]:
     arrays = [np.asarray(array) for array in inputs]
     for index, array in enumerate(arrays):
         if array.dtype.kind not in "iu":
-            raise DataError(f"input {index} is {array.dtype}, integer networks take integers", hint="quantize it with the input's scale and zero point")
+            raise DataError(
+                f"input {index} is {array.dtype}, integer networks take integers", hint="quantize it with the input's scale and zero point"
+            )
         if array.ndim < 1 or array.shape[0] != (arrays[0].shape or (0,))[0] or array.shape[0] == 0:
-            raise DataError(f"input {index} has shape {array.shape}, which does not start with the batch of input 0",
-                            hint="give every input the same number of samples, at least one")
+            raise DataError(
+                f"input {index} has shape {array.shape}, which does not start with the batch of input 0",
+                hint="give every input the same number of samples, at least one",
+            )
     count = arrays[0].shape[0]
     rows = [np.ascontiguousarray(array, array.dtype.newbyteorder("<")).reshape(count, -1).view(np.uint8) for array in arrays]
     return count, [row.shape[1] for row in rows], np.concatenate(rows, axis=1).tobytes()
@@ -100,5 +104,8 @@ def split_outputs(data: bytes, count: int, outputs: OutputSpecs | None) -> list[
         found.append(np.ascontiguousarray(rows[:, start:end]).view(little).reshape(count, *shape).astype(dtype, copy=False))
         start = end
     if start != rows.shape[1]:
-        raise DataError(f"the network wrote {rows.shape[1]} bytes of output a sample, {start} were expected", hint="give dtype and shape of every output")
+        raise DataError(
+            f"the network wrote {rows.shape[1]} bytes of output a sample, {start} were expected",
+            hint="give dtype and shape of every output",
+        )
     return found

@@ -10,8 +10,8 @@ SECTIONS = {".text": "code", ".library": "library", ".rodata": "rodata", ".data"
 def section_sizes(elf: Elf) -> dict[str, int]:
     """Bytes of the network by kind; the driver around it is not among them.
 
-    code: its functions; library: what the compiler's and the C library added for them; rodata: weights and tables; data: variables with initial
-    values, which take flash as well as RAM; bss: the arena and cleared variables.
+    code: its functions; library: what the compiler's and the C library added for them; rodata: weights and tables; data:
+    variables with initial values, which take flash as well as RAM; bss: the arena and cleared variables.
     """
     sizes = dict.fromkeys(SECTIONS.values(), 0)
     for section in elf.sections:

@@ -43,7 +43,7 @@ class Tool:
 
 @dataclass(frozen=True)
 class Toolchain:
-    """A compiler for a device: the command with the flags that choose the core, the flags that link, and a disassembler where there is one."""
+    """A compiler for a device: the command with flags that choose the core, flags that link, a disassembler if there is one."""
 
     name: ToolchainName
     compiler: tuple[str, ...]
@@ -55,7 +55,9 @@ class Toolchain:
 def find_toolchain(target: Target, name: ToolchainName | None = None) -> Toolchain:
     """The compiler for ``target``: GNU where it is installed, otherwise Zig's; ``name`` insists on one. ToolError where there is none."""
     if target.qemu is None:
-        raise ToolError(f"{target.name} is not a device that code is cross-compiled for", hint="choose a core or a board: `edgewright targets`")
+        raise ToolError(
+            f"{target.name} is not a device that code is cross-compiled for", hint="choose a core or a board: `edgewright targets`"
+        )
     cross = CROSS[target.qemu.system]
     if name != "zig" and shutil.which(f"{cross}gcc"):
         return _gcc(target, cross)
@@ -64,7 +66,10 @@ def find_toolchain(target: Target, name: ToolchainName | None = None) -> Toolcha
     if name == "zig":
         hint = "pip install 'edgewright[pip-toolchain]'" if target.zig_cpu else "use the GNU toolchain"
         raise ToolError(f"no Zig compiler for {target.name}", hint=hint)
-    raise ToolError(f"no compiler for {target.name}: {cross}gcc is not installed", hint=remedy(f"{cross}gcc", "or pip install 'edgewright[pip-toolchain]'"))
+    raise ToolError(
+        f"no compiler for {target.name}: {cross}gcc is not installed",
+        hint=remedy(f"{cross}gcc", "or pip install 'edgewright[pip-toolchain]'"),
+    )
 
 
 def find_host_compiler() -> tuple[str, ...]:
@@ -94,9 +99,13 @@ def remedy(command: str, otherwise: str = "") -> str:
 def compile_c(command: Sequence[str], folder: Path) -> None:
     """Run a compiler or linker in ``folder``. ToolError with what it said where it fails."""
     try:
-        done = subprocess.run(command, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", timeout=_COMPILE_SECONDS)
+        done = subprocess.run(
+            command, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", timeout=_COMPILE_SECONDS
+        )
     except subprocess.TimeoutExpired as error:
-        raise ToolError(f"{command[0]} did not finish in {_COMPILE_SECONDS} seconds", hint="is the network very large, or the machine busy?") from error
+        raise ToolError(
+            f"{command[0]} did not finish in {_COMPILE_SECONDS} seconds", hint="is the network very large, or the machine busy?"
+        ) from error
     except OSError as error:
         raise ToolError(f"cannot start {command[0]}: {error.strerror}", hint="`edgewright doctor` says what is missing") from error
     if done.returncode != 0:
@@ -163,10 +172,20 @@ def _zig(target: Target) -> Toolchain:
     freestanding = Path(__file__).parent / "firmware" / "freestanding"
     return Toolchain(
         name="zig",
-        compiler=(sys.executable, "-m", "ziglang", "cc", f"--target={target.zig_target}", f"-mcpu={target.zig_cpu}", "-fno-sanitize=all",
-                  "-fno-unwind-tables", "-fno-asynchronous-unwind-tables", f"-I{freestanding}"),
+        compiler=(
+            sys.executable,
+            "-m",
+            "ziglang",
+            "cc",
+            f"--target={target.zig_target}",
+            f"-mcpu={target.zig_cpu}",
+            "-fno-sanitize=all",
+            "-fno-unwind-tables",
+            "-fno-asynchronous-unwind-tables",
+            f"-I{freestanding}",
+        ),
         firmware_flags=("-ffreestanding", "-fno-builtin"),
-        link_flags=("-nostartfiles", "-nostdlib", "-Wl,--gc-sections", "-static"),
+        link_flags=("-nostartfiles", "-Wl,--gc-sections", "-static"),
         objdump=None,
     )
 
@@ -175,7 +194,9 @@ def _command_version(command: str) -> str | None:
     if shutil.which(command) is None:
         return None
     try:
-        done = subprocess.run([command, "--version"], stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", timeout=_ANSWER_SECONDS)
+        done = subprocess.run(
+            [command, "--version"], stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", timeout=_ANSWER_SECONDS
+        )
     except (OSError, subprocess.TimeoutExpired):
         return None
     found = re.search(r"\d+\.\d+(\.\d+)?", done.stdout)

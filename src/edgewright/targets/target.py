@@ -149,8 +149,9 @@ def _merged(place: Traversable | Path, seen: tuple[str, ...]) -> dict[str, Any]:
     """The tables of the file at ``place`` laid over those of what it extends."""
     if str(place) in seen:
         circle = " → ".join(Path(name).name for name in (*seen, str(place)))
-        raise TargetError(f"{place.name}: the targets extend each other in a circle: {circle}",
-                          hint="a board extends a core, and a core extends nothing")
+        raise TargetError(
+            f"{place.name}: the targets extend each other in a circle: {circle}", hint="a board extends a core, and a core extends nothing"
+        )
     tables = _read(place)
     base = tables.pop("extends", None)
     if base is None:

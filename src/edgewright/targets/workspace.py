@@ -39,11 +39,17 @@ def workspace_bytes(op: Operator, ins: Sequence[Value], outs: Sequence[Value], k
     if isinstance(op, Conv2D | DepthwiseConv2D):
         length = ins[1].elements // int(ins[1].shape[0] or 1)
         if simd:
-            return 4 * 2 * (-(-length // 4) * 4)
+            return _unpacked_bytes(length, isinstance(op, Conv2D) and op.groups == 1 and int(ins[0].shape[3] or 0) % 4 == 0)
         return 0 if isinstance(op, Conv2D) and is_matrix_product(op, ins, outs) else 2 * length
     if isinstance(op, Dense) and simd and outs[0].elements > int(ins[1].shape[0] or 1):
-        return 4 * 2 * (-(-int(ins[1].shape[1] or 1) // 4) * 4)
+        return _unpacked_bytes(int(ins[1].shape[1] or 1), int(ins[1].shape[1] or 1) % 4 == 0)
     return 0
+
+
+def _unpacked_bytes(length: int, whole: bool) -> int:
+    """Four columns of ``length`` numbers as halves, and one of bytes where words of the picture do not fit the column."""
+    padded = -(-length // 4) * 4
+    return padded * (8 if whole else 9)
 
 
 def is_plain(op: DepthwiseConv2D, ins: Sequence[Value]) -> bool:
