@@ -76,10 +76,11 @@ class Batch:
         self.outputs.append(name)
 
     def check(self, target: str = "host", samples: int = 3) -> None:
-        """Compile, run and compare with the integer evaluation, output by output."""
+        """Compile, run and compare with the integer evaluation, output by output. Target "dsp": the DSP kernels with their instructions in C."""
         graph = verify(self.builder.finish(self.outputs))
         inputs = [self.integers((samples, *graph.value(name).shape[1:]), graph.value(name).dtype) for name in graph.inputs]
-        compare(graph, inputs, load_target(target))
+        host = load_target("host")
+        compare(graph, inputs, host.model_copy(update={"kernels": ("dsp", "portable")}) if target == "dsp" else host)
 
 
 def compare(graph: Graph, inputs: Sequence[NDArray[np.generic]], target: Target) -> None:
@@ -88,7 +89,8 @@ def compare(graph: Graph, inputs: Sequence[NDArray[np.generic]], target: Target)
     program = spread_program(graph, target)
     files = emit_c(program)
     if "dsp" in target.kernels:
-        files["arm_acle.h"] = (HERE / "acle_host" / "arm_acle.h").read_bytes()
+        files["kernels/arm_acle.h"] = (HERE / "acle_host" / "arm_acle.h").read_bytes()
+        files |= {name: text.replace(b"<arm_acle.h>", b'"arm_acle.h"') for name, text in files.items() if name.startswith("kernels/")}
     files["poison.c"] = _poison(program)
     specs = [(graph.value(name).dtype.numpy, graph.value(name).shape[1:]) for name in graph.outputs]
     # The runners take integers; a network with a float32 edge is given its bytes.

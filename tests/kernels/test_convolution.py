@@ -14,7 +14,7 @@ from tests.kernels.harness import Batch
 
 ACTIVATIONS = ("none", "relu", "relu6", "relu_n1_to_1")
 CASES = 60
-TARGETS = ("host",)
+TARGETS = ("host", "dsp")
 
 
 def weights(batch: Batch, shape: tuple[int, ...], fan_in: int, scale: float, *, per_tensor: bool = False) -> tuple[str, str, Quant]:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgewright.emit.c.layer import Call, Layer, Parameter, Table, Workspace, known, steps_of
-from edgewright.emit.c.packing import fold_zero_point, pack_portable, plain_bias
+from edgewright.emit.c.packing import fold_zero_point, pack_portable, pack_simd, plain_bias
 from edgewright.errors import UnsupportedError
 from edgewright.ir.dtype import DType
 from edgewright.ir.graph import Value
@@ -89,8 +89,8 @@ def _conv2d(layer: Layer, window: Mapping[str, int], groups: int, activation: st
     zero_point = tensor_quant(layer.ins[0])[1]
     parameters: dict[str, Parameter] = {
         "window": window, "groups": groups, "direct": direct, "input_zero_point": zero_point, **_bounds(layer, activation),
-        "weights": Table("weights", pack_portable(weight, groups)), "bias": Table("bias", fold_zero_point(weight, bias, zero_point)),
-        **_factors(factors or output_multiplier(layer.ins[0], layer.ins[1], layer.outs[0]), weight.shape[0]),
+        "weights": Table("weights", (pack_simd if layer.simd else pack_portable)(weight, groups)), "bias": Table("bias", fold_zero_point(weight, bias, zero_point)),
+        **_factors(factors or output_multiplier(layer.ins[0], layer.ins[1], layer.outs[0]), weight.shape[0], doubled=layer.simd),
     }
     return Call("conv2d_s8", parameters, [layer.input(), layer.output(), Workspace()])
 
@@ -106,10 +106,11 @@ def _constants(layer: Layer) -> tuple[NDArray[np.generic], NDArray[np.generic] |
     return layer.array(1), layer.array(2) if len(layer.ins) > 2 else None
 
 
-def _factors(factors: Multiplier, channels: int) -> dict[str, Parameter]:
-    """A multiplier and a shift for each output channel."""
-    multiplier, shift = (np.array(part * channels if len(part) == 1 else part) for part in (factors.multiplier, factors.shift))
-    return {"multiplier": Table("multiplier", multiplier.astype(np.int32)), "shift": Table("shift", shift.astype(np.int8))}
+def _factors(factors: Multiplier, channels: int, *, doubled: bool = False) -> dict[str, Parameter]:
+    """A multiplier (twice that, modulo 2**32, for kernels that read it so) and a shift for each output channel."""
+    multiplier, shift = (np.array(part * channels if len(part) == 1 else part, np.int64) for part in (factors.multiplier, factors.shift))
+    words = (multiplier * (2 if doubled else 1)).astype(np.uint32).view(np.int32)
+    return {"multiplier": Table("multiplier", words), "shift": Table("shift", shift.astype(np.int8))}
 
 
 def _bounds(layer: Layer, activation: str) -> dict[str, Parameter]:

@@ -32,3 +32,17 @@ def pack_portable(weight: NDArray[np.generic], groups: int) -> Int8:
     """OHWI weights for the portable convolution: each group in blocks of four output channels."""
     parts = np.split(weight.astype(np.int8).reshape(weight.shape[0], -1), groups)
     return np.concatenate([interleave_rows(part, 4) for part in parts])
+
+
+def pack_simd(weight: NDArray[np.generic], groups: int) -> Int8:
+    """OHWI weights for the convolution with DSP instructions: in each group pairs of output channels, then an odd last one, padded to fours.
+
+    A pair has for each four steps the bytes first[0] second[0] first[2] second[2] first[1] second[1] first[3] second[3].
+    """
+    rows = weight.astype(np.int8).reshape(weight.shape[0], -1)
+    padded = np.pad(rows, ((0, 0), (0, -rows.shape[1] % 4)))
+    parts = []
+    for part in np.split(padded, groups):
+        pairs = part[:part.shape[0] // 2 * 2].reshape(-1, 2, padded.shape[1] // 4, 4)
+        parts += [pairs.transpose(0, 2, 3, 1)[:, :, [0, 2, 1, 3]].reshape(-1), part[part.shape[0] // 2 * 2:].reshape(-1)]
+    return np.concatenate(parts)

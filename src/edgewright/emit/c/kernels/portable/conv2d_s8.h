@@ -4,6 +4,7 @@
 
 #include "clamp.h"
 #include "gather_column.h"
+#include "kernel.h"
 #include "multiply_add.h"
 #include "requantize.h"
 
@@ -21,7 +22,7 @@ struct ew_conv2d_s8 {
 };
 
 /* `columns`: 2 * kernel_height * kernel_width * input_channels / groups bytes; unused where `direct`. */
-static void ew_conv2d_s8(const struct ew_conv2d_s8 *layer, const int8_t *restrict input, int8_t *restrict output, int8_t *restrict columns)
+EW_KERNEL void ew_conv2d_s8(const struct ew_conv2d_s8 *layer, const int8_t *restrict input, int8_t *restrict output, int8_t *restrict columns)
 {
     const struct ew_window *window = &layer->window;
     const int32_t channels = window->input_channels / layer->groups;

@@ -5,13 +5,15 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "kernel.h"
+
 /* sizes[0] x ... x sizes[3] runs of `run` adjacent bytes; steps are in bytes, 0 or negative ones too. */
 struct ew_copy {
     int32_t sizes[4], from_step[4], to_step[4];
     int32_t run;
 };
 
-static void ew_copy(const struct ew_copy *layer, const void *from, void *to)
+EW_KERNEL void ew_copy(const struct ew_copy *layer, const void *from, void *to)
 {
     const int32_t *sizes = layer->sizes;
 

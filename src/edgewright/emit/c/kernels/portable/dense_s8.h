@@ -3,6 +3,7 @@
 #define EW_DENSE_S8_H
 
 #include "clamp.h"
+#include "kernel.h"
 #include "multiply_add.h"
 #include "requantize.h"
 
@@ -16,7 +17,7 @@ struct ew_dense_s8 {
     const int8_t *shift;
 };
 
-static void ew_dense_s8(const struct ew_dense_s8 *layer, const int8_t *restrict input, int8_t *restrict output)
+EW_KERNEL void ew_dense_s8(const struct ew_dense_s8 *layer, const int8_t *restrict input, int8_t *restrict output)
 {
     const int32_t length = layer->inputs;
     const int8_t *w = layer->weights;

@@ -3,6 +3,7 @@
 #define EW_DEPTHWISE_CONV2D_S8_H
 
 #include "clamp.h"
+#include "kernel.h"
 #include "multiply_add.h"
 #include "requantize.h"
 #include "window.h"
@@ -24,7 +25,7 @@ struct ew_depthwise_conv2d_s8 {
 /* `plane`: one channel of the input rows of a strip, padded on all sides:
  * ((strip - 1) * stride_height + (kernel_height - 1) * dilation_height + 1)
  * * ((output_width - 1) * stride_width + (kernel_width - 1) * dilation_width + 1) bytes. */
-static void ew_depthwise_conv2d_s8(const struct ew_depthwise_conv2d_s8 *layer, const int8_t *restrict input, int8_t *restrict output,
+EW_KERNEL void ew_depthwise_conv2d_s8(const struct ew_depthwise_conv2d_s8 *layer, const int8_t *restrict input, int8_t *restrict output,
                                    int8_t *restrict plane)
 {
     const struct ew_window *window = &layer->window;

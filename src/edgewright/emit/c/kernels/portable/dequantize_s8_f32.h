@@ -4,12 +4,14 @@
 
 #include <stdint.h>
 
+#include "kernel.h"
+
 struct ew_dequantize_s8_f32 {
     int32_t count, zero_point;
     float scale;
 };
 
-static void ew_dequantize_s8_f32(const struct ew_dequantize_s8_f32 *layer, const int8_t *restrict input, float *restrict output)
+EW_KERNEL void ew_dequantize_s8_f32(const struct ew_dequantize_s8_f32 *layer, const int8_t *restrict input, float *restrict output)
 {
     for (int32_t i = 0; i < layer->count; i++) {
         output[i] = (float)(input[i] - layer->zero_point) * layer->scale;

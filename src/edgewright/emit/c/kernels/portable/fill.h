@@ -5,11 +5,13 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "kernel.h"
+
 struct ew_fill {
     int32_t bytes, value;
 };
 
-static void ew_fill(const struct ew_fill *layer, void *output)
+EW_KERNEL void ew_fill(const struct ew_fill *layer, void *output)
 {
     memset(output, layer->value, (size_t)layer->bytes);
 }

@@ -3,6 +3,7 @@
 #define EW_LOG_SOFTMAX_S8_H
 
 #include "clamp.h"
+#include "kernel.h"
 #include "log_at_least_one.h"
 #include "requantize.h"
 
@@ -16,7 +17,7 @@ struct ew_log_softmax_s8 {
 };
 
 /* `output` may be `input`. */
-static void ew_log_softmax_s8(const struct ew_log_softmax_s8 *layer, const int8_t *input, int8_t *output)
+EW_KERNEL void ew_log_softmax_s8(const struct ew_log_softmax_s8 *layer, const int8_t *input, int8_t *output)
 {
     const int32_t depth = layer->depth;
 

@@ -4,6 +4,8 @@
 
 #include <stdint.h>
 
+#include "kernel.h"
+
 /* table[x + 128] is the result for x. */
 struct ew_lookup_s8 {
     int32_t count;
@@ -11,7 +13,7 @@ struct ew_lookup_s8 {
 };
 
 /* `output` may be `input`. */
-static void ew_lookup_s8(const struct ew_lookup_s8 *layer, const int8_t *input, int8_t *output)
+EW_KERNEL void ew_lookup_s8(const struct ew_lookup_s8 *layer, const int8_t *input, int8_t *output)
 {
     for (int32_t i = 0; i < layer->count; i++) {
         output[i] = layer->table[input[i] + 128];

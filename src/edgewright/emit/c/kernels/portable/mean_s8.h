@@ -3,6 +3,7 @@
 #define EW_MEAN_S8_H
 
 #include "clamp.h"
+#include "kernel.h"
 #include "requantize.h"
 
 /* Two axes are kept and two are averaged over (sizes of 1 where there are fewer); steps are in elements; the output is dense.
@@ -13,7 +14,7 @@ struct ew_mean_s8 {
     int32_t input_offset, output_zero_point, output_multiplier, output_shift;
 };
 
-static void ew_mean_s8(const struct ew_mean_s8 *layer, const int8_t *restrict input, int8_t *restrict output)
+EW_KERNEL void ew_mean_s8(const struct ew_mean_s8 *layer, const int8_t *restrict input, int8_t *restrict output)
 {
     for (int32_t i = 0; i < layer->kept[0]; i++) {
         for (int32_t j = 0; j < layer->kept[1]; j++) {

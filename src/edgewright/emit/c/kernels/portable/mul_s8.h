@@ -3,6 +3,7 @@
 #define EW_MUL_S8_H
 
 #include "clamp.h"
+#include "kernel.h"
 #include "requantize.h"
 
 /* Steps are in elements, 0 where an operand is broadcast; the output is dense. */
@@ -13,7 +14,7 @@ struct ew_mul_s8 {
 };
 
 /* `output` may be an input that is not broadcast. */
-static void ew_mul_s8(const struct ew_mul_s8 *layer, const int8_t *first, const int8_t *second, int8_t *output)
+EW_KERNEL void ew_mul_s8(const struct ew_mul_s8 *layer, const int8_t *first, const int8_t *second, int8_t *output)
 {
     const int32_t *sizes = layer->sizes;
 

@@ -3,6 +3,7 @@
 #define EW_PRELU_S8_H
 
 #include "clamp.h"
+#include "kernel.h"
 #include "requantize.h"
 
 /* slopes: one int8 a channel, minus their zero point. */
@@ -14,7 +15,7 @@ struct ew_prelu_s8 {
 };
 
 /* `output` may be `input`. */
-static void ew_prelu_s8(const struct ew_prelu_s8 *layer, const int8_t *input, int8_t *output)
+EW_KERNEL void ew_prelu_s8(const struct ew_prelu_s8 *layer, const int8_t *input, int8_t *output)
 {
     for (int32_t position = 0; position < layer->positions; position++) {
         for (int32_t channel = 0; channel < layer->channels; channel++) {

@@ -4,13 +4,15 @@
 
 #include <stdint.h>
 
+#include "kernel.h"
+
 struct ew_quantize_f32_s8 {
     int32_t count, zero_point;
     float scale;
 };
 
 /* input / scale + zero_point, to the nearest integer (halves away from zero), held within int8. Not a number gives -128. */
-static void ew_quantize_f32_s8(const struct ew_quantize_f32_s8 *layer, const float *restrict input, int8_t *restrict output)
+EW_KERNEL void ew_quantize_f32_s8(const struct ew_quantize_f32_s8 *layer, const float *restrict input, int8_t *restrict output)
 {
     for (int32_t i = 0; i < layer->count; i++) {
         const float steps = input[i] / layer->scale;

@@ -4,6 +4,8 @@
 
 #include <stdint.h>
 
+#include "kernel.h"
+
 /* For each output row (and column): the input rows before and after it, and its distance from the first in 1/1024. */
 struct ew_resize_bilinear_s8 {
     int32_t input_width, output_height, output_width, channels;
@@ -12,7 +14,7 @@ struct ew_resize_bilinear_s8 {
 };
 
 /* Rounded to nearest, halves away from zero. */
-static void ew_resize_bilinear_s8(const struct ew_resize_bilinear_s8 *layer, const int8_t *restrict input, int8_t *restrict output)
+EW_KERNEL void ew_resize_bilinear_s8(const struct ew_resize_bilinear_s8 *layer, const int8_t *restrict input, int8_t *restrict output)
 {
     for (int32_t y = 0; y < layer->output_height; y++) {
         const int8_t *upper = input + layer->upper_rows[y] * layer->input_width * layer->channels;

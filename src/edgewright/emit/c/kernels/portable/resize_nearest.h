@@ -5,13 +5,15 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "kernel.h"
+
 /* rows[y], columns[x]: the input position that output position (y, x) copies; `pixel` bytes each. */
 struct ew_resize_nearest {
     int32_t input_width, output_height, output_width, pixel;
     const uint16_t *rows, *columns;
 };
 
-static void ew_resize_nearest(const struct ew_resize_nearest *layer, const void *restrict input, void *restrict output)
+EW_KERNEL void ew_resize_nearest(const struct ew_resize_nearest *layer, const void *restrict input, void *restrict output)
 {
     char *to = output;
 

@@ -3,6 +3,7 @@
 #define EW_SOFTMAX_S8_H
 
 #include "clamp.h"
+#include "kernel.h"
 #include "leading_zeros.h"
 #include "one_over_one_plus.h"
 #include "round_shift.h"
@@ -14,7 +15,7 @@ struct ew_softmax_s8 {
 };
 
 /* `output` may be `input`. */
-static void ew_softmax_s8(const struct ew_softmax_s8 *layer, const int8_t *input, int8_t *output)
+EW_KERNEL void ew_softmax_s8(const struct ew_softmax_s8 *layer, const int8_t *input, int8_t *output)
 {
     const int32_t depth = layer->depth;
 

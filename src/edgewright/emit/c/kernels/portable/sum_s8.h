@@ -3,6 +3,7 @@
 #define EW_SUM_S8_H
 
 #include "clamp.h"
+#include "kernel.h"
 #include "requantize.h"
 
 /* Both operands are brought to twice the larger scale with `left_shift` extra bits, summed, and rescaled.
@@ -16,7 +17,7 @@ struct ew_sum_s8 {
 };
 
 /* `output` may be an input that is not broadcast. */
-static void ew_sum_s8(const struct ew_sum_s8 *layer, const int8_t *first, const int8_t *second, int8_t *output)
+EW_KERNEL void ew_sum_s8(const struct ew_sum_s8 *layer, const int8_t *first, const int8_t *second, int8_t *output)
 {
     const int32_t *sizes = layer->sizes;
     const int32_t unit = (int32_t)1 << layer->left_shift;

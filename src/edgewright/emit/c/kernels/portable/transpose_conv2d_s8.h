@@ -3,6 +3,7 @@
 #define EW_TRANSPOSE_CONV2D_S8_H
 
 #include "clamp.h"
+#include "kernel.h"
 #include "multiply_add.h"
 #include "requantize.h"
 #include "window.h"
@@ -17,7 +18,7 @@ struct ew_transpose_conv2d_s8 {
     const int8_t *shift;
 };
 
-static void ew_transpose_conv2d_s8(const struct ew_transpose_conv2d_s8 *layer, const int8_t *restrict input, int8_t *restrict output)
+EW_KERNEL void ew_transpose_conv2d_s8(const struct ew_transpose_conv2d_s8 *layer, const int8_t *restrict input, int8_t *restrict output)
 {
     const struct ew_window *window = &layer->window;
     const int32_t channels = window->input_channels;

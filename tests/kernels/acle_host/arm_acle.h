@@ -1,0 +1,30 @@
+/* Arm's C Language Extensions that the kernels use, in portable C: so that the sanitizers can watch the kernels on any computer. */
+#ifndef ARM_ACLE_H
+#define ARM_ACLE_H
+
+#include <stdint.h>
+
+static inline int32_t ew_acle_low(int32_t x) { return (int16_t)(uint16_t)((uint32_t)x & 0xffffu); }
+static inline int32_t ew_acle_high(int32_t x) { return (int16_t)(uint16_t)((uint32_t)x >> 16); }
+static inline int32_t ew_acle_pair(int32_t low, int32_t high) { return (int32_t)(((uint32_t)high << 16) | ((uint32_t)low & 0xffffu)); }
+
+static inline int32_t __sxtb16(int32_t x)
+{
+    return ew_acle_pair((int8_t)(uint8_t)((uint32_t)x & 0xffu), (int8_t)(uint8_t)((uint32_t)x >> 16 & 0xffu));
+}
+
+static inline int32_t __smlad(int32_t a, int32_t b, int32_t sum)
+{
+    return (int32_t)((uint32_t)sum + (uint32_t)(ew_acle_low(a) * ew_acle_low(b)) + (uint32_t)(ew_acle_high(a) * ew_acle_high(b)));
+}
+
+static inline int32_t ew_acle_saturate(int64_t x, int64_t low, int64_t high)
+{
+    return (int32_t)(x < low ? low : x > high ? high : x);
+}
+
+static inline int32_t __qadd(int32_t a, int32_t b) { return ew_acle_saturate((int64_t)a + b, INT32_MIN, INT32_MAX); }
+
+#define __ssat(x, bits) ew_acle_saturate((x), -((int64_t)1 << ((bits) - 1)), ((int64_t)1 << ((bits) - 1)) - 1)
+
+#endif
