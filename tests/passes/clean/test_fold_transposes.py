@@ -5,7 +5,7 @@ import pytest
 
 from edgewright.ir.edit import rebuild
 from edgewright.ir.graph import Constant, Graph, Level, Structure
-from edgewright.ops import Relu, Reshape, Transpose
+from edgewright.ops import Dense, Relu, Reshape, Transpose
 from tests.passes.check import Net, apply, kinds, unchanged
 
 FIRST = Transpose((0, 3, 1, 2))
@@ -71,7 +71,7 @@ def test_a_weight_that_two_layers_share_is_copied(net: Net) -> None:
     y = net.apply(Reshape((None, 24)), [net.apply(FIRST, [x], "turned")], "flat")
     plain = net.apply(Reshape((None, 24)), [x], "plain")
     first = net.dense(y, 5, "dense")
-    graph = net.finish([first, net.apply(net._nodes[-1].op, [plain, "dense/weight", "dense/bias"], "other")])
+    graph = net.finish([first, net.apply(Dense(), [plain, "dense/weight", "dense/bias"], "other")])
     after, _ = apply("fold_transposes", graph)
     assert len({node.inputs[1] for node in after.nodes if node.op.kind == "Dense"}) == 2
 
