@@ -50,6 +50,7 @@ def quantize_multiplier(factor: float) -> tuple[int, int]:
 
 
 def quantize_multipliers(factors: Sequence[float] | NDArray[np.float64]) -> Multiplier:
+    """The fixed-point forms of ``factors``, one for each channel."""
     pairs = [quantize_multiplier(float(factor)) for factor in factors]
     return Multiplier(tuple(pair[0] for pair in pairs), tuple(pair[1] for pair in pairs))
 
@@ -93,7 +94,7 @@ def multiply_by_quantized_multiplier(x: Tensor, multiplier: Multiplier) -> Tenso
         y = wrap_int32(y << shift.clamp(min=0))
     result = y * fixed
     if min(multiplier.shift) < 0:
-        result -= (y >> 63).bitwise_and_((right > 0) * (1 << 31))
+        result -= (y >> 63) & ((right > 0) * (1 << 31))
     rounding = (1 << 30) + torch.where(right > 0, (1 << 30) << right, 0)
     return result.add_(rounding).bitwise_right_shift_(31 + right)
 
@@ -106,7 +107,7 @@ def tensor_quant(value: Value) -> tuple[float, int]:
 
 
 def output_multiplier(inputs: Value, weight: Value, output: Value) -> Multiplier:
-    """The factors input scale * weight scale / output scale, for each output channel or one, as TFLM's convolutions compute them, in double."""
+    """The factors input scale * weight scale / output scale, for each output channel or one, computed in double as TFLM does."""
     if weight.quant is None:
         raise ModelError(f"weight {weight.name!r} has no quantization")
     factors = np.asarray(weight.quant.scale, np.float64) * tensor_quant(inputs)[0] / tensor_quant(output)[0]
@@ -165,8 +166,8 @@ def _requantize_in_float64(x: Tensor, multiplier: Multiplier, zero_point: int, l
     By the single floor of :func:`multiply_by_quantized_multiplier`, the result is floor(v) with, for right > 0,
     v = x * m / 2**(31 + right) + 1/2 + sign(x) / 2**(right + 1) + zero_point (for x = 0, 1/2 is enough). v is a multiple of
     2**-(31 + right), so half such a step can be added without changing its floor, and then an error of less than half a step cannot either.
-    With b the largest of abs(low), abs(high) and abs(zero_point), v matters only up to abs(v) <= b + 1 (further out it is clamped either way);
-    there the roundings of product, constant and sum are together below 4 * (b + 3) * 2**-53, and that is below 2**-(32 + right) for
+    With b the largest of abs(low), abs(high) and abs(zero_point), v matters only up to abs(v) <= b + 1 (further out it is clamped either
+    way); there the roundings of product, constant and sum are together below 4 * (b + 3) * 2**-53, and that is below 2**-(32 + right) for
     right <= 21 - bits of 4 * (b + 3). A negative x may be taken for a positive one where negative results are clamped away.
     """
     right = -torch.tensor(multiplier.shift, dtype=torch.float64)

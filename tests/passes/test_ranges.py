@@ -1,0 +1,72 @@
+"""Ranges from calibration data."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from edgewright.data import Data
+from edgewright.ir.dtype import DType
+from edgewright.ir.edit import GraphBuilder
+from edgewright.ir.graph import Graph
+from edgewright.ops.relu import Relu
+from edgewright.ops.requant import affine_quant
+from edgewright.passes.ranges import calibrate, union, within
+
+
+def relu() -> Graph:
+    b = GraphBuilder("net")
+    return b.finish([b.node(Relu(), [b.input("x", (None, 1000))], name="y")])
+
+
+def calibrated(x: NDArray[np.floating], method: str, percentile: float = 99.99) -> dict[str, tuple[float, float]]:
+    return calibrate(relu(), Data((x.astype(np.float32),)), method=method, percentile=percentile, dtype=DType.INT8)
+
+
+def test_minmax_is_the_extremes_over_all_chunks() -> None:
+    x = np.zeros((200, 1000))
+    x[3, 5], x[190, 7] = -4.0, 9.0
+    assert calibrated(x, "minmax") == {"x": (-4.0, 9.0), "y": (0.0, 9.0)}
+
+
+def test_percentile_keeps_the_middle() -> None:
+    x = np.linspace(-1.0, 1.0, 100_000).reshape(100, 1000)
+    low, high = calibrated(x, "percentile", 98.0)["x"]
+    assert low == pytest.approx(-0.98, abs=1e-3) and high == pytest.approx(0.98, abs=1e-3)
+    assert calibrated(x, "percentile", 100.0)["x"] == (-1.0, 1.0)
+
+
+def test_percentile_leaves_outliers_outside() -> None:
+    x = np.random.default_rng(0).standard_normal((100, 1000))
+    x[0, 0] = 500.0
+    assert calibrated(x, "minmax")["x"][1] == 500.0
+    assert 3.0 < calibrated(x, "percentile", 99.9)["x"][1] < 4.5
+
+
+def test_least_squared_error_beats_the_extremes() -> None:
+    for dtype, gain in ((DType.INT8, 1.0), (DType.INT4, 2.0)):
+        x = np.random.default_rng(0).standard_t(5, (100, 1000)).astype(np.float32)
+        errors = {}
+        for method in ("minmax", "mse"):
+            found = calibrate(relu(), Data((x,)), method=method, percentile=99.9, dtype=dtype)
+            quant = affine_quant(*found["x"], dtype)
+            errors[method] = float(np.mean((quant.to_real(quant.to_integer(x)) - x) ** 2))
+        assert errors["mse"] < errors["minmax"] / gain
+
+
+def test_an_even_distribution_is_not_clipped() -> None:
+    x = np.random.default_rng(0).uniform(-1, 1, (100, 1000))
+    low, high = calibrated(x, "mse")["x"]
+    assert low == pytest.approx(-1.0, abs=0.01) and high == pytest.approx(1.0, abs=0.01)
+
+
+@pytest.mark.parametrize("method", ["minmax", "percentile", "mse"])
+def test_a_value_that_never_changes(method: str) -> None:
+    assert calibrated(np.full((2, 1000), 2.5), method) == {"x": (2.5, 2.5), "y": (2.5, 2.5)}
+
+
+def test_arithmetic_of_ranges() -> None:
+    assert union([(-1.0, 2.0), (0.0, 5.0)]) == (-1.0, 5.0)
+    assert within((-4.0, 0.5), (-1.0, 1.0)) == (-1.0, 0.5)
+    assert within((3.0, 4.0), (-1.0, 1.0)) == (1.0, 1.0)
