@@ -41,7 +41,7 @@ def random_inputs(graph: Graph, samples: int = 6, seed: int = 1) -> list[Array]:
 
 
 def same_outputs(before: Graph, after: Graph, calls: int = 1) -> None:
-    """Same names and types of inputs and outputs, and the same numbers: to the byte for integers, to 1e-5 for floats; call after call for states."""
+    """Same inputs and outputs, and the same numbers: to the byte for integers, to 1e-5 for floats. States run for ``calls`` calls."""
     assert before.inputs == after.inputs and before.outputs == after.outputs
     for name in (*before.inputs, *before.outputs):
         assert before.value(name) == after.value(name)
@@ -126,7 +126,8 @@ class Net(GraphBuilder):
             return self.constant(name, array)
         data, rows = self.value(source).quant, self.value(weight).quant
         assert data is not None and rows is not None
-        return self.constant(name, array, quant=Quant.per_axis(np.float32(data.scale[0]) * np.asarray(rows.scale, np.float32), 0, DType.INT32))
+        scales = np.float32(data.scale[0]) * np.asarray(rows.scale, np.float32)
+        return self.constant(name, array, quant=Quant.per_axis(scales, 0, DType.INT32))
 
     def biases(self, count: int) -> Array:
         return self.rng.integers(-3000, 3000, count).astype(np.int32) if self.integer else self.rng.normal(size=count).astype(np.float32)
@@ -138,8 +139,8 @@ class Net(GraphBuilder):
             inputs.append(self.bias(f"{name}/bias", source, inputs[1], bias))
         return self.apply(op, inputs, name, quant)
 
-    def conv(self, source: str, outputs: int, name: str, kernel: int = 1, padding: int = 0, activation: str = "none", dead: Sequence[int] = (),
-             unread: Sequence[int] = ()) -> str:
+    def conv(self, source: str, outputs: int, name: str, kernel: int = 1, padding: int = 0, activation: str = "none",
+             dead: Sequence[int] = (), unread: Sequence[int] = ()) -> str:
         """A convolution of which output channels ``dead`` have no weights, and which does not read input channels ``unread``."""
         weight = self.numbers(outputs, kernel, kernel, int(self.value(source).shape[3] or 0))
         weight[list(dead)] = 0

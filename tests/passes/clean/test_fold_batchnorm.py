@@ -21,7 +21,8 @@ class BatchNet(Net):
         shift = self.rng.normal(size=channels).astype(np.float32) if offset is None else np.full(channels, offset, np.float32)
         mean = self.rng.normal(size=channels).astype(np.float32) if offset is None else np.zeros(channels, np.float32)
         variance = self.rng.uniform(0.5, 2, channels).astype(np.float32)
-        parts = [self.constant(f"{name}/{part}", array) for part, array in zip(("scale", "offset", "mean", "variance"), (scale, shift, mean, variance))]
+        arrays = {"scale": scale, "offset": shift, "mean": mean, "variance": variance}
+        parts = [self.constant(f"{name}/{part}", array) for part, array in arrays.items()]
         return self.node(BatchNorm(1e-3), [source, *parts], name=name)
 
 
@@ -33,7 +34,8 @@ def test_into_every_kind_of_layer() -> None:
     y = net.norm(net.dense(y, 4, "dense"), "bn4")
     after, ctx = apply("fold_batchnorm", net.finish([y]))
     assert kinds(after) == ["Conv2D", "DepthwiseConv2D", "TransposeConv2D", "Dense"] and after.outputs == ("bn4",)
-    assert [line.detail for line in ctx.lines] == [f"BatchNorm folded into '{name}'" for name in ("conv", "depthwise", "transposed", "dense")]
+    names = ("conv", "depthwise", "transposed", "dense")
+    assert [line.detail for line in ctx.lines] == [f"BatchNorm folded into '{name}'" for name in names]
 
 
 def test_across_a_reshape_that_leaves_the_channels() -> None:

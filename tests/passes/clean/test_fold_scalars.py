@@ -94,4 +94,5 @@ def test_a_codebook_of_columns_is_not_scaled() -> None:
     y = net.apply(Mul(), [net.enter("x", (None, 6, 6, 3)), scalar(net, "c", 3)], "scaled")
     graph = net.finish([net.conv(y, 4, "conv")])
     weight = np.where(graph.array("conv/weight") > 0, np.float32(1), np.float32(-1))
-    unchanged("fold_scalars", rebuild(graph, constants={"conv/weight": Constant(weight, Structure(codebook=np.array([-1, 1], np.float32)))}))
+    signs = Structure(codebook=np.array([-1, 1], np.float32))
+    unchanged("fold_scalars", rebuild(graph, constants={"conv/weight": Constant(weight, signs)}))

@@ -25,7 +25,8 @@ def flattened(net: Net) -> Graph:
 
 def test_before_a_dense_layer(net: Net) -> None:
     after, ctx = apply("fold_transposes", flattened(net))
-    assert kinds(after) == ["Conv2D", "Reshape", "Dense"] and after.constants.keys() == {"conv/weight", "conv/bias", "dense/weight", "dense/bias"}
+    assert kinds(after) == ["Conv2D", "Reshape", "Dense"]
+    assert after.constants.keys() == {"conv/weight", "conv/bias", "dense/weight", "dense/bias"}
     assert ctx.lines[0].detail == "takes over 'turned'"
 
 
@@ -58,12 +59,14 @@ def test_a_mask_and_a_codebook_move_along(net: Net) -> None:
 
 def test_a_pattern_of_columns_stays_where_it_is(net: Net) -> None:
     graph = flattened(net)
-    unchanged("fold_transposes", rebuild(graph, constants={"dense/weight": Constant(graph.array("dense/weight"), Structure(pattern=(2, 4)))}))
+    patterned = Constant(graph.array("dense/weight"), Structure(pattern=(2, 4)))
+    unchanged("fold_transposes", rebuild(graph, constants={"dense/weight": patterned}))
 
 
 def test_others_that_read_the_transposed_image(net: Net) -> None:
     y = net.apply(FIRST, [net.enter("x", (None, 3, 4, 2))], "turned")
-    unchanged("fold_transposes", net.finish([net.dense(net.apply(Reshape((None, 24)), [y], "flat"), 5, "dense"), net.apply(Relu(), [y], "relu")]))
+    flat = net.apply(Reshape((None, 24)), [y], "flat")
+    unchanged("fold_transposes", net.finish([net.dense(flat, 5, "dense"), net.apply(Relu(), [y], "relu")]))
 
 
 def test_a_weight_that_two_layers_share_is_copied(net: Net) -> None:

@@ -295,7 +295,9 @@ def test_shared_weights_are_cut_for_both_readers(net: Net) -> None:
     x = net.enter("x", (None, 6, 6, 3))
     one, two = net.conv(x, 4, "one", dead=[1]), net.conv(x, 4, "two", dead=[1, 2])
     graph = net.finish([net.conv(one, 3, "last"), net.conv(two, 3, "other")])
-    nodes = [dataclasses.replace(node, inputs=(node.inputs[0], "last/weight", "last/bias")) if node.name == "other" else node for node in graph.nodes]
+    other = graph.producers["other"]
+    same = dataclasses.replace(other, inputs=(other.inputs[0], "last/weight", "last/bias"))
+    nodes = [same if node is other else node for node in graph.nodes]
     after, _ = apply("remove_dead_channels", rebuild(graph, nodes=nodes))
     assert shape(after, "last/weight") == (3, 1, 1, 3)
     biases = {node.inputs[2] for node in after.nodes if node.name in ("last", "other")}

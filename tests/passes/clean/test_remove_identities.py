@@ -114,7 +114,9 @@ def test_a_mean_that_changes_the_scale_stays() -> None:
     unchanged("remove_identities", net.finish([net.apply(Mean((1, 2)), [y], "mean", quant=net.quant(0.1, 0))]))
 
 
-@pytest.mark.parametrize(("op", "number", "first"), [(Add(), 0.0, True), (Add(), 0.0, False), (Sub(), 0.0, True), (Mul(), 1.0, True), (Mul(), 1.0, False)])
+@pytest.mark.parametrize(("op", "number", "first"), [
+    (Add(), 0.0, True), (Add(), 0.0, False), (Sub(), 0.0, True), (Mul(), 1.0, True), (Mul(), 1.0, False),
+])
 def test_neutral_constants(op: Operator, number: float, first: bool) -> None:
     net = Net()
     x = net.enter("x", (None, 2, 2, 3))
