@@ -570,6 +570,18 @@ def constant_branch() -> Graph:
     return net.finish([net.dense(net.node(Mul(), [x, table], name="weighted"), 4)])
 
 
+@animal
+def repeated_work() -> Graph:
+    """Two heads that each pool the same image, and square it: equal nodes that can be computed once."""
+    net = Net("repeated_work", 37)
+    x = net.conv(net.input("x", (None, 6, 6, 3)), 6, activation="relu")
+    heads = []
+    for name in ("first", "second"):
+        squared = net.node(Mul(), [x, x], name=f"{name}_square")
+        heads.append(net.dense(net.node(Mean((1, 2)), [squared], name=f"{name}_pool"), 3, name=name))
+    return net.finish(heads)
+
+
 def grid(low: float, high: float) -> Quant:
     """An int8 grid over a range that contains zero."""
     scale = (high - low) / 255

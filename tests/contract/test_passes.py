@@ -1,0 +1,149 @@
+"""Every pass keeps the promises of all passes, on the whole zoo, at every level that it takes. A new pass is tested by existing."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from edgewright.data import Data
+from edgewright.errors import UnsupportedError
+from edgewright.ir.graph import Graph, Level
+from edgewright.ir.show import show_graph
+from edgewright.ir.verify import verify
+from edgewright.ops.evaluate import evaluate
+from edgewright.passes import load_passes
+from edgewright.passes.registry import Context, Pass
+from edgewright.targets.target import load_target
+from tests.zoo import INTEGER_ZOO, ZOO, clean_zoo, quantize_zoo, zoo_inputs
+
+PASSES = load_passes()
+LEAST_SIGNAL_TO_NOISE_DB = {"quantize_static": 20.0, "quantize_dynamic": 25.0, "quantize_float16": 55.0}
+"""What every lossy pass, with its default options, may lose on any output of any animal: a new one has to declare it here."""
+MOST_ROUNDS = 3
+"""Applied to its own result again and again, a pass must have nothing left to do after so many rounds."""
+
+
+@cache
+def graph_of(name: str, level: Level) -> Graph:
+    graph = {**ZOO, **INTEGER_ZOO}[name]()
+    return graph if level is graph.level else quantize_zoo(graph)
+
+
+def cases() -> list[tuple[str, str, Level]]:
+    found = []
+    for technique in PASSES.values():
+        for level in (Level.FLOAT, Level.INTEGER):
+            animals = {**ZOO, **INTEGER_ZOO} if level is Level.INTEGER else ZOO
+            found += [(technique.name, name, level) for name in animals if technique.takes(level)]
+    return found
+
+
+def context(graph: Graph) -> Context:
+    data = Data(tuple(np.asarray(array, np.float32) for array in zoo_inputs(graph, 50))) if graph.level is Level.FLOAT else None
+    return Context(data=data, target=load_target("cortex-m4"))
+
+
+def apply(technique: Pass, graph: Graph) -> tuple[Graph, Context]:
+    ctx = context(graph)
+    return technique.function(graph, ctx), ctx
+
+
+def run(graph: Graph, calls: list[list[NDArray[np.generic]]]) -> list[NDArray[np.generic]]:
+    """The outputs of several calls; states go on from call to call."""
+    states: dict[str, torch.Tensor] = {}
+    return [output for inputs in calls for output in evaluate(graph, inputs, states=states if graph.states else None)]
+
+
+def samples(graph: Graph) -> list[list[NDArray[np.generic]]]:
+    """Inputs of three calls; integers over the whole range, the extremes among them."""
+    calls = [zoo_inputs(graph, 4, seed) for seed in range(3)]
+    for array, name in zip(calls[0], graph.inputs, strict=True):
+        value = graph.value(name)
+        if value.dtype.is_integer:
+            array[0], array[1] = value.dtype.minimum, value.dtype.maximum
+    return calls
+
+
+@pytest.mark.parametrize(("technique", "name", "level"), cases())
+def test_a_pass_keeps_its_promises(technique, name, level):
+    graph, made = graph_of(name, level), PASSES[technique]
+    digest = graph.digest
+    try:
+        result, ctx = apply(made, graph)
+    except UnsupportedError as error:
+        assert error.hint
+        graph = clean_zoo(graph)
+        digest = graph.digest
+        result, ctx = apply(made, graph)
+    assert graph.digest == digest, "the argument was changed"
+    verify(result)
+    assert apply(made, graph)[0].digest == result.digest, "the same seed gave another graph"
+    assert {line.technique for line in ctx.lines} <= {technique}
+    if result is graph:
+        assert not any(line.action == "did" for line in ctx.lines), "something was reported, nothing was done"
+    else:
+        assert result.digest != digest, f"nothing changed, yet it is another object\n{show_graph(graph)}"
+        assert any(line.action == "did" for line in ctx.lines), "something was done, nothing was reported"
+    if made.exact:
+        check_exact(graph, result)
+        check_settles(made, result)
+    else:
+        check_loss(graph, result, LEAST_SIGNAL_TO_NOISE_DB[technique])
+
+
+def check_exact(graph: Graph, result: Graph) -> None:
+    assert (result.inputs, result.outputs, result.level) == (graph.inputs, graph.outputs, graph.level)
+    for name in (*graph.inputs, *graph.outputs):
+        assert graph.value(name) == result.value(name)
+    calls = samples(graph)
+    for before, after in zip(run(graph, calls), run(result, calls), strict=True):
+        if graph.level is Level.INTEGER:
+            np.testing.assert_array_equal(after, before)
+        else:
+            np.testing.assert_allclose(after, before, rtol=1e-5, atol=1e-5 * max(1.0, float(np.abs(before).max())))
+
+
+def check_settles(technique: Pass, result: Graph) -> None:
+    for _ in range(MOST_ROUNDS):
+        before = result
+        result, _ = apply(technique, before)
+        if result is before:
+            return
+    pytest.fail(f"{technique.name} still finds something to do in its own result")
+
+
+def check_loss(graph: Graph, result: Graph, least_db: float) -> None:
+    calls = [zoo_inputs(graph, 4, seed=0)]
+    for before, after in zip(run(graph, calls), run(result, calls), strict=True):
+        noise = float(np.square(after.astype(np.float64) - before).mean())
+        signal = float(np.square(before.astype(np.float64)).mean())
+        assert 10 * np.log10(signal / max(noise, 1e-300)) >= least_db
+
+
+@pytest.mark.parametrize("technique", PASSES)
+def test_a_pass_has_an_animal_to_work_on(technique):
+    """A technique enters with a graph on which it has something to do."""
+    made = PASSES[technique]
+    for name in ZOO:
+        try:
+            if made.takes(Level.FLOAT) and apply(made, graph_of(name, Level.FLOAT))[0] is not graph_of(name, Level.FLOAT):
+                return
+        except UnsupportedError:
+            continue
+    pytest.fail(f"{technique} finds nothing to do in the whole zoo: add an animal for it")
+
+
+def test_lossy_passes_declare_what_they_lose():
+    assert {technique.name for technique in PASSES.values() if not technique.exact} == set(LEAST_SIGNAL_TO_NOISE_DB)
+
+
+@pytest.mark.parametrize("name", ZOO)
+def test_all_exact_passes_together_change_nothing(name):
+    graph = graph_of(name, Level.FLOAT)
+    cleaned = clean_zoo(graph)
+    check_exact(graph, cleaned)
+    assert clean_zoo(cleaned) is cleaned
