@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from edgewright.ir.graph import Shape, Value
@@ -59,12 +62,25 @@ class Conv2D(Operator):
         return outs[0].elements * ins[1].elements // int(ins[1].shape[0] or 1)
 
     def couplings(self, ins: Sequence[Value], outs: Sequence[Value]) -> tuple[Coupling, ...] | None:
-        if self.groups != 1:
-            return None
-        found = [Coupling(Axis("in", 0, 3), Axis("in", 1, 3)), Coupling(Axis("in", 1, 0), Axis("out", 0, 3))]
+        found = [self._between(ins), Coupling(Axis("in", 1, 0), Axis("out", 0, 3))]
         if len(ins) > 2:
             found.append(Coupling(Axis("in", 2, 0), Axis("out", 0, 3)))
         return tuple(found)
+
+    def _between(self, ins: Sequence[Value]) -> Coupling:
+        """Input channels live with the weight's input axis or, where there are groups, with all filters of their group."""
+        if self.groups == 1:
+            return Coupling(Axis("in", 0, 3), Axis("in", 1, 3))
+        outputs, channels = int(ins[1].shape[0] or 0) // self.groups, int(ins[1].shape[3] or 0)
+        inside = [(i, o) for i in range(channels) for o in range(outputs)]
+        pairs = [(group * channels + i, group * outputs + o) for group in range(self.groups) for i, o in inside]
+        return Coupling(Axis("in", 0, 3), Axis("in", 1, 0), np.asarray(pairs, np.int64))
+
+    def resized(self, ins: Sequence[Value], removed: dict[Axis, NDArray[np.int64]]) -> Operator:
+        if self.groups == 1:
+            return self
+        gone = np.unique(np.asarray(removed.get(Axis("in", 0, 3), ()), np.int64) // int(ins[1].shape[3] or 1))
+        return dataclasses.replace(self, groups=self.groups - len(gone))
 
     def window(self, ins: Sequence[Value]) -> Window | None:
         return Window((int(ins[1].shape[1] or 1), int(ins[1].shape[2] or 1)), self.stride, self.dilation, self.padding)

@@ -50,6 +50,7 @@ def infer_pool(op: Operator, x: Value, kernel: tuple[int, int], stride: tuple[in
 
 
 def output_shape(x: Value, size: tuple[int, int], channels: int) -> tuple[Shape]:
+    """The shape of NHWC output of ``size`` for input ``x``."""
     return ((x.shape[0], *size, channels),)
 
 
