@@ -20,10 +20,10 @@ OPERATORS: Mapping[str, Writing] = {
     "Add": elementwise.add, "Sub": elementwise.sub, "Mul": elementwise.mul, "BatchNorm": elementwise.batch_norm,
     "Reshape": elementwise.reshape, "Transpose": elementwise.transpose, "Slice": elementwise.slice_, "Concat": elementwise.concat,
     "Pad": elementwise.pad_operator, "Mean": elementwise.mean, "Softmax": elementwise.softmax, "LogSoftmax": plain("LOG_SOFTMAX", schema.LogSoftmaxOptionsT),
-    "Relu": plain("RELU"), "Relu6": plain("RELU6"), "LeakyRelu": elementwise.leaky_relu, "PRelu": elementwise.prelu,
+    "Relu": plain("RELU"), "Relu6": elementwise.relu6, "LeakyRelu": elementwise.leaky_relu, "PRelu": elementwise.prelu,
     "Sigmoid": plain("LOGISTIC"), "Tanh": plain("TANH"), "HardSwish": plain("HARD_SWISH", schema.HardSwishOptionsT),
     "HardSigmoid": elementwise.hard_sigmoid, "SiLU": elementwise.silu, "GELU": elementwise.gelu,
-    "Quantize": plain("QUANTIZE", schema.QuantizeOptionsT), "Dequantize": plain("DEQUANTIZE", schema.DequantizeOptionsT),
+    "Quantize": plain("QUANTIZE", schema.QuantizeOptionsT), "Dequantize": elementwise.dequantize,
     "Requantize": plain("QUANTIZE", schema.QuantizeOptionsT),
 }
 """The graph's operator → the function that writes it."""
@@ -41,10 +41,16 @@ def emit_tflite(graph: Graph) -> dict[str, bytes]:
     main = writer.subgraphs[0]
     main.inputs = [writer.value(name).index for name in graph.inputs]
     states = _States(writer)
+    problems: list[UnsupportedError] = []
     for node in graph.nodes:
         states.read_before(node.inputs)
-        OPERATORS[node.op.kind](writer, node)
+        try:
+            OPERATORS[node.op.kind](writer, node)
+        except UnsupportedError as problem:
+            problems.append(problem)
         states.assign_after(node.outputs)
+    if problems:
+        raise UnsupportedError("\n".join(problem.message for problem in problems), hint="; ".join(dict.fromkeys(problem.hint for problem in problems)))
     states.finish()
     main.outputs = [writer.value(name).index for name in graph.outputs]
     return {f"{file_name(graph.name)}.tflite": writer.finish()}

@@ -9,7 +9,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from edgewright.emit.tflite_layers import activation, pad
-from edgewright.emit.tflite_versions import moving_version, mul_version, simple_version
+from edgewright.emit.tflite_versions import dequantize_version, moving_version, mul_version, simple_version
 from edgewright.emit.tflite_writer import Tensor, Writer
 from edgewright.errors import UnsupportedError
 from edgewright.ir.graph import Level, Node
@@ -181,6 +181,22 @@ def prelu(writer: Writer, node: Node) -> None:
     ones = (1,) * (len(x.shape) - 2)
     alpha = writer.constant(node.inputs[1], f"alpha{len(ones)}", lambda array: array.reshape(*ones, -1), 0)
     writer.operator("PRELU", [x, alpha], [writer.value(node.outputs[0])])
+
+
+def relu6(writer: Writer, node: Node) -> None:
+    """Relu6 → RELU6; behind a RELU that changes the scale, because TensorFlow Lite Micro's RELU6 clamps only."""
+    x, out = writer.value(node.inputs[0]), writer.value(node.outputs[0])
+    if x.quant != out.quant:
+        rescaled = writer.like(out, f"{node.outputs[0]}_rescaled")
+        writer.operator("RELU", [x], [rescaled], version=simple_version("RELU", x.type))
+        x = rescaled
+    writer.operator("RELU6", [x], [out], version=simple_version("RELU6", x.type))
+
+
+def dequantize(writer: Writer, node: Node) -> None:
+    """Dequantize → DEQUANTIZE."""
+    x = writer.value(node.inputs[0])
+    writer.operator("DEQUANTIZE", [x], [writer.value(node.outputs[0])], schema.DequantizeOptionsT(), version=dequantize_version(x.type, per_channel=False))
 
 
 def gelu(writer: Writer, node: Node) -> None:

@@ -19,7 +19,8 @@ from edgewright.emit.tflite_versions import (
 )
 from edgewright.emit.tflite_writer import Tensor, Writer
 from edgewright.errors import UnsupportedError
-from edgewright.ir.graph import Node
+from edgewright.ir.dtype import DType, Quant
+from edgewright.ir.graph import Level, Node
 from edgewright.ops.average_pool2d import AveragePool2D
 from edgewright.ops.conv2d import Conv2D
 from edgewright.ops.convolution import NO_PADDING, Padding
@@ -87,10 +88,22 @@ def _window(writer: Writer, node: Node, kernel: tuple[int, int], stride: tuple[i
     return (x, scheme) if scheme is not None else (_padded(writer, node, x, padding, fill), int(schema.Padding.VALID))
 
 
-def _bias(writer: Writer, node: Node) -> Tensor | None:
+def _bias(writer: Writer, node: Node) -> list[Tensor]:
+    """The bias, or nothing: kernels count their inputs."""
+    return [writer.constant(node.inputs[2], "bias", _unchanged, 0)] if len(node.inputs) > 2 else []
+
+
+def _bias_or_zeros(writer: Writer, node: Node) -> Tensor:
+    """The bias; LiteRT's convolutions insist on one."""
     if len(node.inputs) > 2:
-        return writer.constant(node.inputs[2], "bias", _unchanged, 0)
-    return None
+        return _bias(writer, node)[0]
+    x, weight = writer.ins(node)[:2]
+    name, count = f"{node.outputs[0]}_bias", int(weight.shape[0] or 0)
+    if writer.graph.level is not Level.INTEGER or x.quant is None or weight.quant is None:
+        return writer.reals(name, np.zeros(count))
+    scale = np.asarray(weight.quant.scale, np.float32) * np.float32(x.quant.scale[0])
+    quant = Quant(DType.INT32, tuple(scale.tolist()), (0,) * len(scale), weight.quant.axis)
+    return writer.tensor(writer.name(name), (count,), "INT32", data=bytes(4 * count), quant=quant)
 
 
 def _weight(writer: Writer, node: Node, role: str = "weight", arrange: Any = _unchanged, axis: int = 0, *, hybrid: bool = True) -> Tensor:
@@ -114,7 +127,7 @@ def conv2d(writer: Writer, node: Node) -> None:
     options.strideH, options.strideW = op.stride
     options.dilationHFactor, options.dilationWFactor = op.dilation
     version = convolution_version(x.type, weight.type, per_channel=_per_channel(weight), grouped=op.groups > 1)
-    writer.operator("CONV_2D", [x, weight, _bias(writer, node)], [writer.value(node.outputs[0])], options, version=version)
+    writer.operator("CONV_2D", [x, weight, _bias_or_zeros(writer, node)], [writer.value(node.outputs[0])], options, version=version)
 
 
 def _channels_last(array: NDArray[Any]) -> NDArray[Any]:
@@ -133,7 +146,7 @@ def depthwise_conv2d(writer: Writer, node: Node) -> None:
     options.dilationHFactor, options.dilationWFactor = op.dilation
     options.depthMultiplier = op.multiplier
     version = depthwise_version(x.type, weight.type, per_channel=_per_channel(weight), dilated=op.dilation != (1, 1))
-    writer.operator("DEPTHWISE_CONV_2D", [x, weight, _bias(writer, node)], [writer.value(node.outputs[0])], options, version=version)
+    writer.operator("DEPTHWISE_CONV_2D", [x, weight, _bias_or_zeros(writer, node)], [writer.value(node.outputs[0])], options, version=version)
 
 
 def dense(writer: Writer, node: Node) -> None:
@@ -146,7 +159,7 @@ def dense(writer: Writer, node: Node) -> None:
     options.fusedActivationFunction = activation(op.activation)
     options.keepNumDims = len(out.shape) != 2
     version = dense_version(x.type, weight.type, per_channel=_per_channel(weight), keep_num_dims=bool(options.keepNumDims))
-    writer.operator("FULLY_CONNECTED", [x, weight, _bias(writer, node)], [out], options, version=version)
+    writer.operator("FULLY_CONNECTED", [x, weight, *(_bias(writer, node) or [None])], [out], options, version=version)
 
 
 def transpose_conv2d(writer: Writer, node: Node) -> None:
@@ -173,10 +186,10 @@ def transpose_conv2d(writer: Writer, node: Node) -> None:
         if any(wide[axis] - full[axis] >= op.stride[axis] for axis in (0, 1)):
             raise UnsupportedError(f"TransposeConv2D {node.name!r} pads its output by {op.output_padding}, as much as its stride", hint="pad by an operator of its own")
         target = writer.like(out, f"{node.outputs[0]}_full", (1, *wide, out.shape[3]))
-    bias = _bias(writer, node) if len(node.inputs) > 2 else None
+    bias = _bias(writer, node)
     sizes = writer.numbers(f"{node.outputs[0]}_shape", target.shape)
-    version = transpose_conv_version(x.type, bias=bias is not None, fused=op.activation != "none")
-    writer.operator("TRANSPOSE_CONV", [sizes, weight, x] if bias is None else [sizes, weight, x, bias], [target], options, version=version)
+    version = transpose_conv_version(x.type, bias=bool(bias), fused=op.activation != "none")
+    writer.operator("TRANSPOSE_CONV", [sizes, weight, x, *bias], [target], options, version=version)
     if target is not out:
         begin = writer.numbers(f"{node.outputs[0]}_begin", (0, op.padding[0][0], op.padding[1][0], 0))
         extent = writer.numbers(f"{node.outputs[0]}_size", out.shape)

@@ -2,15 +2,12 @@
 #ifndef EW_CONV2D_S8_H
 #define EW_CONV2D_S8_H
 
-#include "dot_1x4.h"
-#include "dot_2x4.h"
-#include "gather_column.h"
+#include "fill_columns.h"
 #include "kernel.h"
-#include "store_row.h"
-#include "unpack_window.h"
+#include "multiply_rows.h"
 
-/* Weights: for each group, pairs of output channels as ew_dot_2x4 reads them, then an odd last one as ew_dot_1x4 does; each padded with
- * zeros to a multiple of four. The bias holds -zero_point * sum(weights) of its channel. `multiplier` holds twice the multiplier. */
+/* Weights: for each group the rows of its output channels as ew_multiply_rows takes them. The bias holds -zero_point * sum(weights) of
+ * its channel. `multiplier` holds twice the multiplier, modulo 2**32. */
 struct ew_conv2d_s8 {
     struct ew_window window;
     int32_t groups;
@@ -22,65 +19,59 @@ struct ew_conv2d_s8 {
     const int8_t *shift;
 };
 
-/* `workspace`: four columns of halves, that is 8 * (kernel_height * kernel_width * input_channels / groups, rounded up to a multiple of
- * four) bytes, aligned to four; then one column of bytes, unless all is in one group and four divides the number of channels. */
+/* `workspace`, aligned to four: four columns of halves, 8 * (kernel_height * kernel_width * input_channels / groups, rounded up to a
+ * multiple of four) bytes; then one pixel of bytes, where all is in one group and four divides the number of channels, else four columns
+ * of bytes. */
 EW_KERNEL void ew_conv2d_s8(const struct ew_conv2d_s8 *layer, const int8_t *restrict input, int8_t *restrict output, void *restrict workspace)
 {
     const struct ew_window *window = &layer->window;
-    const struct ew_output shared = {layer->output_zero_point, layer->output_min > -128 || layer->output_max < 127, layer->output_min,
-                                     layer->output_max};
+    const struct ew_output rescaling = {layer->bias, layer->multiplier, layer->shift, layer->output_zero_point,
+                                        layer->output_min > -128 || layer->output_max < 127, layer->output_min, layer->output_max};
     const int32_t channels = window->input_channels / layer->groups;
-    const int32_t quads = (window->kernel_height * window->kernel_width * channels + 3) / 4;
+    const int32_t length = window->kernel_height * window->kernel_width * channels;
+    const int32_t quads = (length + 3) / 4;
     const int32_t rows = window->output_channels / layer->groups;
     const int32_t positions = window->output_height * window->output_width;
     const int plain = layer->groups == 1 && channels % 4 == 0;
     int32_t *columns = workspace;
     int32_t *end = columns + 8 * quads;
     int8_t *bytes = (int8_t *)end;
+    struct ew_positions four;
+    int32_t at[4];
+    int32_t x = 0, y = 0;
 
-    if (!plain) {
-        memset(bytes + 4 * quads - 4, 0, 4);
-    }
+    memset(bytes, layer->input_zero_point, (size_t)(plain ? channels : 16 * quads));
     for (int32_t position = 0; position < positions; position += 4) {
-        const int8_t *w = layer->weights;
-        int32_t channel = 0;
-        int32_t at[4];
+        const int8_t *weights = layer->weights;
 
-        for (int32_t c = 0; c < 4; c++) {
-            at[c] = (position + c < positions ? c : positions - 1 - position) * window->output_channels;
+        for (int c = 0; c < 4; c++) {
+            if (position + c < positions) {
+                at[c] = (position + c) * window->output_channels;
+                four.y[c] = y;
+                four.x[c] = x++;
+                if (x == window->output_width) {
+                    x = 0;
+                    y++;
+                }
+            } else {
+                at[c] = at[c - 1];
+                four.y[c] = four.y[c - 1];
+                four.x[c] = four.x[c - 1];
+            }
         }
         for (int32_t group = 0; group < layer->groups; group++) {
-            const int32_t group_end = channel + rows;
-            int8_t *out = output + position * window->output_channels;
+            if (plain) {
+                ew_fill_columns(window, &four, input, bytes, columns);
+            } else {
+                const int8_t *const from[4] = {bytes, bytes + 4 * quads, bytes + 8 * quads, bytes + 12 * quads};
 
-            for (int32_t c = 0; c < 4; c++) {
-                const int32_t at_position = position + c < positions ? position + c : positions - 1;
-                const int32_t y = at_position / window->output_width;
-                const int32_t x = at_position - y * window->output_width;
-
-                if (plain) {
-                    ew_unpack_window(window, y, x, layer->input_zero_point, input, columns + c);
-                } else {
-                    ew_gather_column(window, y, x, channels, (int8_t)layer->input_zero_point, input + group * channels, bytes);
-                    ew_unpack(bytes, quads, columns + c);
+                for (int c = 0; c < 4; c++) {
+                    ew_gather_column(window, four.y[c], four.x[c], channels, (int8_t)layer->input_zero_point, input + group * channels,
+                                     bytes + 4 * quads * c);
                 }
+                ew_unpack_4(from, quads, columns);
             }
-            for (; channel + 2 <= group_end; channel += 2) {
-                int32_t sums[8];
-
-                ew_dot_2x4(w, columns, end, layer->bias + channel, sums);
-                ew_store_row(&shared, sums, layer->multiplier[channel], layer->shift[channel], out + channel, at);
-                ew_store_row(&shared, sums + 4, layer->multiplier[channel + 1], layer->shift[channel + 1], out + channel + 1, at);
-                w += 8 * quads;
-            }
-            if (channel < group_end) {
-                int32_t sums[4];
-
-                ew_dot_1x4(w, columns, end, layer->bias[channel], sums);
-                ew_store_row(&shared, sums, layer->multiplier[channel], layer->shift[channel], out + channel, at);
-                w += 4 * quads;
-                channel++;
-            }
+            weights = ew_multiply_rows(&rescaling, weights, columns, end, group * rows, (group + 1) * rows, output, at);
         }
     }
 }

@@ -67,4 +67,13 @@ static inline int32_t ew_saturate_half(int32_t x)
 #endif
 }
 
+/* The output for the sum x as ew_requantize and ew_clamp give it, where the bounds are those of int8: `doubled` as for ew_scale,
+ * right = -1 - shift, offset = 2 * zero_point + 1. */
+static inline int32_t ew_rescale(int32_t x, int32_t doubled, int32_t right, int32_t offset)
+{
+    const int32_t high = ew_scale(x, doubled);
+
+    return ew_saturate_half(__qadd((high + (high >> 31)) >> right, offset));
+}
+
 #endif
