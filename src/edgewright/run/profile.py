@@ -18,7 +18,7 @@ from edgewright.run.toolchain import compile_c, find_host_compiler
 from edgewright.targets.target import Target
 
 PLUGIN = Path(__file__).parent / "plugin" / "block_counts.c"
-REGION_NETWORK, REGION_DRIVER, REGION_STARTUP = 0, 1022, 1023
+REGION_NETWORK, REGION_DRIVER, REGION_STARTUP = 0, 4094, 4095
 ALIGNED_ONLY = ("armv6-m", "rv32")
 """Instruction sets whose devices need not have unaligned accesses."""
 _FIRST_QEMU_OF_API_2 = 9

@@ -116,13 +116,13 @@ class CompilerError(ToolError):
     """A compiler or linker refused; ``output`` is all it said."""
 
     def __init__(self, message: str, output: str) -> None:
-        super().__init__(message, hint="generated C always compiles: please report the network that made it")
+        super().__init__(message, hint="was it emitted for this target? If so, please report the network")
         self.output = output
 
 
 def first_errors(text: str, most: int = 3) -> str:
     """The first lines of a compiler's output that say error, or its last lines."""
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    lines = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("collect2:")]
     errors = [line for line in lines if re.search(r"\b(error|undefined reference)\b", line)]
     return " | ".join((errors or lines[-most:])[:most]) or "it gave no reason"
 

@@ -5,7 +5,7 @@
 #include "kernels/dense.h"
 
 #ifdef EW_PROFILE
-void ew_mark(uint8_t region);
+void ew_mark(uint16_t region);
 #define EW_MARK(region) ew_mark(region)
 #else
 #define EW_MARK(region)

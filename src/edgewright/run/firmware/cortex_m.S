@@ -35,14 +35,17 @@ ew_reset:
     .type ew_mark, %function
     .thumb_func
 ew_mark:
+    lsrs r1, r0, #12
+    bne 1f
     ldr r1, =ew_mark_table + 1
     adds r0, r0, r0
     adds r1, r1, r0
     bx r1
+1:  udf #0                       /* more layers than the table has places */
     .ltorg
     .global ew_mark_table
 ew_mark_table:
-    .rept 1024
+    .rept 4096
     bx lr
     .endr
     .global ew_mark_end
@@ -68,7 +71,7 @@ ew_call_on:
     movs r0, #0
     bl ew_mark
     blx r4
-    ldr r0, =1022
+    ldr r0, =4094
     bl ew_mark
     mrs r0, control
     movs r1, #2

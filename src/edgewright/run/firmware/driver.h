@@ -21,7 +21,7 @@ enum ew_status {
 };
 
 /* Regions of the marker from 1 on are the network's layers; 0 is what no layer owns. */
-enum ew_region { EW_REGION_NETWORK = 0, EW_REGION_DRIVER = 1022, EW_REGION_STARTUP = 1023 };
+enum ew_region { EW_REGION_NETWORK = 0, EW_REGION_DRIVER = 4094, EW_REGION_STARTUP = 4095 };
 
 #define EW_INPUTS_FILE "inputs"
 #define EW_OUTPUTS_FILE "outputs"

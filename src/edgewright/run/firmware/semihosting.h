@@ -1,4 +1,4 @@
-/* Files and exit through the debugger: Arm's semihosting interface (Arm IHI 0100), which the RISC-V one repeats. Uses no stack of its own. */
+/* Files and exit through the debugger: Arm's semihosting interface (Arm IHI 0100), which the RISC-V one repeats. */
 #ifndef EW_SEMIHOSTING_H
 #define EW_SEMIHOSTING_H
 
@@ -10,22 +10,17 @@ enum { EW_MODE_READ_BINARY = 1, EW_MODE_WRITE_BINARY = 5, EW_APPLICATION_EXIT = 
 
 typedef int32_t ew_file;
 
+#if defined(__arm__)
 static inline int32_t ew_semihosting(uint32_t operation, const void *block)
 {
-#if defined(__arm__)
     register uint32_t r0 __asm__("r0") = operation;
     register const void *r1 __asm__("r1") = block;
     __asm__ volatile("bkpt 0xab" : "+r"(r0) : "r"(r1) : "memory");
     return (int32_t)r0;
-#else
-    register uint32_t a0 __asm__("a0") = operation;
-    register const void *a1 __asm__("a1") = block;
-    __asm__ volatile(".option push\n\t.option norvc\n\t.balign 16\n\t"
-                     "slli zero, zero, 0x1f\n\tebreak\n\tsrai zero, zero, 7\n\t.option pop"
-                     : "+r"(a0) : "r"(a1) : "memory");
-    return (int32_t)a0;
-#endif
 }
+#else
+int32_t ew_semihosting(uint32_t operation, const void *block); /* rv32.S */
+#endif
 
 static inline ew_file ew_open(const char *name, int writing)
 {

@@ -29,7 +29,7 @@
 #define EW_EXPORT __attribute__((visibility("default")))
 #define EW_NO_REGISTERS 0 /* QEMU_PLUGIN_CB_NO_REGS */
 #define EW_READS_AND_WRITES 3
-#define EW_FIRST_REGION 1023
+#define EW_FIRST_REGION 4095
 
 typedef uint64_t qemu_plugin_id_t;
 typedef struct qemu_info_t qemu_info_t;
