@@ -10,8 +10,9 @@ from edgewright.ir.dtype import Quant
 from edgewright.ir.graph import Value
 from edgewright.ir.operator import Axis, Window
 from edgewright.ops.dense import Dense
+from edgewright.ops.requant import quantize_multipliers, requantize
 from tests.ops.layers import output_quant, random_bias, random_weight
-from tests.ops.tflm import ACTIVATIONS, Operand, compare, random_activation, random_int8, random_quant
+from tests.ops.tflm import ACTIVATIONS, Operand, compare, ours, random_activation, random_int8, random_quant
 
 
 def test_bytes_are_those_of_tflm(needs_tflite_micro: None) -> None:
@@ -21,7 +22,6 @@ def test_bytes_are_those_of_tflm(needs_tflite_micro: None) -> None:
         inputs, outputs = int(rng.integers(1, 80)), int(rng.integers(1, 12))
         leading = rng.integers(1, 4, int(rng.integers(1, 4))).tolist()
         quant = random_quant(rng)
-        # With one scale, the product of the scales is rounded to float32; with several it is not.
         weight, weight_quant = random_weight(rng, (outputs, inputs), per_channel=number % 2 == 0)
         operands = [Operand(random_int8(rng, (*leading, inputs)), quant), Operand(weight, weight_quant, fixed=True)]
         if rng.random() < 0.8:
@@ -32,16 +32,23 @@ def test_bytes_are_those_of_tflm(needs_tflite_micro: None) -> None:
         compare(op, schema.BuiltinOperator.FULLY_CONNECTED, options, operands, output_quant(rng, operands[1], quant.scale[0]))
 
 
-def test_one_scale_is_multiplied_in_float32(needs_tflite_micro: None) -> None:
-    """So many outputs that a factor which is off in its last bits shows."""
+def test_factors_are_computed_in_double(needs_tflite_micro: None) -> None:
+    """Scales are chosen so that the product of the scales in float32, as older versions had it, would give other bytes somewhere."""
     rng = np.random.default_rng(50)
+    x = np.stack(np.meshgrid(np.arange(-128, 128), np.arange(-128, 128)), -1).reshape(-1, 2).astype(np.int8)
+    weight = np.array([[127, 1], [-127, 3]], np.int8)
     options = schema.FullyConnectedOptionsT()
-    for _ in range(12):
-        quant = random_quant(rng)
-        weight, weight_quant = random_weight(rng, (64, 16), per_channel=False)
-        operands = [Operand(rng.integers(-128, 128, (1000, 16)).astype(np.int8), quant), Operand(weight, weight_quant, fixed=True)]
-        spread = 70 * 70 * 4 * quant.scale[0] * weight_quant.scale[0]
-        compare(Dense(), schema.BuiltinOperator.FULLY_CONNECTED, options, operands, Quant.per_tensor(spread / 60, 3))
+    telling = 0
+    for _ in range(150):
+        quant, weight_quant = random_quant(rng), Quant.per_tensor(float(rng.uniform(0.001, 0.1)))
+        out = Quant.per_tensor(quant.scale[0] * weight_quant.scale[0] * float(rng.uniform(130, 250)), 3)
+        operands = [Operand(x, quant), Operand(weight, weight_quant, fixed=True)]
+        single = quantize_multipliers([float(np.float32(quant.scale[0]) * np.float32(weight_quant.scale[0])) / out.scale[0]])
+        sums = torch.from_numpy((x.astype(np.int64) - quant.zero_point[0]) @ weight.T.astype(np.int64))
+        if (ours(Dense(), operands, out) != requantize(sums, single, 3, -128, 127).numpy()).any():
+            telling += 1
+            compare(Dense(), schema.BuiltinOperator.FULLY_CONNECTED, options, operands, out)
+    assert telling >= 3
 
 
 def test_float_form() -> None:

@@ -114,14 +114,6 @@ def output_multiplier(inputs: Value, weight: Value, output: Value) -> Multiplier
     return quantize_multipliers(factors)
 
 
-def dense_multiplier(inputs: Value, weight: Value, output: Value) -> Multiplier:
-    """As :func:`output_multiplier`, for Dense: with one weight scale, TFLM multiplies input and weight scale in float32."""
-    if weight.quant is None or len(weight.quant.scale) > 1:
-        return output_multiplier(inputs, weight, output)
-    product = np.float32(tensor_quant(inputs)[0]) * np.float32(weight.quant.scale[0])
-    return quantize_multipliers([float(product) / tensor_quant(output)[0]])
-
-
 def activation_range(activation: str, output: Value) -> tuple[int, int]:
     """Smallest and largest integer of ``output`` after the fused ``activation`` (none, relu, relu6, relu_n1_to_1)."""
     quant = output.quant

@@ -16,7 +16,7 @@ from edgewright.ir.graph import Value
 from edgewright.ops.conv2d import Conv2D
 from edgewright.ops.dense import Dense
 from edgewright.ops.depthwise_conv2d import DepthwiseConv2D
-from edgewright.ops.requant import Multiplier, activation_range, dense_multiplier, output_multiplier, tensor_quant
+from edgewright.ops.requant import Multiplier, activation_range, output_multiplier, tensor_quant
 from edgewright.ops.transpose_conv2d import TransposeConv2D
 from edgewright.targets.workspace import depthwise_layout, is_matrix_product, is_plain
 
@@ -71,7 +71,7 @@ def call_dense(layer: Layer) -> list[Call]:
     weight, bias = _constants(layer)
     outputs, inputs = weight.shape
     vectors = layer.outs[0].elements // outputs
-    factors = dense_multiplier(layer.ins[0], layer.ins[1], layer.outs[0])
+    factors = output_multiplier(layer.ins[0], layer.ins[1], layer.outs[0])
     if vectors != 1:
         pixels = replace(layer.ins[0], shape=(1, 1, vectors, inputs)), replace(layer.outs[0], shape=(1, 1, vectors, outputs))
         window = _window_between(pixels[0], pixels[1], (1, 1), (1, 1), (1, 1), (0, 0))
