@@ -25,7 +25,7 @@ def find_pass(name: str) -> Pass:
     passes = load_passes()
     if name not in passes:
         close = difflib.get_close_matches(name, passes, n=3)
-        hint = f"did you mean {' or '.join(close)}?" if close else f"one of {', '.join(sorted(passes))}"
+        hint = f"did you mean {' or '.join(map(repr, close))}?" if close else f"one of {', '.join(sorted(passes))}"
         raise RecipeError(f"there is no pass {name!r}", hint=hint)
     return passes[name]
 

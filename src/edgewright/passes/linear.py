@@ -65,7 +65,7 @@ def contribution(graph: Graph, part: Linear, data: FloatArray, weight: FloatArra
     None where that depends on the position. ``weight`` may be a part of the weight, cut along its input axis like ``data``. Computed by the
     operator itself in float64, exact for integers.
     """
-    inputs = [torch.from_numpy(np.ascontiguousarray(array)) for array in (data, weight)]
+    inputs = [torch.from_numpy(np.array(array)) for array in (data, weight)]
     with torch.inference_mode():
         (sums,) = without_activation(part.node.op).evaluate(inputs)
     rows: FloatArray = sums.reshape(-1, sums.shape[-1]).numpy()

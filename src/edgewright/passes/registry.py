@@ -41,8 +41,10 @@ class Context:
         self.lines.append(Line(self.technique, "did", where, detail))
 
     def skipped(self, where: str, why: str) -> None:
-        """Report what was left alone although it was asked for, and why."""
-        self.lines.append(Line(self.technique, "skipped", where, why))
+        """Report what was left alone although it was asked for, and why; once, however often a repeated pass comes by."""
+        line = Line(self.technique, "skipped", where, why)
+        if line not in self.lines:
+            self.lines.append(line)
 
     def calibration(self) -> Data:
         """The user's data; RecipeError where a pass needs it and none was given."""
