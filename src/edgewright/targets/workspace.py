@@ -11,7 +11,7 @@ from edgewright.ops.conv2d import Conv2D
 from edgewright.ops.dense import Dense
 from edgewright.ops.depthwise_conv2d import DepthwiseConv2D
 
-STACK_BYTES = 1152
+STACK_BYTES = 1536
 """Working memory up to this size is taken from the stack, larger ones from the arena."""
 PLANE_BYTES = 1024
 """A depthwise convolution divides the picture into strips of rows whose padded plane stays below this, if one output row does."""
@@ -39,17 +39,17 @@ def workspace_bytes(op: Operator, ins: Sequence[Value], outs: Sequence[Value], k
     if isinstance(op, Conv2D | DepthwiseConv2D):
         length = ins[1].elements // int(ins[1].shape[0] or 1)
         if simd:
-            return _unpacked_bytes(length, isinstance(op, Conv2D) and op.groups == 1 and int(ins[0].shape[3] or 0) % 4 == 0)
+            return _unpacked_bytes(length, int(ins[1].shape[3] or 1), op.groups if isinstance(op, Conv2D) else 1)
         return 0 if isinstance(op, Conv2D) and is_matrix_product(op, ins, outs) else 2 * length
     if isinstance(op, Dense) and simd and outs[0].elements > int(ins[1].shape[0] or 1):
-        return _unpacked_bytes(int(ins[1].shape[1] or 1), int(ins[1].shape[1] or 1) % 4 == 0)
+        return _unpacked_bytes(int(ins[1].shape[1] or 1), int(ins[1].shape[1] or 1), 1)
     return 0
 
 
-def _unpacked_bytes(length: int, whole: bool) -> int:
-    """Four columns of ``length`` numbers as halves, and one of bytes where words of the picture do not fit the column."""
+def _unpacked_bytes(length: int, channels: int, groups: int) -> int:
+    """Four columns of ``length`` numbers as halves, and a pixel of bytes where words of the picture fit the column, else four columns of bytes."""
     padded = -(-length // 4) * 4
-    return padded * (8 if whole else 9)
+    return 8 * padded + (channels if groups == 1 and channels % 4 == 0 else 4 * padded)
 
 
 def is_plain(op: DepthwiseConv2D, ins: Sequence[Value]) -> bool:

@@ -87,10 +87,11 @@ def call_dense(layer: Layer) -> list[Call]:
 def _conv2d(layer: Layer, window: Mapping[str, int], groups: int, activation: str, *, direct: bool, factors: Multiplier | None = None) -> Call:
     weight, bias = _constants(layer)
     zero_point = tensor_quant(layer.ins[0])[1]
+    factors, bounds = factors or output_multiplier(layer.ins[0], layer.ins[1], layer.outs[0]), _bounds(layer, activation)
     parameters: dict[str, Parameter] = {
-        "window": window, "groups": groups, "direct": direct, "input_zero_point": zero_point, **_bounds(layer, activation),
+        "window": window, "groups": groups, "direct": direct, "simple": _is_simple(factors, bounds), "input_zero_point": zero_point, **bounds,
         "weights": Table("weights", (pack_simd if layer.simd else pack_portable)(weight, groups)), "bias": Table("bias", fold_zero_point(weight, bias, zero_point)),
-        **_factors(factors or output_multiplier(layer.ins[0], layer.ins[1], layer.outs[0]), weight.shape[0], doubled=layer.simd),
+        **_factors(factors, weight.shape[0], doubled=layer.simd),
     }
     return Call("conv2d_s8", parameters, [layer.input(), layer.output(), Workspace()])
 
@@ -113,7 +114,12 @@ def _factors(factors: Multiplier, channels: int, *, doubled: bool = False) -> di
     return {"multiplier": Table("multiplier", words), "shift": Table("shift", shift.astype(np.int8))}
 
 
-def _bounds(layer: Layer, activation: str) -> dict[str, Parameter]:
+def _is_simple(factors: Multiplier, bounds: Mapping[str, int]) -> bool:
+    """Whether all factors are below 1/2 and the bounds those of int8: the case that the kernels for DSP instructions are fastest in."""
+    return max(factors.shift) < 0 and (bounds["output_min"], bounds["output_max"]) == (-128, 127)
+
+
+def _bounds(layer: Layer, activation: str) -> dict[str, int]:
     low, high = activation_range(activation, layer.outs[0])
     return {"output_zero_point": tensor_quant(layer.outs[0])[1], "output_min": low, "output_max": high}
 

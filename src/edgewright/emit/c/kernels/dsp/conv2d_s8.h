@@ -12,6 +12,7 @@ struct ew_conv2d_s8 {
     struct ew_window window;
     int32_t groups;
     int32_t direct; /* 1: a window of one pixel that sees every pixel once, in one group */
+    int32_t simple; /* 1: every shift is negative, and the bounds are those of int8 */
     int32_t input_zero_point, output_zero_point, output_min, output_max;
     const int8_t *weights;
     const int32_t *bias;
@@ -25,8 +26,8 @@ struct ew_conv2d_s8 {
 EW_KERNEL void ew_conv2d_s8(const struct ew_conv2d_s8 *layer, const int8_t *restrict input, int8_t *restrict output, void *restrict workspace)
 {
     const struct ew_window *window = &layer->window;
-    const struct ew_output rescaling = {layer->bias, layer->multiplier, layer->shift, layer->output_zero_point,
-                                        layer->output_min > -128 || layer->output_max < 127, layer->output_min, layer->output_max};
+    const struct ew_output rescaling = {layer->bias, layer->multiplier, layer->shift, layer->simple, layer->output_zero_point, layer->output_min,
+                                        layer->output_max};
     const int32_t channels = window->input_channels / layer->groups;
     const int32_t length = window->kernel_height * window->kernel_width * channels;
     const int32_t quads = (length + 3) / 4;

@@ -25,8 +25,8 @@
 
 /* For each four steps k ... k+3 of the sums, `weights` has 8 bytes: of step k the first row's and the second row's, of k+2 the same, then
  * k+1 and k+3; `columns` has 8 words: (k, k+2) as two halves for each of the four columns, then (k+1, k+3). `columns` ends at `end`.
- * The bias of the first row plus its products with column c goes to sums[c], that of the second to sums[4 + c]. At least four steps. */
-static inline void ew_dot_2x4(const int8_t *weights, const int32_t *columns, const int32_t *end, const int32_t bias[2], int32_t sums[8])
+ * The bias of the first row plus its products with column c goes to sums[c], that of the second to sums[4 + c]. At least four steps. Returns the end of the weights. */
+static inline const int8_t *ew_dot_2x4(const int8_t *weights, const int32_t *columns, const int32_t *end, const int32_t bias[2], int32_t sums[8])
 {
     int32_t a0 = bias[0], a1 = a0, a2 = a0, a3 = a0;
     int32_t b0 = bias[1], b1 = b0, b2 = b0, b3 = b0;
@@ -73,6 +73,7 @@ static inline void ew_dot_2x4(const int8_t *weights, const int32_t *columns, con
     sums[5] = b1;
     sums[6] = b2;
     sums[7] = b3;
+    return weights;
 }
 
 #endif

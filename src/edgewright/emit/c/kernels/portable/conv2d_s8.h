@@ -14,6 +14,7 @@ struct ew_conv2d_s8 {
     struct ew_window window;
     int32_t groups;
     int32_t direct; /* 1: a window of one pixel that sees every pixel once, in one group */
+    int32_t simple; /* 1: every shift is negative, and the bounds are those of int8 */
     int32_t input_zero_point, output_zero_point, output_min, output_max;
     const int8_t *weights;
     const int32_t *bias;
