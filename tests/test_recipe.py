@@ -46,7 +46,8 @@ def test_blocks() -> None:
 
 def test_options_are_set_by_name() -> None:
     recipe = RECIPES["w8a8"].with_options("quantize_static", ranges="percentile", percentile=99.9)
-    assert recipe.steps[-1].options == {"ranges": "percentile", "percentile": 99.9} and RECIPES["w8a8"].steps[-1].options == {"ranges": "minmax"}
+    assert recipe.steps[-1].options == {"ranges": "percentile", "percentile": 99.9}
+    assert RECIPES["w8a8"].steps[-1].options == {"ranges": "minmax"}
     with pytest.raises(RecipeError, match="has no step 'quantise_static'") as error:
         recipe.with_options("quantise_static", ranges="mse")
     assert error.value.hint == "did you mean 'quantize_static'?"

@@ -152,7 +152,7 @@ def load_budget(source: str | Path) -> Budget:
 def parse_recipe(text: str, *, name: str = "recipe") -> Recipe:
     """A recipe from TOML: ``name``, ``summary`` and ``steps``.
 
-    A step is a string (a named recipe, whose steps it stands for, or a pass) or a table with ``pass`` and, at will, ``options``, ``repeat``::
+    A step is a string (a named recipe, whose steps it stands for, or a pass) or a table with ``pass`` and perhaps ``options``, ``repeat``::
 
         steps = ["clean", { pass = "quantize_static", options = { ranges = "mse" } }]
     """
