@@ -105,7 +105,7 @@ def graph_pass(*, level: str, exact: bool, needs_data: bool = False) -> Callable
         options = {name: parameter for name, parameter in signature.parameters.items() if parameter.kind is inspect.Parameter.KEYWORD_ONLY}
 
         @functools.wraps(function)
-        def run(graph: Graph, ctx: Context, **chosen: Any) -> Graph:
+        def run(graph: Graph, ctx: Context, /, **chosen: Any) -> Graph:
             unknown = sorted(set(chosen) - set(options))
             if unknown:
                 raise RecipeError(
