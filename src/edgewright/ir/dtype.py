@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgewright.errors import ModelError
+
+Number = TypeVar("Number", bound=np.generic)
 
 
 class DType(str, Enum):
@@ -67,10 +70,12 @@ class Quant:
         if not self.dtype.is_integer:
             raise ModelError(f"a quantized value needs an integer type, got {self.dtype.value}")
         if len(self.scale) != len(self.zero_point) or not self.scale or (self.axis is None and len(self.scale) != 1):
-            raise ModelError(f"{len(self.scale)} scales and {len(self.zero_point)} zero points do not describe a quantization along axis {self.axis}")
+            counts = f"{len(self.scale)} scales and {len(self.zero_point)} zero points"
+            raise ModelError(f"{counts} do not describe a quantization along axis {self.axis}", hint="the file is damaged")
         scales = np.asarray(self.scale, dtype=np.float32)
         if not np.all(np.isfinite(scales)) or np.any(scales <= 0):
-            raise ModelError("quantization scales must be finite and positive", hint="the file is damaged, or the tensor was never calibrated")
+            raise ModelError("quantization scales must be finite and positive",
+                             hint="the file is damaged, or the tensor was never calibrated")
         if any(not self.dtype.minimum <= z <= self.dtype.maximum for z in self.zero_point):
             raise ModelError(f"a zero point lies outside of {self.dtype.value}")
         object.__setattr__(self, "scale", tuple(float(s) for s in scales))
@@ -99,7 +104,7 @@ class Quant:
         """Zero points shaped to broadcast against a tensor of ``rank`` axes."""
         return self._shaped(np.asarray(self.zero_point, dtype=np.int32), rank)
 
-    def _shaped(self, array: NDArray[np.generic], rank: int) -> NDArray[np.generic]:  # type: ignore[misc]
+    def _shaped(self, array: NDArray[Number], rank: int) -> NDArray[Number]:
         if self.axis is None:
             return array.reshape(())
         shape = [1] * rank

@@ -199,7 +199,8 @@ class GraphBuilder:
         unwritten = [state.read for state in self._states if not state.write]
         if unwritten:
             raise ModelError(f"state {unwritten[0]!r} is never written")
-        graph = Graph(self.name, self.level, tuple(self._inputs), tuple(outputs), tuple(self._nodes), self._values, self._constants, tuple(self._states))
+        graph = Graph(self.name, self.level, tuple(self._inputs), tuple(outputs), tuple(self._nodes), self._values, self._constants,
+                      tuple(self._states))
         return rebuild(graph)
 
     def _add(self, value: Value) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
@@ -42,7 +43,7 @@ class Value:
     @property
     def elements(self) -> int:
         """Elements of one sample (a symbolic batch counts as 1)."""
-        return int(np.prod([1 if size is None else size for size in self.shape], dtype=np.int64))
+        return math.prod(1 if size is None else size for size in self.shape)
 
     @property
     def bytes(self) -> int:
@@ -95,7 +96,7 @@ class Node:
 
 @dataclass(frozen=True)
 class State:
-    """A value kept from call to call: ``read`` holds what ``write`` was at the end of the call before, and constant ``initial`` at first."""
+    """A value kept from call to call: ``read`` holds what ``write`` was at the end of the call before, at first constant ``initial``."""
 
     read: str
     write: str
@@ -127,14 +128,16 @@ class Graph:
         try:
             return self.values[name]
         except KeyError:
-            raise ModelError(f"graph {self.name!r} has no value {name!r}") from None
+            raise ModelError(f"graph {self.name!r} has no value {name!r}",
+                             hint="the file is damaged, or a pass forgot to declare it") from None
 
     def array(self, name: str) -> NDArray[np.generic]:
         """The numbers of constant ``name``."""
         try:
             return self.constants[name].array
         except KeyError:
-            raise ModelError(f"value {name!r} of graph {self.name!r} is not a constant") from None
+            raise ModelError(f"value {name!r} of graph {self.name!r} is not a constant",
+                             hint="it is known only when the network runs") from None
 
     def ins(self, node: Node) -> tuple[Value, ...]:
         return tuple(self.value(name) for name in node.inputs)

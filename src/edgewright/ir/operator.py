@@ -1,4 +1,7 @@
-"""What an operator has to say about itself. One operator, one file in ``ops/``; a pass asks, and never lists types that it does not transform."""
+"""What an operator has to say about itself.
+
+One operator, one file in ``ops/``; a pass asks, and never lists types that it does not transform.
+"""
 
 from __future__ import annotations
 
@@ -96,7 +99,10 @@ class Operator:
         raise UnsupportedError(f"{self.kind} has no float evaluation")
 
     def evaluate_integer(self, inputs: Sequence[Tensor], ins: Sequence[Value], outs: Sequence[Value]) -> tuple[Tensor, ...]:
-        """Exact integer outputs. Tensors in and out are torch.int32 (whatever the width of the value); ``ins`` and ``outs`` carry dtype and Quant."""
+        """Exact integer outputs. Tensors in and out are torch.int32, whatever the width of the value.
+
+        ``ins`` and ``outs`` carry dtype and Quant.
+        """
         raise UnsupportedError(f"{self.kind} has no integer form", hint="keep it in float, or replace it by an operator that has one")
 
     def macs(self, ins: Sequence[Value], outs: Sequence[Value]) -> int:

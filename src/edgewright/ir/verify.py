@@ -11,6 +11,8 @@ MAX_ELEMENTS = 1 << 31
 
 def verify(graph: Graph) -> Graph:
     """Return ``graph``, or raise ModelError naming the first rule that it breaks and where."""
+    for value in graph.values.values():
+        _check_value(graph, value)
     defined = _check_sources(graph)
     names: set[str] = set()
     for node in graph.nodes:
@@ -26,8 +28,6 @@ def verify(graph: Graph) -> Graph:
         raise _broken(graph, "it has no outputs")
     if set(graph.values) != defined:
         raise _broken(graph, f"values that nothing defines: {sorted(set(graph.values) - defined)[:3]}")
-    for value in graph.values.values():
-        _check_value(graph, value)
     return graph
 
 
@@ -41,11 +41,13 @@ def _check_sources(graph: Graph) -> set[str]:
     for name, constant in graph.constants.items():
         value = graph.value(name)
         if tuple(constant.array.shape) != value.shape or constant.array.dtype != value.dtype.numpy:
-            raise _broken(graph, f"constant {name!r} is {constant.array.dtype}{list(constant.array.shape)}, declared {value.dtype.value}{list(value.shape)}")
+            held = f"{constant.array.dtype}{list(constant.array.shape)}"
+            raise _broken(graph, f"constant {name!r} is {held}, declared {value.dtype.value}{list(value.shape)}")
     for state in graph.states:
         if state.initial not in graph.constants:
             raise _broken(graph, f"state {state.read!r} has no initial constant")
-        if graph.value(state.write).dtype != graph.value(state.read).dtype or graph.value(state.write).shape != graph.value(state.read).shape:
+        read, write = graph.value(state.read), graph.value(state.write)
+        if write.dtype != read.dtype or write.shape != read.shape:
             raise _broken(graph, f"state {state.read!r} and what is written to it differ in type or shape")
     return defined
 
@@ -87,7 +89,7 @@ def _check_value(graph: Graph, value: Value) -> None:
 
 
 def _is_float_edge(graph: Graph, value: Value) -> bool:
-    """Whether a float value of an integer graph is an input that only Quantize reads, or an output that Dequantize makes and nobody reads."""
+    """Whether a float value of an integer graph is an input that only Quantize reads, or an output of Dequantize that nobody reads."""
     readers = graph.consumers.get(value.name, ())
     if value.name in graph.inputs:
         return value.name not in graph.kept and all(node.op.kind == "Quantize" for node in readers)
@@ -96,4 +98,5 @@ def _is_float_edge(graph: Graph, value: Value) -> bool:
 
 
 def _broken(graph: Graph, what: str) -> ModelError:
-    return ModelError(f"graph {graph.name!r} is not well formed: {what}", hint="if a pass made it, that is a defect of the pass; if it was read from a file, the file is damaged")
+    return ModelError(f"graph {graph.name!r} is not well formed: {what}",
+                      hint="if a pass made it, that is a defect of the pass; if it was read from a file, the file is damaged")
