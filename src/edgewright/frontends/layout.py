@@ -19,13 +19,13 @@ from numpy.typing import NDArray
 
 from edgewright.errors import ModelError, UnsupportedError
 from edgewright.frontends.audit import Finding, raise_unsupported
+from edgewright.frontends.fuse import drop_unit_axes, fuse_activations, fuse_biases
 from edgewright.ir.dtype import DType, Quant
-from edgewright.ir.edit import GraphBuilder, rebuild, replace_nodes
+from edgewright.ir.edit import GraphBuilder, rebuild
 from edgewright.ir.graph import Graph, Level, Node
 from edgewright.ir.layout import Atom, Axes, BatchMixedError, Layout, flat, moves, shape_of
 from edgewright.ir.operator import Operator
 from edgewright.ir.verify import MAX_ELEMENTS, verify
-from edgewright.ops.mean import Mean
 from edgewright.ops.reshape import Reshape
 from edgewright.ops.transpose import Transpose
 
@@ -185,28 +185,15 @@ class Door:
             ]
         )
         graph = rebuild(graph, inputs=[name for name in graph.inputs if name not in self.waiting])
-        return verify(_rename_outputs(self._drop_unit_axes(graph), [name for name, _ in outputs]))
+        return verify(
+            _rename_outputs(fuse_activations(fuse_biases(drop_unit_axes(self._with_quants(graph)))), [name for name, _ in outputs])
+        )
 
-    def _drop_unit_axes(self, graph: Graph) -> Graph:
-        """Enter the quantizations, and let a Mean drop its axes itself where a Reshape right behind it does so."""
+    def _with_quants(self, graph: Graph) -> Graph:
+        """Enter the quantizations."""
         quants = {name: quant for name, quant in self.quants.items() if name in graph.values}
         level = Level.QUANTIZED if quants else Level.FLOAT
-        graph = rebuild(graph, level=level, values=[dataclasses.replace(graph.value(name), quant=quant) for name, quant in quants.items()])
-        replacements: dict[str, Sequence[Node]] = {}
-        values, rename = [], {}
-        for node in graph.nodes:
-            reader = graph.sole_consumer(node.outputs[0])
-            if not (isinstance(node.op, Mean) and node.op.keep_dims and reader is not None and isinstance(reader.op, Reshape)):
-                continue
-            before, after = graph.value(node.outputs[0]), graph.value(reader.outputs[0])
-            units = {axis for axis, size in enumerate(graph.ins(node)[0].shape) if size == 1 and axis > 0}
-            forms = [Mean(tuple(sorted({*node.op.axes, *more})), keep_dims=False) for more in (set[int](), units)]
-            short = next((form for form in forms if form.infer(graph.ins(node)) == (after.shape,)), None)
-            if short is not None and before.quant == after.quant:
-                replacements.update({node.name: [dataclasses.replace(node, op=short)], reader.name: []})
-                values.append(dataclasses.replace(before, shape=after.shape))
-                rename[after.name] = before.name
-        return replace_nodes(graph, replacements, values=values, rename=rename)
+        return rebuild(graph, level=level, values=[dataclasses.replace(graph.value(name), quant=quant) for name, quant in quants.items()])
 
 
 def _rename_outputs(graph: Graph, wanted: Sequence[str]) -> Graph:

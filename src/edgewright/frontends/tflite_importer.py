@@ -61,11 +61,14 @@ class Importer:
         self.symbolic = symbolic
         self.builder = GraphBuilder(name, level)
         self.names = _unique_names(self.main.tensors)
+        self._taken = set(self.names)
+        self._numbers: dict[str, int] = {}
         self.values: dict[int, str] = {}
         self.folded: dict[int, Folded] = {}
         self.handles: dict[int, str] = {}
         self.findings: list[Finding] = []
         self._constants: dict[tuple[int, str], str] = {}
+        self._named: set[int] = set()
         self._room = room_bytes
         first = self.main.inputs[0] if self.main.inputs else None
         shape = () if first is None else self.main.tensors[first].shape
@@ -123,13 +126,13 @@ class Importer:
         if count == 0 or record.type not in _DTYPES or record.type == "FLOAT32":
             return None
         self.charge(record.scale.nbytes)
-        dtype = self.dtype(record)
-        zero_point = record.zero_point - 128 if record.type == "UINT8" else record.zero_point
-        if count == 1:
-            return Quant(dtype, (float(record.scale[0]),), (int(zero_point[0]),))
-        if axis is None:
+        if count > 1 and axis is None:
             raise InexpressibleError(f"tensor {record.name!r} has {count} scales", "activations need one scale for the whole tensor")
-        return Quant(dtype, tuple(record.scale.tolist()), tuple(zero_point.tolist()), axis)
+        zero_point = record.zero_point - 128 if record.type == "UINT8" else record.zero_point
+        try:
+            return Quant(self.dtype(record), tuple(record.scale.tolist()), tuple(zero_point.tolist()), axis if count > 1 else None)
+        except ModelError as error:
+            raise damaged(f"tensor {record.name!r}: {error.message}") from error
 
     def constant_array(self, operation: Operation, position: int) -> NDArray[Any]:
         """The numbers of an input that must be known now: a shape, axes, paddings."""
@@ -210,19 +213,26 @@ class Importer:
                 raise InexpressibleError(f"its constant {record.name!r} ({record.type}) is not quantized", "quantize the whole network")
             self.charge(array.nbytes)
             dtype = quant.dtype if quant is not None and self.level is Level.INTEGER else None
-            self._constants[key] = self.builder.constant(self.names[record.index], array, dtype=dtype, quant=quant)
+            name = self.names[record.index]
+            name = self._unused(name) if record.index in self._named else name
+            self._named.add(record.index)
+            self._constants[key] = self.builder.constant(name, array, dtype=dtype, quant=quant)
         return self._constants[key]
 
     def number(self, operation: Operation, number: float | NDArray[Any]) -> str:
         """A float constant of our own making; float graphs only."""
         if self.level is Level.INTEGER:
             raise InexpressibleError("its int8 form cannot be expressed exactly", "replace it in the network before quantization")
-        return self.builder.constant(f"{self.names[operation.outputs[0]]}_constant", np.asarray(number, np.float32))
+        return self.builder.constant(self.derived(operation, "constant"), np.asarray(number, np.float32))
+
+    def derived(self, operation: Operation, what: str) -> str:
+        """A name that nothing has, after the operator's output."""
+        return self._unused(f"{self.names[self.output_record(operation).index]}_{what}")
 
     def step(self, operation: Operation, op: Operator, inputs: Sequence[str], quant_of: str = "") -> str:
         """A value on the way to the operator's output; it takes type and quantization of value ``quant_of`` (the first input)."""
         like = self.value(quant_of or inputs[0])
-        name = self.builder.fresh(f"{self.names[operation.outputs[0]]}_{op.kind.lower()}")
+        name = self.derived(operation, op.kind.lower())
         return self.builder.node(op, inputs, name=name, outputs=(name,), dtype=like.dtype, quants=(like.quant,))
 
     def finish(self, operation: Operation, op: Operator, inputs: Sequence[str], position: int = 0) -> None:
@@ -280,6 +290,16 @@ class Importer:
         if fixed is not None and fixed != (quant.scale[0], quant.zero_point[0]):
             raise InexpressibleError(f"its output has scale {quant.scale[0]:g} and zero point {quant.zero_point[0]}, the arithmetic needs {fixed[0]:g} and {fixed[1]}",
                               "quantize the network again; every TensorFlow Lite converter fixes these numbers")
+
+    def _unused(self, stem: str) -> str:
+        """``stem`` or ``stem_1`` …, whatever no tensor and no earlier answer is called."""
+        name, number = stem, self._numbers.get(stem, 0)
+        while name in self._taken:
+            number += 1
+            name = f"{stem}_{number}"
+        self._numbers[stem] = number
+        self._taken.add(name)
+        return name
 
     def _declare_inputs(self) -> None:
         if len(set(self.main.inputs)) != len(self.main.inputs):
@@ -351,14 +371,18 @@ class Importer:
         for index in operation.outputs:
             if index >= 0 and index not in self.values:
                 record = self.main.tensors[index]
-                self.values[index] = self.builder.input(self.builder.fresh(self.names[index]), self.full_shape(record), _DTYPES.get(record.type, DType.FLOAT32))
+                name = self._unused(f"{self.names[index]}_missing")
+                self.values[index] = self.builder.input(name, self.full_shape(record), _DTYPES.get(record.type, DType.FLOAT32))
 
     def _output(self, index: int) -> str:
         record = self.main.tensors[index]
         if index in self.values:
             return self.values[index]
         if index in self.folded or record.data is not None:
-            return self.constant(record, "operand", None, lambda array: array)
+            try:
+                return self.constant(record, "operand", None, lambda array: array)
+            except InexpressibleError as problem:
+                raise_unsupported([Finding("OUTPUT", record.name, problem.problem, problem.hint)], f"{self.builder.name!r}")
         raise damaged(f"output {self.names[index]!r} is never computed")
 
 

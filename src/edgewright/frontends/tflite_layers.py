@@ -140,7 +140,7 @@ def fully_connected(importer: Importer, operation: Operation) -> None:
     given = (*importer.value(x).shape[:-1], outputs)
     if declared and given != declared and math.prod(s or 1 for s in given) == math.prod(s or 1 for s in declared):
         record = importer.output_record(operation)
-        name = importer.builder.fresh(f"{importer.names[record.index]}_dense")
+        name = importer.derived(operation, "dense")
         importer.builder.node(Dense(fused), inputs, name=name, outputs=(name,), dtype=importer.dtype(record), quants=(importer.quant(record),))
         importer.finish(operation, Reshape(declared), (name,))
     else:

@@ -52,7 +52,7 @@ class Variables:
                 raise InexpressibleError(f"variable {key!r} has type {record.type} without a scale", "quantize the network again")
             fill = 0 if quant is None else quant.zero_point[0]
             array = self._first(importer, key, record, dtype, fill)
-            initial = importer.builder.constant(f"{name}_initial", array, dtype=dtype, quant=quant)
+            initial = importer.builder.constant(importer.derived(operation, "initial"), array, dtype=dtype, quant=quant)
             self.states[key] = self.current[key] = importer.builder.state(name, importer.full_shape(record), initial, dtype, quant)
         importer.alias(operation, self.current[key])
 

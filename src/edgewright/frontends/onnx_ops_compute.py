@@ -1,0 +1,266 @@
+"""ONNX operators that compute over channels or windows: operator name → conversion."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgewright.errors import UnsupportedError
+from edgewright.frontends.layout import INCONSISTENT, Door, Held, Known, as_reals
+from edgewright.frontends.layout_arithmetic import mul, scalar
+from edgewright.frontends.layout_compute import (
+    adaptive_pool,
+    batch_norm,
+    convolution,
+    dense,
+    mean,
+    pool,
+    prelu,
+    resize,
+    same_padding,
+    softmax,
+    transposed_convolution,
+)
+from edgewright.frontends.onnx_arguments import Arguments, Handler
+
+
+def _window(a: Arguments, kernel: Sequence[int], sizes: Sequence[int]) -> tuple[list[int], list[int], list[tuple[int, int]]]:
+    """Strides, dilations and padding of a window of ``kernel`` over spatial ``sizes``."""
+    count = len(kernel)
+    if len(sizes) != count:
+        raise UnsupportedError(f"a window over {count} axes of an input with {len(sizes)} spatial ones", hint=INCONSISTENT)
+    strides, dilations = a.integers("strides", [1] * count, count=count), a.integers("dilations", [1] * count, count=count)
+    if min(strides + dilations + list(kernel), default=1) < 1:
+        raise UnsupportedError("a window with kernel, stride or dilation below 1", hint=INCONSISTENT)
+    mode = a.text("auto_pad", "NOTSET")
+    if mode in ("SAME_UPPER", "SAME_LOWER"):
+        pads = [same_padding(*entry, upper=mode == "SAME_UPPER") for entry in zip(sizes, kernel, strides, dilations, strict=True)]
+    elif mode == "VALID":
+        pads = [(0, 0)] * count
+    else:
+        flat = a.integers("pads", [0] * (2 * count), count=2 * count)
+        pads = list(zip(flat[:count], flat[count:], strict=True))
+    if any(low < 0 or high < 0 for low, high in pads):
+        raise UnsupportedError("a window with negative padding", hint="crop with a Slice before it")
+    return strides, dilations, pads
+
+
+def _conv(door: Door, a: Arguments) -> Held:
+    x, weight = a.held(0), a.known(1)
+    strides, dilations, pads = _window(a, weight.array.shape[2:], x.layout.shape[2:])
+    return convolution(door, x, weight, a.maybe_known(2), stride=strides, padding=pads, dilation=dilations, groups=a.integer("group", 1))
+
+
+def _conv_transpose(door: Door, a: Arguments) -> Held:
+    x, weight = a.held(0), a.known(1)
+    kernel, sizes = weight.array.shape[2:], x.layout.shape[2:]
+    count = len(kernel)
+    strides, dilations = a.integers("strides", [1] * count, count=count), a.integers("dilations", [1] * count, count=count)
+    extra = a.integers("output_padding", [0] * count, count=count)
+    mode = a.text("auto_pad", "NOTSET")
+    if "output_shape" in a.node.attributes or mode in ("SAME_UPPER", "SAME_LOWER"):
+        goals = a.integers("output_shape", [size * stride for size, stride in zip(sizes, strides, strict=True)])[-count:]
+        full = [
+            stride * (size - 1) + more + (k - 1) * step + 1
+            for stride, size, more, k, step in zip(strides, sizes, extra, kernel, dilations, strict=True)
+        ]
+        totals = [max(0, whole - goal) for whole, goal in zip(full, goals, strict=True)]
+        pads = [(t // 2, t - t // 2) if mode == "SAME_UPPER" else (t - t // 2, t // 2) for t in totals]
+    else:
+        flat = [0] * (2 * count) if mode == "VALID" else a.integers("pads", [0] * (2 * count), count=2 * count)
+        pads = list(zip(flat[:count], flat[count:], strict=True))
+    return transposed_convolution(
+        door,
+        x,
+        weight,
+        a.maybe_known(2),
+        stride=strides,
+        padding=pads,
+        output_padding=extra,
+        dilation=dilations,
+        groups=a.integer("group", 1),
+    )
+
+
+def _matrix(weight: Known) -> Known:
+    """A constant right factor as a matrix."""
+    while weight.array.ndim > 2 and weight.array.shape[0] == 1:
+        if weight.quant is not None and weight.quant.axis is not None:
+            raise UnsupportedError("a stack of one quantized matrix with several scales", hint="use a plain matrix")
+        weight = Known(weight.array[0], weight.name, weight.quant)
+    if weight.array.ndim != 2:
+        raise UnsupportedError(f"it multiplies by a constant of shape {list(weight.array.shape)}", hint="use one matrix")
+    return weight
+
+
+def _matmul(door: Door, a: Arguments) -> Held:
+    if not isinstance(a.operand(1), Known) or not isinstance(a.operand(0), Held):
+        raise UnsupportedError(
+            "a product of two activations, or of a constant by one", hint="only activation times constant matrix is supported"
+        )
+    return dense(door, a.held(0), _matrix(a.known(1)).transposed((1, 0)), None)
+
+
+def _gemm(door: Door, a: Arguments) -> Held:
+    alpha, beta = a.real("alpha", 1.0), a.real("beta", 1.0)
+    if a.integer("transA", 0):
+        raise UnsupportedError("it transposes the activations", hint="export the model without transA")
+    weight, bias = _matrix(a.known(1)), a.maybe_known(2)
+    weight = weight if a.integer("transB", 0) else weight.transposed((1, 0))
+    if (alpha != 1 and weight.quant is not None) or (beta != 1 and bias is not None and bias.quant is not None):
+        raise UnsupportedError("a quantized Gemm with factors", hint="use alpha = beta = 1")
+    if alpha != 1:
+        weight = Known(as_reals(weight) * np.float32(alpha), weight.name)
+    if bias is not None and beta != 1:
+        bias = Known(as_reals(bias) * np.float32(beta), bias.name)
+    return dense(door, a.held(0), weight, bias)
+
+
+def _batch_norm(door: Door, a: Arguments) -> Held:
+    if a.integer("training_mode", 0):
+        raise UnsupportedError("batch normalization in training mode", hint="call .eval() before exporting")
+    return batch_norm(door, a.held(0), [a.known(index) for index in range(1, 5)], a.real("epsilon", 1e-5))
+
+
+def _pool(kind: Literal["max", "average"]) -> Handler:
+    def handler(door: Door, a: Arguments) -> list[Held | None]:
+        x = a.held(0)
+        kernel = a.integers("kernel_shape", count=x.layout.rank - 2)
+        strides, dilations, pads = _window(a, kernel, x.layout.shape[2:])
+        if any(step != 1 for step in dilations):
+            raise UnsupportedError("pooling with dilation", hint="use dilation 1")
+        counted = bool(a.integer("count_include_pad", 0))
+        ceil = bool(a.integer("ceil_mode", 0))
+        return [pool(door, x, kind, kernel=kernel, stride=strides, padding=pads, ceil=ceil, count_padding=counted), None]
+
+    return handler
+
+
+def _global_pool(kind: Literal["max", "average"]) -> Handler:
+    def handler(door: Door, a: Arguments) -> Held:
+        x = a.held(0)
+        return adaptive_pool(door, x, kind, [1] * (x.layout.rank - 2))
+
+    return handler
+
+
+def _axes(a: Arguments, x: Held) -> list[int]:
+    found = a.axes(x.layout.rank, 1)
+    if found is None and a.integer("noop_with_empty_axes", 0):
+        return []
+    return found or list(range(x.layout.rank))
+
+
+def _reduce_mean(door: Door, a: Arguments) -> Held:
+    x = a.held(0)
+    return mean(door, x, _axes(a, x), keep_dims=bool(a.integer("keepdims", 1)))
+
+
+def _reduce_sum(door: Door, a: Arguments) -> Held:
+    count = math.prod(a.held(0).layout.shape[axis] for axis in _axes(a, a.held(0)))
+    return mul(door, _reduce_mean(door, a), scalar(float(count)))
+
+
+def _reduce_max(door: Door, a: Arguments) -> Held:
+    x = a.held(0)
+    axes = _axes(a, x)
+    if x.layout.rank not in (3, 4) or set(axes) != set(range(2, x.layout.rank)):
+        raise UnsupportedError("a maximum over other axes than height and width", hint="only global max pooling is supported")
+    pooled = adaptive_pool(door, x, "max", [1] * (x.layout.rank - 2))
+    return pooled if a.integer("keepdims", 1) else Held(pooled.name, pooled.layout.squeezed(axes))
+
+
+def _softmax(log: bool) -> Handler:
+    def handler(door: Door, a: Arguments) -> Held:
+        x = a.held(0)
+        return softmax(door, x, a.axis(x.layout.rank, -1), log=log)
+
+    return handler
+
+
+def _prelu(door: Door, a: Arguments) -> Held:
+    x, slope = a.held(0), a.known(1)
+    channel = x.layout.rank - 1 - slope.array.ndim
+    if slope.array.size > 1 and (channel > 1 or slope.array.shape[1 - x.layout.rank] != slope.array.size):
+        raise UnsupportedError(f"slopes of shape {list(slope.array.shape)}", hint="use one slope, or one a channel")
+    return prelu(door, x, slope)
+
+
+def _resize(door: Door, a: Arguments) -> Held:
+    x = a.held(0)
+    shape = x.layout.shape
+    rank = len(shape)
+    axes = [axis % rank for axis in a.integers("axes", list(range(rank)))]
+    scales = [1.0] * rank
+    sizes = list(shape)
+    if a.has(3) and a.known(3).array.size:
+        if a.text("keep_aspect_ratio_policy", "stretch") != "stretch":
+            raise UnsupportedError("resizing that keeps the aspect ratio", hint="give the size that comes out")
+        for axis, size in zip(axes, a.constants(3), strict=True):
+            sizes[axis], scales[axis] = size, size / shape[axis]
+    else:
+        for axis, scale in zip(axes, a.known(2).array.reshape(-1).tolist(), strict=True):
+            sizes[axis], scales[axis] = math.floor(shape[axis] * float(scale)), float(scale)
+    if rank not in (3, 4) or sizes[:2] != list(shape[:2]):
+        raise UnsupportedError(f"resizing of shape {list(shape)} to {sizes}", hint="resize height and width alone")
+    mode, antialias = a.text("mode", "nearest"), a.integer("antialias", 0)
+    if mode not in ("nearest", "linear") or antialias or a.integer("exclude_outside", 0):
+        raise UnsupportedError(f"{mode} resizing{' with antialiasing' if antialias else ''}", hint="use nearest or linear resizing")
+    places = [_coordinates(a, shape[axis], sizes[axis], scales[axis], mode) for axis in range(2, rank)]
+    return resize(door, x, sizes[2:], places, "nearest" if mode == "nearest" else "bilinear")
+
+
+def _coordinates(a: Arguments, size: int, goal: int, scale: float, mode: str) -> NDArray[np.float64]:
+    """Where each output of one axis lies in the input (the specification of ONNX's Resize)."""
+    places = np.arange(max(goal, 0), dtype=np.float64)
+    rule = a.text("coordinate_transformation_mode", "half_pixel")
+    if rule == "half_pixel" or (rule == "pytorch_half_pixel" and goal > 1):
+        found = (places + 0.5) / scale - 0.5
+    elif rule == "half_pixel_symmetric":
+        found = size / 2 * (1 - goal / (scale * size)) + (places + 0.5) / scale - 0.5
+    elif rule == "align_corners":
+        found = places * ((size - 1) / (goal - 1) if goal > 1 else 0.0)
+    elif rule == "asymmetric":
+        found = places / scale
+    elif rule == "pytorch_half_pixel":
+        found = np.zeros_like(places)
+    else:
+        raise UnsupportedError(f"resizing by the rule {rule!r}", hint="use half_pixel, align_corners or asymmetric")
+    if mode == "linear":
+        return np.clip(found, 0, size - 1)
+    rounding = a.text("nearest_mode", "round_prefer_floor")
+    # Float noise must not push a coordinate that is a whole number below it.
+    found = np.round(found, 6)
+    steps = {
+        "round_prefer_floor": np.ceil(found - 0.5),
+        "round_prefer_ceil": np.floor(found + 0.5),
+        "floor": np.floor(found),
+        "ceil": np.ceil(found),
+    }
+    if rounding not in steps:
+        raise UnsupportedError(f"nearest resizing by {rounding!r}", hint="use floor or round_prefer_floor")
+    return np.clip(steps[rounding], 0, size - 1)
+
+
+COMPUTE: dict[str, Handler] = {
+    "Conv": _conv,
+    "ConvTranspose": _conv_transpose,
+    "MatMul": _matmul,
+    "Gemm": _gemm,
+    "BatchNormalization": _batch_norm,
+    "MaxPool": _pool("max"),
+    "AveragePool": _pool("average"),
+    "GlobalAveragePool": _global_pool("average"),
+    "GlobalMaxPool": _global_pool("max"),
+    "ReduceMean": _reduce_mean,
+    "ReduceSum": _reduce_sum,
+    "ReduceMax": _reduce_max,
+    "Softmax": _softmax(log=False),
+    "LogSoftmax": _softmax(log=True),
+    "PRelu": _prelu,
+    "Resize": _resize,
+}
