@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from edgewright.ir.dtype import DType, Quant
 from edgewright.ops.add import Add
@@ -37,7 +38,8 @@ def shapes(rng: np.random.Generator) -> tuple[tuple[int, ...], tuple[int, ...]]:
     return full, tuple(1 if rng.integers(2) else n for n in full)
 
 
-def test_add_sub_mul(needs_cc: None) -> None:
+@pytest.mark.parametrize("target", ["host", "dsp"])
+def test_add_sub_mul(needs_cc: None, target: str) -> None:
     rng = np.random.default_rng(0)
     batch = Batch(rng)
     for _ in range(150):
@@ -47,10 +49,11 @@ def test_add_sub_mul(needs_cc: None) -> None:
             other = batch.builder.constant("c", batch.integers((1, *second) if rng.integers(2) else second), quant=batch.quant())
         else:
             other = batch.input(second if len(second) == len(first) else (1,) * (len(first) - len(second)) + second)
-        operands = [batch.input(first), other]
+        same = batch.builder.value(other).quant if rng.integers(4) == 0 else None
+        operands = [batch.input(first, same), other]
         quant = batch.quant(0.001, 0.01) if isinstance(op, Mul) else batch.quant(0.005, 0.5)
         batch.add(op, operands if rng.integers(2) else operands[::-1], quant)
-    batch.check()
+    batch.check(target)
 
 
 def test_tables(needs_cc: None) -> None:

@@ -15,6 +15,7 @@ from edgewright.ops.mul import Mul
 from edgewright.ops.pointwise import lookup_table
 from edgewright.ops.prelu import PRelu
 from edgewright.ops.requant import Multiplier, activation_range, tensor_quant
+from edgewright.ops.rescaled_sum import SumMultipliers
 from edgewright.ops.sub import Sub
 
 MOST_AXES = 4
@@ -25,6 +26,9 @@ def call_sum(layer: Layer) -> list[Call]:
     assert isinstance(op, Add | Sub)
     layer.expect_int8(2)
     factors = op.multipliers(layer.ins, layer.outs)
+    flat = _flat_sum(layer, factors, op) if layer.simd else None
+    if flat is not None:
+        return [flat]
     parameters: dict[str, Parameter] = {
         **_broadcast(layer), "left_shift": factors.left_shift,
         "first_zero_point": tensor_quant(layer.ins[0])[1], **_factor("first", factors.first),
@@ -32,6 +36,40 @@ def call_sum(layer: Layer) -> list[Call]:
         **_output(layer, factors.output, op.activation),
     }
     return [Call("sum_s8", parameters, [layer.input(0), layer.input(1), layer.output()])]
+
+
+def _flat_sum(layer: Layer, factors: SumMultipliers, op: Add | Sub) -> Call | None:
+    """The call of the kernel for two tensors of one shape, or None where the layer is not as it needs: no bounds but int8's, a factor below 1/2."""
+    if layer.ins[0].shape != layer.ins[1].shape or factors.output.shift[0] >= 0 or activation_range(op.activation, layer.outs[0]) != (-128, 127):
+        return None
+    exact = Multiplier((1 << 30,), (0,))
+    signs = (1, -1 if isinstance(op, Sub) else 1)
+    pair = (factors.first, factors.second)
+    # The halved operand may be subtracted, as it is exact; the other, which is rounded, may not.
+    half = next((index for index in (0, 1) if pair[index] == exact and signs[1 - index] == 1), None)
+    if half is None:
+        return None
+    other = pair[1 - half]
+    # A factor of 1/2 has shift 0; with one more bit beforehand it is a factor of 1/4 of twice the number, and as exact.
+    extra = 1 if other == exact else 0
+    if other.shift[0] >= 0 and not extra:
+        return None
+    half_unit, other_unit = signs[half] << (factors.left_shift - 1), 1 << (factors.left_shift + extra)
+    zero_points = [tensor_quant(value)[1] for value in layer.ins]
+    parameters: dict[str, Parameter] = {
+        "count": layer.outs[0].elements,
+        "half_unit": half_unit, "half_offset": -zero_points[half] * half_unit,
+        "other_unit": other_unit, "other_offset": -zero_points[1 - half] * other_unit,
+        "other_doubled": _doubled(other), "other_right": 0 if extra else -1 - other.shift[0],
+        "output_doubled": _doubled(factors.output), "output_right": -1 - factors.output.shift[0],
+        "output_offset": 2 * tensor_quant(layer.outs[0])[1] + 1,
+    }
+    return Call("sum_flat_s8", parameters, [layer.input(half), layer.input(1 - half), layer.output()])
+
+
+def _doubled(factor: Multiplier) -> int:
+    """Twice the multiplier as a signed number of 32 bits."""
+    return factor.multiplier[0] * 2 - (1 << 32 if factor.multiplier[0] >= 1 << 30 else 0)
 
 
 def call_mul(layer: Layer) -> list[Call]:
