@@ -11,7 +11,7 @@ import time
 import numpy as np
 
 import edgewright
-from benchmarks.cases import mobilenet_quantized, model_path, real_photographs
+from benchmarks.cases import mobilenet_quantized, model_path, photograph_crops
 from benchmarks.data import cifar10, imagenet_samples
 from benchmarks.networks import imagenet_inputs
 from edgewright.data import Data
@@ -49,7 +49,7 @@ def _mobilenet() -> list[dict[str, object]]:
     assert result.program is not None
     images, labels = imagenet_samples(224)
     labelled = Data((imagenet_inputs(images),), labels)
-    photographs = Data((imagenet_inputs(real_photographs(224)[20:]),))
+    photographs = Data((imagenet_inputs(photograph_crops(224, 250)[50:]),))
     before, after = (_accuracy(graph, labelled) for graph in (result.source, result.program.graph))
     same = [_answers(graph, photographs) for graph in (result.source, result.program.graph)]
     found: list[dict[str, object]] = [
