@@ -35,7 +35,11 @@ def workspace_bytes(op: Operator, ins: Sequence[Value], outs: Sequence[Value], k
     simd = "dsp" in kernels
     if isinstance(op, DepthwiseConv2D) and not is_plain(op, ins):
         layout = depthwise_layout(op, ins, outs, kernels)
-        return layout.plane[0] * layout.plane[1] * (2 if simd else 1)
+        if not simd:
+            return layout.plane[0] * layout.plane[1]
+        kernel = (int(ins[1].shape[1] or 1), int(ins[1].shape[2] or 1))
+        rows, taps = (kernel[1], kernel[0]) if layout.exchanged else kernel
+        return 2 * (layout.plane[0] * layout.plane[1] + 2 + rows * (taps + taps % 2))
     if isinstance(op, Conv2D | DepthwiseConv2D):
         length = ins[1].elements // int(ins[1].shape[0] or 1)
         if simd:

@@ -18,6 +18,21 @@ static inline int32_t __smlad(int32_t a, int32_t b, int32_t sum)
     return (int32_t)((uint32_t)sum + (uint32_t)(ew_acle_low(a) * ew_acle_low(b)) + (uint32_t)(ew_acle_high(a) * ew_acle_high(b)));
 }
 
+static inline int32_t __smlabb(int32_t a, int32_t b, int32_t sum)
+{
+    return (int32_t)((uint32_t)sum + (uint32_t)(ew_acle_low(a) * ew_acle_low(b)));
+}
+
+static inline int32_t __smlabt(int32_t a, int32_t b, int32_t sum)
+{
+    return (int32_t)((uint32_t)sum + (uint32_t)(ew_acle_low(a) * ew_acle_high(b)));
+}
+
+static inline int32_t __smlatb(int32_t a, int32_t b, int32_t sum)
+{
+    return (int32_t)((uint32_t)sum + (uint32_t)(ew_acle_high(a) * ew_acle_low(b)));
+}
+
 static inline int32_t ew_acle_saturate(int64_t x, int64_t low, int64_t high)
 {
     return (int32_t)(x < low ? low : x > high ? high : x);

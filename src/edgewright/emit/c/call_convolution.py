@@ -43,10 +43,11 @@ def call_depthwise_conv2d(layer: Layer) -> list[Call]:
         weight = weight.transpose(0, 2, 1, 3)
         steps = {"input_row": inner[2], "input_column": inner[1], "output_row": outer[2], "output_column": outer[1]}
     zero_point = tensor_quant(layer.ins[0])[1]
+    factors, bounds = output_multiplier(layer.ins[0], layer.ins[1], layer.outs[0]), _bounds(layer, op.activation)
     parameters: dict[str, Parameter] = {
-        "window": window, **steps, "strip": layout.strip, "input_zero_point": zero_point, **_bounds(layer, op.activation),
+        "window": window, **steps, "strip": layout.strip, "simple": _is_simple(factors, bounds), "input_zero_point": zero_point, **bounds,
         "weights": Table("weights", np.ascontiguousarray(weight).astype(np.int8)), "bias": Table("bias", fold_zero_point(weight, bias, zero_point)),
-        **_factors(output_multiplier(layer.ins[0], layer.ins[1], layer.outs[0]), weight.shape[0]),
+        **_factors(factors, weight.shape[0], doubled=layer.simd),
     }
     return [Call("depthwise_conv2d_s8", parameters, [layer.input(), layer.output(), Workspace()])]
 

@@ -40,6 +40,28 @@ static inline int32_t ew_dot(int32_t a, int32_t b, int32_t sum)
     return (int32_t)__smlad(a, b, sum);
 }
 
+/* sum + low(a) * low(b), sum + low(a) * high(b) and sum + high(a) * low(b), modulo 2**32. */
+static inline int32_t ew_dot_low_low(int32_t a, int32_t b, int32_t sum)
+{
+    return (int32_t)__smlabb(a, b, sum);
+}
+
+static inline int32_t ew_dot_low_high(int32_t a, int32_t b, int32_t sum)
+{
+    return (int32_t)__smlabt(a, b, sum);
+}
+
+static inline int32_t ew_dot_high_low(int32_t a, int32_t b, int32_t sum)
+{
+    return (int32_t)__smlatb(a, b, sum);
+}
+
+/* Two numbers of 16 bits in a word. */
+static inline int32_t ew_halves(int32_t low, int32_t high)
+{
+    return (int32_t)(((uint32_t)low & 0xffffu) | (uint32_t)high << 16);
+}
+
 /* x * multiplier / 2**31 rounded to the nearest integer (halves up), for `doubled` = 2 * multiplier modulo 2**32 and
  * 2**30 <= multiplier < 2**31: as a signed number, `doubled` is 2 * multiplier - 2**32. */
 static inline int32_t ew_scale(int32_t x, int32_t doubled)

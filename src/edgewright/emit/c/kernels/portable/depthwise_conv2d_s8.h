@@ -15,6 +15,7 @@ struct ew_depthwise_conv2d_s8 {
     struct ew_window window;
     int32_t input_row, input_column, output_row, output_column;
     int32_t strip; /* output rows that one filling of the plane serves */
+    int32_t simple; /* 1: every shift is negative, and the bounds are those of int8 */
     int32_t input_zero_point, output_zero_point, output_min, output_max;
     const int8_t *weights;
     const int32_t *bias;
