@@ -51,10 +51,6 @@ class Elf:
         return cls(data)
 
     @cached_property
-    def entry(self) -> int:
-        return int(struct.unpack_from("<I", self.data, 24)[0])
-
-    @cached_property
     def _headers(self) -> list[tuple[int, ...]]:
         (offset,) = struct.unpack_from("<I", self.data, 32)
         size, count = struct.unpack_from("<HH", self.data, 46)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -96,16 +97,17 @@ def split_outputs(data: bytes, count: int, outputs: OutputSpecs | None) -> list[
     rows = np.frombuffer(data, np.uint8).reshape(count, -1)
     if outputs is None:
         return [rows.copy()]
-    found: list[NDArray[Any]] = []
-    start = 0
-    for dtype, shape in outputs:
-        little = np.dtype(dtype).newbyteorder("<")
-        end = start + little.itemsize * int(np.prod(shape, dtype=np.int64))
-        found.append(np.ascontiguousarray(rows[:, start:end]).view(little).reshape(count, *shape).astype(dtype, copy=False))
-        start = end
-    if start != rows.shape[1]:
+    littles = [np.dtype(dtype).newbyteorder("<") for dtype, _ in outputs]
+    sizes = [little.itemsize * math.prod(shape) for little, (_, shape) in zip(littles, outputs)]
+    if sum(sizes) != rows.shape[1]:
         raise DataError(
-            f"the network wrote {rows.shape[1]} bytes of output a sample, {start} were expected",
+            f"the network wrote {rows.shape[1]} bytes of output a sample, {sum(sizes)} were expected",
             hint="give dtype and shape of every output",
         )
+    found: list[NDArray[Any]] = []
+    start = 0
+    for little, size, (dtype, shape) in zip(littles, sizes, outputs):
+        part = np.ascontiguousarray(rows[:, start : start + size]).view(little)
+        found.append(part.reshape(count, *shape).astype(dtype, copy=False))
+        start += size
     return found

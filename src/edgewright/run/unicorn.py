@@ -181,7 +181,7 @@ class _Core:
         """From reset until the program exits. BudgetError for a stack overflow, ToolError for a fault or a timeout."""
         (self.folder / RECORD).unlink(missing_ok=True)
         deadline = time.monotonic() + self.timeout_seconds
-        at = self.elf.entry
+        at = self.elf.address("ew_reset")
         try:
             while self.status is None:
                 left = deadline - time.monotonic()
