@@ -24,6 +24,16 @@ def test_bytes_are_those_of_tflm(needs_tflite_micro: None) -> None:
         compare(op, schema.BuiltinOperator.MAX_POOL_2D, pool_options(op, same=same), operands, quant)
 
 
+def test_bounds_of_activations_are_rounded_as_in_tflm(needs_tflite_micro: None) -> None:
+    """Scales that put the bound half way between two integers, in float32 but not in double."""
+    x = np.arange(-128, 128, dtype=np.int8).reshape(1, 1, 256, 1)
+    for half in range(1, 255, 2):
+        for activation, bound in (("relu6", 6.0), ("relu_n1_to_1", 1.0)):
+            op = MaxPool2D((1, 1), (1, 1), activation=activation)
+            quant = Quant.per_tensor(bound / (half / 2), 0)
+            compare(op, schema.BuiltinOperator.MAX_POOL_2D, pool_options(op, same=False), [Operand(x, quant)], quant)
+
+
 def test_padding_never_wins() -> None:
     x = -torch.rand(2, 3, 5, 4) - 1
     out = MaxPool2D((3, 3), (2, 2), ((1, 1), (2, 0))).evaluate([x])[0]

@@ -15,29 +15,39 @@ from edgewright.ir.graph import Graph, Level, Value
 
 Arrays = Sequence[NDArray[np.generic]]
 Observer = Callable[[Value, Tensor], None]
+CHUNK_ELEMENTS = 1 << 20
+"""Elements of the largest value in one chunk."""
+MOST_SAMPLES = 1024
+"""Samples in one chunk, however small the network."""
 
 
-def evaluate(graph: Graph, inputs: Arrays, *, states: dict[str, Tensor] | None = None, observe: Observer | None = None,
-             chunk: int = 64) -> list[NDArray[np.generic]]:
+def evaluate(
+    graph: Graph, inputs: Arrays, *, states: dict[str, Tensor] | None = None, observe: Observer | None = None, chunk: int | None = None
+) -> list[NDArray[np.generic]]:
     """Outputs of ``graph`` for ``inputs`` (one array an input, the batch at axis 0, integers at the integer level).
 
-    ``states`` (value name → tensor) is read and updated in place; leave it out to start from the initial values. ``observe`` is called
-    with every value that a node computes (and every input). The batch goes through in chunks of ``chunk`` samples; states forbid that: then it is one chunk.
+    Samples do not see each other: a symbolic batch goes through in chunks (of ``chunk`` samples; by default as many as work fastest), a
+    fixed one as often as its size fits into the inputs. ``states`` (value name → tensor) is read and updated in place; leave it out to
+    start every sample from the initial values. ``observe`` is called with every value that a node computes, and every input.
     """
     arrays = check_inputs(graph, inputs)
     constants = constant_tensors(graph)
-    stateful = bool(graph.states)
-    kept = states if states is not None else {}
-    batch = arrays[0].shape[0] if arrays else 1
-    symbolic = all(graph.value(name).shape[:1] == (None,) for name in graph.inputs)
-    step = batch if stateful else chunk if symbolic else int(graph.value(graph.inputs[0]).shape[0] or 1)
-    pieces: list[list[NDArray[np.generic]]] = []
+    calls = _calls(graph, arrays)
+    if calls is None:
+        step = max(1, _batch(arrays)) if graph.states else chunk or fast_chunk(graph)
+        parts = [[array[start:start + step] for array in arrays] for start in range(0, max(1, _batch(arrays)), step)]
+    else:
+        parts = [[_slice(array, call, calls) for array in arrays] for call in range(calls)]
+    if graph.states and states is not None and len(parts) > 1:
+        raise DataError(f"graph {graph.name!r} has states and takes one batch of its size at a time, got {len(parts)}",
+                        hint="give the samples one after the other")
+    pieces = []
     with torch.inference_mode():
-        for start in range(0, max(batch, 1), max(step, 1)):
-            part = [torch.from_numpy(np.array(array[start:start + step])) for array in arrays]
-            outputs = run_nodes(graph, part, constants, kept, observe)
-            pieces.append([tensor.numpy().astype(graph.value(name).dtype.numpy) for name, tensor in zip(graph.outputs, outputs, strict=True)])
-    return [np.concatenate([piece[index] for piece in pieces]) for index in range(len(graph.outputs))]
+        for part in parts:
+            tensors = [torch.from_numpy(np.array(array)) for array in part]
+            outputs = run_nodes(graph, tensors, constants, {} if states is None else states, observe)
+            pieces.append([_leave(graph.value(name), tensor) for name, tensor in zip(graph.outputs, outputs, strict=True)])
+    return [_join(graph.value(name), [piece[index] for piece in pieces], calls is None) for index, name in enumerate(graph.outputs)]
 
 
 def evaluate_in_order(graph: Graph, inputs: Arrays, *, observe: Observer | None = None) -> list[NDArray[np.generic]]:
@@ -49,16 +59,22 @@ def evaluate_in_order(graph: Graph, inputs: Arrays, *, observe: Observer | None 
     if not graph.states or not arrays:
         return evaluate(graph, arrays, observe=observe)
     states: dict[str, Tensor] = {}
-    step = int(graph.value(graph.inputs[0]).shape[0] or 1)
-    pieces = [evaluate(graph, [array[start:start + step] for array in arrays], states=states, observe=observe)
-              for start in range(0, max(1, arrays[0].shape[0]), step)]
-    return [np.concatenate([piece[index] for piece in pieces]) for index in range(len(graph.outputs))]
+    calls = _calls(graph, arrays) or max(1, _batch(arrays))
+    pieces = [evaluate(graph, [_slice(array, call, calls) for array in arrays], states=states, observe=observe) for call in range(calls)]
+    return [_join(graph.value(name), [piece[index] for piece in pieces], False) for index, name in enumerate(graph.outputs)]
+
+
+def fast_chunk(graph: Graph) -> int:
+    """Samples at a time that keep the largest value of ``graph`` near the caches."""
+    largest = max((value.elements for name, value in graph.values.items() if name not in graph.constants), default=1)
+    return min(MOST_SAMPLES, max(1, CHUNK_ELEMENTS // max(largest, 1)))
 
 
 def check_inputs(graph: Graph, inputs: Arrays) -> list[NDArray[np.generic]]:
     """``inputs`` as arrays of the right type and shape; DataError says which does not fit."""
     if len(inputs) != len(graph.inputs):
-        raise DataError(f"graph {graph.name!r} takes {len(graph.inputs)} inputs, got {len(inputs)}", hint=f"they are {', '.join(graph.inputs)}")
+        raise DataError(f"graph {graph.name!r} takes {len(graph.inputs)} inputs, got {len(inputs)}",
+                        hint=f"they are {', '.join(graph.inputs)}")
     checked = []
     for name, array in zip(graph.inputs, inputs, strict=True):
         value = graph.value(name)
@@ -66,16 +82,55 @@ def check_inputs(graph: Graph, inputs: Arrays) -> list[NDArray[np.generic]]:
         if array.ndim != value.rank or array.shape[1:] != value.shape[1:]:
             raise DataError(f"input {name!r} has shape {list(array.shape)}, the network takes {list(value.shape)}",
                             hint="axis 0 is the batch; images are height x width x channels")
-        if graph.level is Level.INTEGER and array.dtype != value.dtype.numpy:
-            raise DataError(f"input {name!r} is {array.dtype}, the network takes {value.dtype.value}", hint="quantize it with the input's scale and zero point")
-        checked.append(array if graph.level is Level.INTEGER else array.astype(np.float32, copy=False))
-    if len({array.shape[0] for array in checked if array.ndim}) > 1:
+        fixed = value.shape[0] if value.rank else None
+        if fixed is not None and (array.shape[0] == 0 or array.shape[0] % fixed):
+            raise DataError(f"input {name!r} has {array.shape[0]} along axis 0, the network takes {fixed} at a time",
+                            hint=f"give a multiple of {fixed}")
+        if graph.level is Level.INTEGER and value.dtype.is_integer and array.dtype != value.dtype.numpy:
+            raise DataError(f"input {name!r} is {array.dtype}, the network takes {value.dtype.value}",
+                            hint="quantize it with the input's scale and zero point")
+        checked.append(array if graph.level is Level.INTEGER and value.dtype.is_integer else array.astype(np.float32, copy=False))
+    shapes = [graph.value(name).shape for name in graph.inputs]
+    if len({array.shape[0] // (shape[0] or 1) for array, shape in zip(checked, shapes, strict=True) if shape}) > 1:
         raise DataError("the inputs differ in their number of samples")
     return checked
 
 
+def _calls(graph: Graph, arrays: Arrays) -> int | None:
+    """How many times a graph whose batch is fixed has to run; None where the batch of every input is symbolic."""
+    shapes = [graph.value(name).shape for name in graph.inputs]
+    if shapes and all(shape[:1] == (None,) for shape in shapes):
+        return None
+    counts = [array.shape[0] // (shape[0] or 1) for array, shape in zip(arrays, shapes, strict=True) if shape]
+    return counts[0] if counts else 1
+
+
+def _batch(arrays: Arrays) -> int:
+    return arrays[0].shape[0] if arrays and arrays[0].ndim else 1
+
+
+def _slice(array: NDArray[np.generic], call: int, calls: int) -> NDArray[np.generic]:
+    """The part of ``array`` that goes into one of ``calls`` calls."""
+    if not array.ndim:
+        return array
+    step = array.shape[0] // calls
+    return array[call * step:(call + 1) * step]
+
+
+def _leave(value: Value, x: Tensor) -> NDArray[np.generic]:
+    """A graph output as callers get it: in the element type of ``value``."""
+    return x.numpy().astype(value.dtype.numpy)
+
+
+def _join(value: Value, pieces: list[NDArray[np.generic]], symbolic: bool) -> NDArray[np.generic]:
+    """An output of all calls; what has no batch (a constant) is the same in every chunk of a symbolic batch."""
+    if len(pieces) == 1 or (symbolic and value.shape[:1] != (None,)):
+        return pieces[0]
+    return np.concatenate(pieces) if value.rank else np.stack(pieces)
+
+
 def constant_tensors(graph: Graph) -> dict[str, Tensor]:
-    """Constants as tensors: float32 at the float and quantized levels (quantized ones rounded to their grid), int32 at the integer level."""
+    """Constants as tensors: float32 at the float and quantized levels (there rounded to their grids), int32 at the integer level."""
     tensors = {}
     for name, constant in graph.constants.items():
         value = graph.value(name)
@@ -89,7 +144,9 @@ def constant_tensors(graph: Graph) -> dict[str, Tensor]:
     return tensors
 
 
-def run_nodes(graph: Graph, inputs: Sequence[Tensor], constants: Mapping[str, Tensor], states: dict[str, Tensor], observe: Observer | None) -> list[Tensor]:
+def run_nodes(
+    graph: Graph, inputs: Sequence[Tensor], constants: Mapping[str, Tensor], states: dict[str, Tensor], observe: Observer | None
+) -> list[Tensor]:
     """One pass over the nodes; values are dropped after their last reader."""
     integer = graph.level is Level.INTEGER
     held: dict[str, Tensor] = {name: _enter(graph.value(name), x, integer) for name, x in zip(graph.inputs, inputs, strict=True)}
@@ -143,8 +200,9 @@ def quantize_inputs(graph: Graph, inputs: Arrays) -> list[NDArray[np.generic]]:
     """Real inputs as the integers that integer-level ``graph`` takes."""
     result: list[NDArray[np.generic]] = []
     for name, array in zip(graph.inputs, inputs, strict=True):
-        quant = graph.value(name).quant
-        result.append(np.asarray(array, graph.value(name).dtype.numpy) if quant is None else quant.to_integer(np.asarray(array, np.float32)))
+        value = graph.value(name)
+        quant = value.quant
+        result.append(np.asarray(array, value.dtype.numpy) if quant is None else quant.to_integer(np.asarray(array, np.float32)))
     return result
 
 
