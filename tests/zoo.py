@@ -353,11 +353,32 @@ def log_softmax_head() -> Graph:
 
 @animal
 def activations() -> Graph:
-    """Every activation on its own, none of them fused away: each stands on a value that others read too."""
+    """Every activation of TensorFlow Lite Micro on its own, none of them fused away: each stands on a value that others read too."""
     net = Net("activations", 20)
     x = net.conv(net.input("x", (None, 4, 4, 3)), 6)
-    every = [Relu(), Relu6(), LeakyRelu(0.1), Sigmoid(), Tanh(), HardSwish(), HardSigmoid(), SiLU(), GELU(), GELU(True)]
+    every = [Relu(), Relu6(), LeakyRelu(0.1), LeakyRelu(-0.3), Sigmoid(), Tanh(), HardSwish()]
     return net.finish([net.node(op, [x]) for op in every])
+
+
+@animal
+def table_activations() -> Graph:
+    """The activations whose integer form is a table of their float function, on their own."""
+    net = Net("table_activations", 38)
+    x = net.conv(net.input("x", (None, 4, 4, 3)), 6)
+    return net.finish([net.node(op, [x]) for op in (HardSigmoid(), HardSigmoid(0.2, 0.4), SiLU(), GELU(), GELU(True))])
+
+
+@animal
+def gelu_mixer() -> Graph:
+    """Dense layers with GELU along either axis of a sequence, as mixers and transformers have them: LiteRT runs it, TFLM does not."""
+    net = Net("gelu_mixer", 39)
+    x = net.input("x", (None, 6, 8))
+    mixed = net.node(Transpose((0, 2, 1)), [x], name="across")
+    mixed = net.dense(net.node(GELU(), [net.dense(mixed, 12, name="tokens1")], name="gelu1"), 6, name="tokens2")
+    x = net.node(Add(), [x, net.node(Transpose((0, 2, 1)), [mixed], name="back")], name="add1")
+    mixed = net.dense(net.node(GELU(True), [net.dense(x, 16, name="channels1")], name="gelu2"), 8, name="channels2")
+    x = net.node(Add(), [x, mixed], name="add2")
+    return net.finish([net.dense(net.node(Mean((1,)), [x], name="pool"), 3, name="head")])
 
 
 @animal
