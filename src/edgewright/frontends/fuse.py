@@ -1,4 +1,4 @@
-"""What exporters write as two nodes and Edgewright holds as one: done on the finished graph, and only where nothing in between is rounded."""
+"""What exporters write as two nodes and Edgewright holds as one, where nothing in between is rounded to integers."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 from edgewright.ir.dtype import DType, Quant
 from edgewright.ir.edit import fresh_name, rebuild, replace_nodes
 from edgewright.ir.graph import Constant, Graph, Level, Node, Value
+from edgewright.ir.operator import Operator
 from edgewright.ops.add import Add
 from edgewright.ops.mean import Mean
 from edgewright.ops.relu import Relu
@@ -36,7 +37,7 @@ def drop_unit_axes(graph: Graph) -> Graph:
 
 
 def fuse_biases(graph: Graph) -> Graph:
-    """A constant that is added to what a node with weights but without bias computes becomes its bias (MatMul and Add are a linear layer)."""
+    """A constant that is added behind a node with weights but without bias becomes its bias (MatMul and Add are a linear layer)."""
     replacements: dict[str, list[Node]] = {}
     constants: dict[str, Constant] = {}
     values: list[Value] = []
@@ -59,7 +60,12 @@ def fuse_biases(graph: Graph) -> Graph:
 
 def _addend(graph: Graph, node: Node) -> tuple[Node, str] | None:
     """The Add behind ``node`` and the constant that it adds, one number a channel or one for all."""
-    if not node.op.weight_inputs or node.op.bias_input is None or len(node.inputs) > node.op.bias_input or graph.value(node.outputs[0]).quant is not None:
+    if (
+        not node.op.weight_inputs
+        or node.op.bias_input is None
+        or len(node.inputs) > node.op.bias_input
+        or graph.value(node.outputs[0]).quant is not None
+    ):
         return None
     adder = graph.sole_consumer(node.outputs[0])
     if adder is None or adder.op != Add() or getattr(node.op, "activation", "none") != "none" or not graph.is_constant(node.inputs[1]):
@@ -81,15 +87,20 @@ def _bias_quant(x: Value, weight: Value) -> Quant | None:
 
 
 def fuse_activations(graph: Graph) -> Graph:
-    """At the quantized level, rectifiers behind a node whose own output is not rounded become its fused activation: only then has it integers."""
+    """At the quantized level, a rectifier behind a node whose own output is not rounded is fused: only so does that node have integers."""
     if graph.level is not Level.QUANTIZED:
         return graph
-    names = {Relu: "relu", Relu6: "relu6"}
+    names: dict[type[Operator], str] = {Relu: "relu", Relu6: "relu6"}
     replacements: dict[str, list[Node]] = {}
     for node in graph.nodes:
         reader = graph.sole_consumer(node.outputs[0])
         fused = names.get(type(reader.op)) if reader is not None else None
-        if reader is None or fused is None or graph.value(node.outputs[0]).quant is not None or getattr(node.op, "activation", "") != "none":
+        if (
+            reader is None
+            or fused is None
+            or graph.value(node.outputs[0]).quant is not None
+            or getattr(node.op, "activation", "") != "none"
+        ):
             continue
         op = dataclasses.replace(node.op, activation=fused)  # type: ignore[call-arg]
         replacements.update({node.name: [dataclasses.replace(node, op=op, outputs=reader.outputs)], reader.name: []})

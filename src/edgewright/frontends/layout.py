@@ -20,10 +20,11 @@ from numpy.typing import NDArray
 from edgewright.errors import ModelError, UnsupportedError
 from edgewright.frontends.audit import Finding, raise_unsupported
 from edgewright.frontends.fuse import drop_unit_axes, fuse_activations, fuse_biases
-from edgewright.ir.dtype import DType, Quant
+from edgewright.ir.dtype import Quant
 from edgewright.ir.edit import GraphBuilder, rebuild
 from edgewright.ir.graph import Graph, Level, Node
-from edgewright.ir.layout import Atom, Axes, BatchMixedError, Layout, flat, moves, shape_of
+from edgewright.ir.layout import Axes, BatchMixedError, Layout, flat, moves, shape_of
+from edgewright.ir.layout_plan import channels_last
 from edgewright.ir.operator import Operator
 from edgewright.ir.verify import MAX_ELEMENTS, verify
 from edgewright.ops.reshape import Reshape
@@ -255,11 +256,6 @@ def _transposes(graph: Graph) -> int:
     return sum(isinstance(node.op, Transpose) for node in graph.nodes)
 
 
-def channels_last(rank: int) -> tuple[int, ...]:
-    """The seen axes (N, C, ...) in the order (N, ..., C)."""
-    return (0, *range(2, rank), 1) if rank > 2 else tuple(range(rank))
-
-
 def outward(layout: Layout) -> Axes:
     """How a graph output is held: as the source sees it or channels-last, whichever it already is up to axes of size 1; else as seen."""
     seen = layout.seen
@@ -273,41 +269,6 @@ def outward(layout: Layout) -> Axes:
     return seen
 
 
-def rearranged(array: Array, held: Axes, wanted: Axes) -> Array:
-    """The numbers of a constant held in ``held`` axes, in ``wanted`` axes."""
-    for move in moves(held, wanted):
-        array = array.transpose(move.permutation) if move.permutation else array.reshape([int(size or 1) for size in move.shape])
-    return array
-
-
-def separate(layout: Layout, axes: Sequence[int]) -> Axes:
-    """Held axes in which each seen axis of ``axes`` is one axis of its own, its atoms in order; the others keep their order."""
-    groups = {axis: layout.seen[axis] for axis in axes if layout.seen[axis]}
-    owner: dict[Atom, int] = {atom: axis for axis, group in groups.items() for atom in group}
-    result: list[tuple[Atom, ...]] = []
-    done: set[int] = set()
-    for held in layout.held:
-        rest: list[Atom] = []
-        for atom in held:
-            axis = owner.get(atom)
-            if axis is None:
-                rest.append(atom)
-                continue
-            if rest:
-                result.append(tuple(rest))
-                rest = []
-            if axis not in done:
-                result.append(groups[axis])
-                done.add(axis)
-        if rest or not held:
-            result.append(tuple(rest))
-    return tuple(result)
-
-
 def as_reals(known: Known) -> NDArray[np.float32]:
     """The numbers of a constant as float32."""
     return np.asarray(known.array, dtype=np.float32)
-
-
-DTYPES = {"int8": DType.INT8, "uint8": DType.INT8, "int16": DType.INT16, "int32": DType.INT32, "int4": DType.INT4}
-"""Integer types of sources, and the graph's type that holds their numbers (uint8 moved by 128)."""

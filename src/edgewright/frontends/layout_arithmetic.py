@@ -9,9 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from edgewright.errors import UnsupportedError
-from edgewright.frontends.layout import Door, Held, Known, Operand, rearranged
+from edgewright.frontends.layout import Door, Held, Known, Operand
 from edgewright.frontends.layout_shape import fuse
-from edgewright.ir.layout import Atom, Axes, BatchMixedError, Layout, common, flat, shape_of
+from edgewright.ir.layout import BatchMixedError, Layout, common, flat, shape_of
+from edgewright.ir.layout_plan import broadcast, channels_last, rearranged, restricted
 from edgewright.ir.operator import Operator
 from edgewright.ops.add import Add
 from edgewright.ops.gelu import GELU
@@ -119,12 +120,11 @@ def _operands(door: Door, *operands: Operand) -> tuple[list[str], Layout]:
     aligned = common([operand.layout if isinstance(operand, Held) else Layout.fresh(operand.array.shape, batch=False) for operand in plain])
     if aligned is None:
         return _operands(door, *(fuse(door, operand) if isinstance(operand, Held) else operand for operand in operands))
-    seen = tuple(next((layout.seen[axis] for layout in aligned if layout.seen[axis]), ()) for axis in range(rank))
-    target = _target(seen, [layout for layout, operand in zip(aligned, plain, strict=True) if isinstance(operand, Held)], aligned)
+    activations = [layout for layout, operand in zip(aligned, plain, strict=True) if isinstance(operand, Held)]
+    result = broadcast(aligned, activations, channels_last(rank))
     names = []
     for operand, layout in zip(plain, aligned, strict=True):
-        own = set(flat(layout.held))
-        wanted = tuple(group if group and group[0] in own else () for group in target)
+        wanted = restricted(result.held, layout)
         if isinstance(operand, Held):
             names.append(door.bring(Held(operand.name, layout), wanted).name)
         else:
@@ -135,7 +135,7 @@ def _operands(door: Door, *operands: Operand) -> tuple[list[str], Layout]:
             names.append(
                 door.constant(operand, array.reshape(array.shape[lead:] or (1,)), key=tuple(order[atom] for atom in flat(layout.seen)))
             )
-    return names, Layout(seen, target)
+    return names, result
 
 
 def _without_batch(known: Known, rank: int, batch: int | None) -> Known:
@@ -147,32 +147,6 @@ def _without_batch(known: Known, rank: int, batch: int | None) -> Known:
     if not np.array_equal(np.broadcast_to(one, known.array.shape), known.array):
         raise BatchMixedError
     return Known(one, known.name, known.quant)
-
-
-def _target(seen: Axes, helds: Sequence[Layout], aligned: Sequence[Layout]) -> Axes:
-    """How the result is held: as the largest activation is, split where another operand has only a part of an axis."""
-    everything = flat(seen)
-    widest = max(helds, key=lambda layout: len(flat(layout.held)))
-    if len(flat(widest.held)) == len(everything):
-        target = widest.held
-    else:
-        order = (0, 2, 3, 1) if len(seen) == 4 else range(len(seen))
-        target = tuple(seen[axis] for axis in order)
-    for layout in aligned:
-        own = set(flat(layout.held))
-        target = tuple(part for group in target for part in _parts(group, own))
-    return target
-
-
-def _parts(group: tuple[Atom, ...], own: set[Atom]) -> list[tuple[Atom, ...]]:
-    """``group`` cut into pieces that lie wholly inside or outside of ``own``."""
-    pieces: list[list[Atom]] = []
-    for atom in group:
-        if pieces and (pieces[-1][-1] in own) == (atom in own):
-            pieces[-1].append(atom)
-        else:
-            pieces.append([atom])
-    return [tuple(piece) for piece in pieces] or [()]
 
 
 def _concrete(door: Door, name: str) -> tuple[int, ...]:

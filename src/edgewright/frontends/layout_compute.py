@@ -14,7 +14,8 @@ from edgewright.frontends.layout import INCONSISTENT, Door, Held, Known, Operand
 from edgewright.frontends.layout_arithmetic import add
 from edgewright.frontends.layout_shape import pad
 from edgewright.ir.dtype import DType, Quant
-from edgewright.ir.layout import Atom, Axes, BatchMixedError, Group, Layout, flat
+from edgewright.ir.layout import Atom, Axes, Group, Layout
+from edgewright.ir.layout_plan import reduced, reordered, trailing
 from edgewright.ir.operator import Operator
 from edgewright.ops.average_pool2d import AveragePool2D
 from edgewright.ops.batch_norm import BatchNorm
@@ -131,32 +132,6 @@ def _weighted(door: Door, op: Operator, x: Held, weight: Known, bias: Known | No
     return door.emit(op, inputs)
 
 
-def trailing(layout: Layout, axis: int, *, compact: bool) -> Axes:
-    """Held axes that end with the seen ``axis``, its atoms in the order that costs least. ``compact``: without more axes of size 1."""
-    own = set(layout.seen[axis])
-    if layout.batch_axis == axis:
-        raise BatchMixedError
-    last = tuple(atom for atom in flat(layout.held) if atom in own)
-    if layout.held and layout.held[-1] == last and (not compact or len(layout.held) == layout.rank):
-        return layout.held
-    rest: list[Group] = []
-    for group in layout.held:
-        kept = tuple(atom for atom in group if atom not in own)
-        if kept:
-            rest.append(kept)
-    return (*(rest or [()]), last)
-
-
-def _reordered(vector: NDArray[np.generic], seen: Group, held: Group) -> NDArray[np.generic]:
-    """Numbers along a seen axis (the last axis of ``vector``) in the order in which the axis is held."""
-    if seen == held:
-        return vector
-    lead = vector.shape[:-1]
-    split = vector.reshape(*lead, *(atom.size for atom in seen))
-    order = [len(lead) + seen.index(atom) for atom in held]
-    return split.transpose(*range(len(lead)), *order).reshape(vector.shape)
-
-
 def dense(door: Door, x: Held, weight: Known, bias: Known | None) -> Held:
     """x @ weight.T + bias over the last seen axis; ``weight`` (O, I). Its columns follow the order in which a flattened image is held."""
     axis = x.layout.rank - 1
@@ -168,7 +143,7 @@ def dense(door: Door, x: Held, weight: Known, bias: Known | None) -> Held:
     x = door.bring(x, trailing(x.layout, axis, compact=True))
     weight = weight.per_output()
     seen, held = x.layout.seen[axis], x.layout.held[-1]
-    turned = Known(_reordered(weight.array, seen, held), weight.name, weight.quant) if seen != held else weight
+    turned = Known(reordered(weight.array, seen, held), weight.name, weight.quant) if seen != held else weight
     name = _weighted(door, Dense(), x, turned, None if wide else bias, ())
     outputs: Group = (Atom(int(weight.array.shape[0])),) if weight.array.shape[0] != 1 else ()
     result = Held(name, Layout((*x.layout.seen[:axis], outputs), (*x.layout.held[:-1], outputs)))
@@ -199,7 +174,7 @@ def _per_channel(door: Door, x: Held, parameters: Sequence[Known]) -> tuple[Held
     x = door.bring(x, trailing(x.layout, 1, compact=False))
     seen, held = x.layout.seen[1], x.layout.held[-1]
     key = tuple(seen.index(atom) for atom in held)
-    return x, [door.constant(known, _reordered(known.array.reshape(-1), seen, held), key=key) for known in parameters]
+    return x, [door.constant(known, reordered(known.array.reshape(-1), seen, held), key=key) for known in parameters]
 
 
 def softmax(door: Door, x: Held, axis: int, *, log: bool) -> Held:
@@ -210,26 +185,10 @@ def softmax(door: Door, x: Held, axis: int, *, log: bool) -> Held:
 
 def mean(door: Door, x: Held, axes: Sequence[int], *, keep_dims: bool) -> Held:
     """The mean over seen axes."""
-    if x.layout.batch_axis in axes:
-        raise BatchMixedError
-    gone = {atom for axis in axes for atom in x.layout.seen[axis]}
-    seen = tuple(() if axis in axes else group for axis, group in enumerate(x.layout.seen))
-    if gone:
-        wanted: list[Group] = []
-        for group in x.layout.held:
-            runs: list[list[Atom]] = []
-            for atom in group:
-                if runs and (runs[-1][-1] in gone) == (atom in gone):
-                    runs[-1].append(atom)
-                else:
-                    runs.append([atom])
-            wanted.extend(tuple(run) for run in runs or [[]])
-        x = door.bring(x, tuple(wanted))
-        places = tuple(index for index, group in enumerate(wanted) if group and group[0] in gone)
-        name = door.emit(Mean(places, keep_dims=True), [x.name])
-        x = Held(name, Layout(seen, tuple(() if index in places else group for index, group in enumerate(wanted))))
-    kept = seen if keep_dims else tuple(group for axis, group in enumerate(seen) if axis not in axes)
-    return Held(x.name, Layout(kept, x.layout.held))
+    wanted, places, layout = reduced(x.layout, axes)
+    name = door.emit(Mean(places, keep_dims=True), [door.bring(x, wanted).name]) if places else x.name
+    kept = layout.seen if keep_dims else tuple(group for axis, group in enumerate(layout.seen) if axis not in axes)
+    return Held(name, Layout(kept, layout.held))
 
 
 def pool(

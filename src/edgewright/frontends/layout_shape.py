@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from edgewright.errors import ModelError, UnsupportedError
-from edgewright.frontends.layout import INCONSISTENT, Door, Held, Known, Operand, channels_last, rearranged, separate
-from edgewright.ir.layout import Atom, Axes, BatchMixedError, Group, Layout, common, flat, shape_of
+from edgewright.frontends.layout import INCONSISTENT, Door, Held, Known, Operand
+from edgewright.ir.layout import Axes, BatchMixedError, Layout, common, shape_of
+from edgewright.ir.layout_plan import channels_last, locate, rearranged, resized
 from edgewright.ops.concat import Concat
 from edgewright.ops.pad import Pad
 from edgewright.ops.reshape import Reshape
@@ -66,35 +67,6 @@ def unsqueeze(x: Held, axes: Sequence[int]) -> Held:
     return Held(x.name, layout)
 
 
-def locate(layout: Layout, axes: Sequence[int]) -> tuple[Axes, dict[int, int]]:
-    """Held axes in which each seen axis of ``axes`` stands alone, and where: near to what they are."""
-    if all(layout.seen[axis] for axis in axes):
-        wanted = separate(layout, axes)
-        return wanted, {axis: wanted.index(layout.seen[axis]) for axis in axes}
-    order = one_to_one(layout)
-    return tuple(layout.seen[axis] for axis in order), {axis: order.index(axis) for axis in axes}
-
-
-def one_to_one(layout: Layout) -> tuple[int, ...]:
-    """The order of seen axes, each held as one axis, that is nearest to how they are held."""
-    place = {atom: index for index, atom in enumerate(flat(layout.held))}
-    wide = sorted((axis for axis, group in enumerate(layout.seen) if group), key=lambda axis: place[layout.seen[axis][0]])
-    for candidate in (channels_last(layout.rank), tuple(range(layout.rank))):
-        if [axis for axis in candidate if layout.seen[axis]] == wide:
-            return candidate
-    units = [axis for axis, group in enumerate(layout.seen) if not group]
-    return (*wide, *units) if wide else tuple(units)
-
-
-def resized(x: Held, name: str, places: Mapping[int, int], sizes: Mapping[int, int]) -> Held:
-    """``name``: what ``x`` (held as :func:`locate` wants it) became when the seen axes got new ``sizes``."""
-    seen, held = list(x.layout.seen), list(x.layout.held)
-    for axis, place in places.items():
-        group: Group = (Atom(sizes[axis]),) if sizes[axis] != 1 else ()
-        seen[axis] = held[place] = group
-    return Held(name, Layout(tuple(seen), tuple(held)))
-
-
 def slice_axes(door: Door, x: Held, cuts: Mapping[int, tuple[int, int, int]]) -> Held:
     """Seen axis → (begin, end, step), as Python slices with positive steps; what changes nothing costs nothing."""
     shape = x.layout.shape
@@ -111,7 +83,7 @@ def slice_axes(door: Door, x: Held, cuts: Mapping[int, tuple[int, int, int]]) ->
         return x
     if x.layout.batch_axis in ranges:
         raise BatchMixedError
-    wanted, places = locate(x.layout, list(ranges))
+    wanted, places = locate(x.layout, list(ranges), channels_last(x.layout.rank))
     x = door.bring(x, wanted)
     sizes = list(shape_of(wanted))
     begins, strides = [0] * len(sizes), [1] * len(sizes)
@@ -119,7 +91,7 @@ def slice_axes(door: Door, x: Held, cuts: Mapping[int, tuple[int, int, int]]) ->
         place = places[axis]
         begins[place], sizes[place], strides[place] = chosen.start, len(chosen), chosen.step
     name = door.emit(Slice(tuple(begins), tuple(sizes), tuple(strides)), [x.name], [door.quants.get(x.name)])
-    return resized(x, name, places, {axis: len(chosen) for axis, chosen in ranges.items()})
+    return Held(name, resized(x.layout, wanted, places, {axis: len(chosen) for axis, chosen in ranges.items()}))
 
 
 def select(door: Door, x: Held, axis: int, index: int) -> Held:
@@ -155,13 +127,13 @@ def concat(door: Door, operands: Sequence[Operand], axis: int) -> Held:
     base = operands.index(first)
     along = [layout.seen[axis] for layout in layouts]
     full = Layout((*aligned[base].seen[:axis], along[base], *aligned[base].seen[axis + 1 :]), aligned[base].held)
-    wanted, places = locate(full, [axis])
+    wanted, places = locate(full, [axis], channels_last(full.rank))
     names = []
     for operand, layout, group in zip(operands, aligned, along, strict=True):
         own = (*wanted[: places[axis]], group, *wanted[places[axis] + 1 :])
         names.append(_bring(door, operand, layout, own))
     name = door.emit(Concat(places[axis]), names)
-    return resized(Held(first.name, Layout(full.seen, wanted)), name, places, {axis: sum(layout.shape[axis] for layout in layouts)})
+    return Held(name, resized(full, wanted, places, {axis: sum(layout.shape[axis] for layout in layouts)}))
 
 
 def _layout(operand: Operand, like: Held) -> Layout:
@@ -194,13 +166,13 @@ def pad(door: Door, x: Held, amounts: Mapping[int, tuple[int, int]], value: floa
         return x
     if x.layout.batch_axis in grown:
         raise BatchMixedError
-    wanted, places = locate(x.layout, list(grown))
+    wanted, places = locate(x.layout, list(grown), channels_last(x.layout.rank))
     x = door.bring(x, wanted)
     padding = [(0, 0)] * len(wanted)
     for axis, amount in grown.items():
         padding[places[axis]] = amount
     name = door.emit(Pad(tuple(padding), value=value, mode=mode), [x.name], [door.quants.get(x.name)])
-    return resized(x, name, places, {axis: x.layout.shape[axis] + sum(amount) for axis, amount in grown.items()})
+    return Held(name, resized(x.layout, wanted, places, {axis: x.layout.shape[axis] + sum(amount) for axis, amount in grown.items()}))
 
 
 def expand(x: Operand, wanted: Sequence[int]) -> Operand:
