@@ -41,9 +41,14 @@ class Value:
     quant: Quant | None = None
 
     @property
+    def sample_shape(self) -> tuple[int, ...]:
+        """The shape of one sample: a symbolic batch counts as 1."""
+        return tuple(1 if size is None else size for size in self.shape)
+
+    @property
     def elements(self) -> int:
-        """Elements of one sample (a symbolic batch counts as 1)."""
-        return math.prod(1 if size is None else size for size in self.shape)
+        """Elements of one sample."""
+        return math.prod(self.sample_shape)
 
     @property
     def bytes(self) -> int:

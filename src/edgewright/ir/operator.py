@@ -75,6 +75,8 @@ class Operator:
     """Integers pass through unchanged (reshape, max, gather, …): data inputs and outputs share one Quant."""
     view: ClassVar[bool] = False
     """Output 0 is input 0 with other axes: the same bytes in the same order, nothing to do at run time."""
+    monotone: ClassVar[bool] = False
+    """No output falls when an element of a data input rises, in integers neither. (Holds for all that has ``same_quant`` as well.)"""
     pointwise: ClassVar[bool] = False
     """One input, one output of the same shape, every element mapped by one scalar function (at int8: a 256-entry table)."""
 

@@ -22,6 +22,7 @@ class Add(Operator):
     activation: str = "none"
 
     inputs_range: ClassVar[tuple[int, int]] = (2, 2)
+    monotone: ClassVar[bool] = True
 
     def infer(self, inputs: Sequence[Value]) -> tuple[Shape, ...]:
         check_activation(self.activation)

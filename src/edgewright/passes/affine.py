@@ -13,7 +13,6 @@ from edgewright.ops.add import Add
 from edgewright.ops.batch_norm import BatchNorm
 from edgewright.ops.mul import Mul
 from edgewright.ops.sub import Sub
-from edgewright.passes.known import sample_shape
 from edgewright.passes.linear import (
     Edits,
     FloatArray,
@@ -134,7 +133,7 @@ def _into_reader(graph: Graph, part: Affine, edits: Edits, touched: set[str]) ->
     if axis is None or pairs is None or (structure is not None and (structure.codebook is not None or structure.bits is not None)):
         return None
     weight = graph.array(target.weight).astype(np.float64)
-    offsets = np.broadcast_to(part.offset, sample_shape(graph.value(part.data)))
+    offsets = np.broadcast_to(part.offset, graph.value(part.data).sample_shape)
     added = contribution(graph, target, offsets, weight)
     if added is None:
         return None

@@ -1,7 +1,8 @@
 """Which elements of which values are the same whatever the inputs are, and what they hold.
 
 Found by running the operators forward on what is known: an element is known where no unknown element reaches it through a weight that is
-not zero. The numbers come from the operators' own evaluation, so clamps, rounding and padding are those of the network.
+not zero, and, at the integer level, where it can come out as one integer only (see :mod:`edgewright.passes.intervals`). The numbers come
+from the operators' own evaluation, so clamps, rounding and padding are those of the network.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from torch import Tensor
 
 from edgewright.ir.graph import Graph, Level, Node, Value
 from edgewright.ops.evaluate import constant_tensors
+from edgewright.passes.intervals import Intervals
 from edgewright.passes.linear import linear, without_activation
 
 
@@ -41,13 +43,16 @@ def known_elements(graph: Graph) -> dict[str, Known]:
     fixed = {name: Known(np.ones(tensor.shape, bool), tensor.numpy()) for name, tensor in constants.items()}
     states = {}
     for state in graph.states:
-        shape = sample_shape(graph.value(state.read))
+        shape = graph.value(state.read).sample_shape
         states[state.read] = Known(np.ones(shape, bool), np.broadcast_to(fixed[state.initial].array, shape).copy())
     while True:
         found = {**fixed, **{name: known for name, known in states.items() if known.mask.any()}}
+        intervals = Intervals(graph, constants) if graph.level is Level.INTEGER else None
         with torch.inference_mode():
+            for name, known in states.items():
+                _know(intervals, name, known)
             for node in graph.nodes:
-                _advance(graph, node, found)
+                _advance(graph, node, found, intervals)
         settled = True
         for state in graph.states:
             before, written = states[state.read], found.get(state.write)
@@ -62,13 +67,21 @@ def known_elements(graph: Graph) -> dict[str, Known]:
             return found
 
 
-def sample_shape(value: Value) -> tuple[int, ...]:
-    """The shape of one sample: a symbolic batch is 1."""
-    return tuple(1 if size is None else size for size in value.shape)
+def _know(intervals: Intervals | None, name: str, known: Known) -> None:
+    if intervals is not None and intervals.graph.value(name).dtype.is_integer:
+        intervals.know(name, torch.from_numpy(known.mask), torch.from_numpy(known.array.astype(np.int32)))
 
 
-def _advance(graph: Graph, node: Node, found: dict[str, Known]) -> None:
+def _advance(graph: Graph, node: Node, found: dict[str, Known], intervals: Intervals | None) -> None:
     """Enter what is known of the outputs of ``node``."""
+    if intervals is not None:
+        intervals.advance(node)
+        for value in graph.outs(node):
+            if value.dtype.is_integer:
+                low, high = intervals.of(value.name)
+                if bool((low == high).any()):
+                    mask = (low == high).numpy()
+                    found[value.name] = Known(mask, np.where(mask, low.numpy(), 0))
     masks = _reached(graph, node, found)
     if not any(mask.any() for mask in masks):
         return
@@ -79,7 +92,12 @@ def _advance(graph: Graph, node: Node, found: dict[str, Known]) -> None:
     for value, mask, result in zip(outs, masks, results, strict=True):
         if mask.any():
             array = result.numpy()
-            found[value.name] = Known(mask, np.where(mask, array, np.zeros_like(array)))
+            known = Known(mask, np.where(mask, array, np.zeros_like(array)))
+            before = found.get(value.name)
+            if before is not None:
+                known = Known(mask | before.mask, np.where(mask, known.array, before.array))
+            found[value.name] = known
+            _know(intervals, value.name, known)
 
 
 def _reached(graph: Graph, node: Node, found: Mapping[str, Known]) -> list[NDArray[np.bool_]]:
@@ -105,7 +123,7 @@ def _reached(graph: Graph, node: Node, found: Mapping[str, Known]) -> list[NDArr
 
 def _mask(value: Value, found: Mapping[str, Known]) -> NDArray[np.bool_]:
     known = found.get(value.name)
-    return np.zeros(sample_shape(value), bool) if known is None else known.mask
+    return np.zeros(value.sample_shape, bool) if known is None else known.mask
 
 
 def _numbers(graph: Graph, value: Value, found: Mapping[str, Known]) -> Tensor:
@@ -115,5 +133,5 @@ def _numbers(graph: Graph, value: Value, found: Mapping[str, Known]) -> Tensor:
     kind = np.int32 if integer else np.float32
     rest = value.quant.zero_point[0] if integer and value.quant is not None and value.quant.axis is None else 0
     if known is None:
-        return torch.from_numpy(np.full(sample_shape(value), rest, kind))
+        return torch.from_numpy(np.full(value.sample_shape, rest, kind))
     return torch.from_numpy(np.where(known.mask, known.array, rest).astype(kind))

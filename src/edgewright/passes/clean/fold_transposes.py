@@ -14,7 +14,6 @@ from edgewright.ir.graph import Constant, Graph, Node
 from edgewright.ops.dense import Dense
 from edgewright.ops.reshape import Reshape
 from edgewright.ops.transpose import Transpose
-from edgewright.passes.known import sample_shape
 from edgewright.passes.linear import Edits, Linear, linear
 from edgewright.passes.registry import Context, graph_pass
 
@@ -92,7 +91,7 @@ def _movable(graph: Graph, part: Linear, columns: bool) -> bool:
 
 def _order(graph: Graph, chain: Sequence[Node]) -> Indices:
     """For each element that leaves ``chain``, flattened, which element that enters it is."""
-    shape = (1, *sample_shape(graph.value(chain[0].inputs[0]))[1:])
+    shape = (1, *graph.value(chain[0].inputs[0]).sample_shape[1:])
     x = torch.arange(math.prod(shape)).reshape(shape)
     for node in chain:
         (x,) = node.op.with_batch(1).evaluate([x])
