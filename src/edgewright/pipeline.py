@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,25 +25,29 @@ from edgewright.ir.graph import Graph, Level
 from edgewright.ir.serial import load_graph
 from edgewright.lower.integer import lower_integer
 from edgewright.lower.program import Program, make_program
-from edgewright.ops.evaluate import quantize_inputs
+from edgewright.ops.evaluate import check_inputs, quantize_inputs
 from edgewright.passes import check_recipe
-from edgewright.passes.registry import PASSES, Context, Line
+from edgewright.passes.registry import PASSES, Context, Line, no_data
 from edgewright.recipe import RECIPES, Recipe, Step, load_recipe
+from edgewright.run.device import run_device
 from edgewright.run.host import run_host
-from edgewright.run.qemu import run_qemu
 from edgewright.run.run import Run
 from edgewright.targets.target import Target, load_target
 
 Progress = Callable[[str, int, int], None]
 """Called as progress(what, step, steps)."""
 FORMATS = ("tflite", "onnx", "c")
+ONNX_ACTIVATIONS = ("int8", "uint8")
 MOST_ROUNDS = 20
 """A block of exact passes that still changes something after so many rounds is left as it is: every round's result is valid."""
 
 
 @dataclass(frozen=True)
 class Optimized:
-    """What :func:`optimize` gives: the graph as it came, as it is now, the program where the target takes integers, and every line of the report."""
+    """What :func:`optimize` gives: the graph as it came, as it is now, and every line of the report.
+
+    Where the recipe leaves no floats in the network, ``graph`` is at the integer level, and ``program`` is what the target runs; else None.
+    """
 
     source: Graph
     graph: Graph
@@ -53,44 +57,80 @@ class Optimized:
     lines: tuple[Line, ...]
     data: Data | None = None
     test: Data | None = None
-    extra: Mapping[str, Any] = field(default_factory=dict)
 
 
 def load(source: Any, example_inputs: Sequence[Any] | None = None) -> Graph:
-    """A Graph from a path (.tflite, .onnx, .pt2, or .npz as saved by Edgewright), a torch module with ``example_inputs``, or an ExportedProgram.
+    """A Graph from a path (.tflite, .onnx, .pt2, or .npz as saved by Edgewright), a torch module or an ExportedProgram.
 
+    ``example_inputs``: the tensors that a torch module is called with.
     UnsupportedError lists everything that the network needs and Edgewright lacks, before any work is done.
     """
     if isinstance(source, Graph):
         return source
-    if not isinstance(source, (str, Path)):
+    if not isinstance(source, (str, os.PathLike)):
         return load_torch(source, example_inputs)
     path = Path(source)
-    if not path.is_file():
-        raise ModelError(f"there is no model at {path}", hint="give a .tflite, .onnx or .pt2 file")
     readers: dict[str, Callable[[Path], Graph]] = {".tflite": load_tflite, ".onnx": load_onnx, ".pt2": load_torch, ".npz": load_graph}
+    endings = f"known endings: {', '.join(readers)}"
+    if path.is_dir():
+        raise ModelError(f"{path} is a folder, not a model", hint=f"give a file; {endings}")
+    if not path.exists():
+        raise ModelError(f"there is no model at {path}", hint=f"check the path; {endings}")
     if path.suffix.lower() not in readers:
-        raise ModelError(f"{path.name}: unknown kind of model {path.suffix!r}", hint=f"known endings: {', '.join(readers)}")
-    return readers[path.suffix.lower()](path)
+        raise ModelError(f"{path.name}: unknown kind of model {path.suffix!r}", hint=endings)
+    try:
+        return readers[path.suffix.lower()](path)
+    except OSError as error:
+        raise ModelError(f"cannot read {path}: {error.strerror or error}", hint="check the file and its permissions") from error
 
 
-def optimize(model: Any, *, target: str | Target = "host", recipe: str | Recipe = "w8a8", data: Any = None, test: Any = None, seed: int = 0,
-             example_inputs: Sequence[Any] | None = None, progress: Progress | None = None) -> Optimized:
+def optimize(
+    model: Any,
+    *,
+    target: str | Target = "host",
+    recipe: str | Recipe = "w8a8",
+    data: Any = None,
+    test: Any = None,
+    seed: int = 0,
+    example_inputs: Sequence[Any] | None = None,
+    progress: Progress | None = None,
+) -> Optimized:
     """Run ``recipe`` over ``model`` and lower it for ``target``.
 
     ``data``: calibration samples, whatever :func:`edgewright.data.load_data` takes. ``test``: samples with labels, used for figures only.
-    The program is None where the recipe leaves floats in the network (float16, dynamic range).
+    The program is None where the recipe leaves floats in the network (float16, dynamic range). All that can be refused is refused first.
     """
+    board = _target(target)
+    chosen = check_recipe(recipe if isinstance(recipe, Recipe) else load_recipe(recipe))
     source = load(model, example_inputs)
-    chosen = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
-    board = target if isinstance(target, Target) else load_target(target)
+    if data is None:
+        _check_needs(chosen, source)
     samples = None if data is None else load_data(data, source)
+    judges = None if test is None else load_data(test, source)
     ctx = Context(data=samples, target=board, seed=seed)
     graph = run_recipe(source, chosen, ctx, progress)
     program = None
-    if graph.level is Level.INTEGER or _fully_quantized(graph):
-        program = lower(graph, board, ctx)
-    return Optimized(source, graph, program, chosen, board, tuple(ctx.lines), samples, None if test is None else load_data(test, source))
+    if _is_integer(graph):
+        graph = _lowered(graph, board, ctx)
+        program = make_program(graph, board)
+    return Optimized(source, graph, program, chosen, board, tuple(ctx.lines), samples, judges)
+
+
+def _check_needs(recipe: Recipe, graph: Graph) -> None:
+    """RecipeError where a step will ask for data and there are none."""
+    for step in recipe.steps:
+        if PASSES[step.name].needs_data and PASSES[step.name].takes(graph.level):
+            raise no_data(step.name)
+
+
+def _is_integer(graph: Graph) -> bool:
+    return graph.level is Level.INTEGER or (
+        graph.level is Level.QUANTIZED and all(value.quant is not None for value in graph.values.values())
+    )
+
+
+def _target(target: str | Target) -> Target:
+    return target if isinstance(target, Target) else load_target(target)
 
 
 def run_recipe(graph: Graph, recipe: Recipe, ctx: Context, progress: Progress | None = None) -> Graph:
@@ -116,88 +156,122 @@ def _run_step(graph: Graph, step: Step, ctx: Context) -> Graph:
     entry = PASSES[step.name]
     if entry.takes(graph.level):
         return entry.function(graph, ctx, **step.options)
-    ctx.technique = step.name
     if graph.level is Level.FLOAT:
-        raise RecipeError(f"pass {step.name!r} takes a {entry.level} graph, the network is at the float level", hint="quantize it before that step")
+        message = f"pass {step.name!r} takes a {entry.level} graph, the network is at the float level"
+        raise RecipeError(message, hint="quantize it before that step")
     why = f"the network is already at the {graph.level.value} level"
-    if not any(line.technique == step.name and line.detail == why for line in ctx.lines):
-        ctx.skipped(graph.name, why)
+    line = Line(step.name, "skipped", graph.name, why)
+    if line not in ctx.lines:
+        ctx.lines.append(line)
     return graph
 
 
-def lower(graph: Graph, target: str | Target, ctx: Context | None = None) -> Program:
-    """The integer program of a quantized or integer ``graph``, cleaned once more at the integer level, every byte of RAM placed."""
-    board = target if isinstance(target, Target) else load_target(target)
-    context = ctx or Context(target=board)
-    clean = RECIPES["clean"]
-    check_recipe(clean)
+def lower(graph: Graph, target: str | Target) -> Program:
+    """The integer program of a quantized or integer ``graph`` for ``target``, every byte of RAM placed."""
+    board = _target(target)
+    return make_program(_lowered(graph, board, Context(target=board)), board)
+
+
+def _lowered(graph: Graph, target: Target, ctx: Context) -> Graph:
+    """The integer graph, cleaned once more at that level."""
+    clean = check_recipe(RECIPES["clean"])
     steps = tuple(step for step in clean.steps if PASSES[step.name].takes(Level.INTEGER))
-    return make_program(run_recipe(lower_integer(graph, board), Recipe("clean", steps), context), board)
+    return run_recipe(lower_integer(graph, target), Recipe("clean", steps), ctx)
 
 
-def emit(result: Optimized | Program, formats: Iterable[str] = FORMATS, *, onnx_activations: str = "int8") -> dict[str, bytes]:
+def emit(
+    result: Optimized | Program | Graph, formats: Iterable[str] = FORMATS, *, target: str | Target = "host", onnx_activations: str = "int8"
+) -> dict[str, bytes]:
     """File name → contents, nothing written: ``NAME.tflite``, ``NAME.onnx``, ``c/NAME.c`` and its headers.
 
-    UnsupportedError for C where the network still computes in float.
+    A Graph is written as it is; for C it is lowered for ``target`` first. UnsupportedError for C where the network still computes in float.
     """
-    program = result if isinstance(result, Program) else result.program
-    graph = program.graph if program is not None else result.graph  # type: ignore[union-attr]
+    wanted = check_formats(formats, onnx_activations)
+    graph = result if isinstance(result, Graph) else result.graph
+    program = result if isinstance(result, Program) else result.program if isinstance(result, Optimized) else None
+    if "c" in wanted and program is None:
+        if not _is_integer(graph):
+            hint = "use recipe w8a8, or leave C out of the formats"
+            raise UnsupportedError(f"{graph.name!r} still computes in float, which the C kernels do not", hint=hint)
+        program = lower(graph, target)
     files: dict[str, bytes] = {}
-    for name in formats:
-        if name == "tflite":
-            files |= emit_tflite(graph)
-        elif name == "onnx":
-            files |= emit_onnx(graph, activations=onnx_activations)
-        elif name == "c":
-            if program is None:
-                raise UnsupportedError(f"{graph.name!r} still computes in float, which the C kernels do not", hint="use recipe w8a8, or leave C out of --formats")
-            files |= {f"c/{file}": contents for file, contents in emit_c(program).items()}
-        else:
-            raise RecipeError(f"unknown format {name!r}", hint=f"one of {', '.join(FORMATS)}")
+    if "tflite" in wanted:
+        files |= emit_tflite(graph)
+    if "onnx" in wanted:
+        files |= emit_onnx(graph, activations=onnx_activations)
+    if program is not None and "c" in wanted:
+        files |= {f"c/{file}": contents for file, contents in emit_c(program).items()}
     return files
 
 
-def measure(result: Optimized | Program, inputs: Data | Sequence[NDArray[np.generic]], *, target: str | Target | None = None) -> Run:
-    """Build the C of a program and run it: on the host, or under QEMU as the target's core. ``inputs``: real samples, quantized here, or integers."""
+def check_formats(formats: Iterable[str], onnx_activations: str = "int8") -> tuple[str, ...]:
+    """``formats``, each once; RecipeError where one is unknown or there is none."""
+    wanted = tuple(dict.fromkeys(formats))
+    for name in wanted:
+        if name not in FORMATS:
+            raise RecipeError(f"unknown format {name!r}", hint=f"one or more of {', '.join(FORMATS)}")
+    if not wanted:
+        raise RecipeError("no format to write", hint=f"one or more of {', '.join(FORMATS)}")
+    if onnx_activations not in ONNX_ACTIVATIONS:
+        raise RecipeError(f"unknown type {onnx_activations!r} of activations in ONNX", hint=f"one of {', '.join(ONNX_ACTIVATIONS)}")
+    return wanted
+
+
+def measure(
+    result: Optimized | Program, inputs: Data | Sequence[NDArray[np.generic]], *, target: str | Target | None = None, **options: Any
+) -> Run:
+    """Build the C of a program and run it: on this computer, or on the emulated core of its target.
+
+    ``inputs``: :class:`Data` (real samples, quantized here), or arrays of the program's own element types, one an input. The samples of a
+    network with states are one stream. ``target``: another one, for which the program is planned anew. ``options``: those of the runner.
+    """
     program = result if isinstance(result, Program) else result.program
     if program is None:
         raise UnsupportedError("only integer networks can be measured as C", hint="use recipe w8a8")
-    board = program.target if target is None else target if isinstance(target, Target) else load_target(target)
-    arrays = quantize_inputs(program.graph, inputs.inputs if isinstance(inputs, Data) else inputs)
-    files = emit_c(program)
-    outputs = [(program.graph.value(name).dtype.numpy, program.graph.value(name).shape[1:]) for name in program.graph.outputs]
+    if target is not None and _target(target) != program.target:
+        program = make_program(program.graph, _target(target))
+    board, graph = program.target, program.graph
+    if "c" not in board.runtimes:
+        raise UnsupportedError(f"{board.name} runs no C", hint=f"it takes the emitted .tflite ({', '.join(board.runtimes)})")
+    arrays = check_inputs(graph, quantize_inputs(graph, inputs.inputs) if isinstance(inputs, Data) else inputs)
+    # Runners take integers and look only at bytes; a network may have float edges.
+    raw = [array.view(np.int32) if array.dtype == np.float32 else array for array in map(np.ascontiguousarray, arrays)]
+    outputs = [(graph.value(name).dtype.numpy, tuple(size or 1 for size in graph.value(name).shape[1:])) for name in graph.outputs]
+    common = {"outputs": outputs, "layer_names": [node.name for node in graph.nodes], "reset_state": False, **options}
     if board.qemu is None:
-        return run_host(files, arrays, outputs=outputs)
-    return run_qemu(files, arrays, board, outputs=outputs)
+        return run_host(emit_c(program), raw, **common)
+    return run_device(emit_c(program), raw, board, **common)
 
 
 def write_files(files: Mapping[str, bytes], folder: str | Path) -> list[Path]:
-    """Write ``files`` below ``folder``: everything is staged beside it first, so that a full disk or a kill leaves no half-written file in it."""
+    """Write ``files`` (relative name → contents) below ``folder``.
+
+    All of it is staged there under a hidden name first, so that a full disk or an interruption leaves no half-written file behind.
+    """
     folder = Path(folder)
+    for name in files:
+        if Path(name).is_absolute() or ".." in Path(name).parts:
+            raise ModelError(f"file name {name!r} leads out of its folder", hint="rename the network")
+    existed = folder.exists()
+    stage: Path | None = None
+    written: list[Path] = []
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        stage = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    except OSError as error:
-        raise ToolError(f"cannot write to {folder}: {error.strerror}", hint="choose another folder with -o") from error
-    written = []
-    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        stage = Path(tempfile.mkdtemp(prefix=".edgewright-", dir=folder))
         for name, contents in files.items():
-            staged = stage / name
-            staged.parent.mkdir(parents=True, exist_ok=True)
-            staged.write_bytes(contents)
+            (stage / name).parent.mkdir(parents=True, exist_ok=True)
+            (stage / name).write_bytes(contents)
         for name in files:
-            place = folder / name
-            place.parent.mkdir(parents=True, exist_ok=True)
-            os.replace(stage / name, place)
-            written.append(place)
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            os.replace(stage / name, folder / name)
+            written.append(folder / name)
     except OSError as error:
-        raise ToolError(f"cannot write to {folder}: {error.strerror}", hint="is the disk full, or the folder not yours?") from error
+        raise ToolError(
+            f"cannot write to {folder}: {error.strerror or error}", hint="is the disk full, or the folder not yours?"
+        ) from error
     finally:
-        shutil.rmtree(stage, ignore_errors=True)
+        if stage is not None:
+            shutil.rmtree(stage, ignore_errors=True)
+        if not existed and not written and folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
     return written
-
-
-def _fully_quantized(graph: Graph) -> bool:
-    return graph.level is Level.QUANTIZED and all(value.quant is not None for value in graph.values.values())
-
-

@@ -1,4 +1,4 @@
-"""The report as one self-contained HTML page: nothing is loaded from anywhere."""
+"""The report as one self-contained HTML page: nothing is loaded from anywhere, and no script runs."""
 
 from __future__ import annotations
 
@@ -8,10 +8,15 @@ from typing import Any
 
 from jinja2 import Environment, StrictUndefined, Template
 
-from edgewright.report.report import Memory, Report
+from edgewright.report.figures import changes, headline
+from edgewright.report.report import Block, Memory, Report
 
-STEP_WIDTH, MAP_WIDTH, MAP_HEIGHT = 18, 1040, 320
-HUES = (205, 28, 145, 275, 350, 60, 175, 310)
+LEFT, RIGHT, TOP, BOTTOM = 64, 12, 14, 30
+"""Margins of the memory map, for its axes."""
+WIDTH, HEIGHT = 1060, 360
+LETTER = 6.4
+"""Width of a letter in the map, about."""
+KINDS = ("input", "activation", "output", "state", "scratch")
 
 
 def to_html(report: Report) -> str:
@@ -19,61 +24,81 @@ def to_html(report: Report) -> str:
     counted = any(layer.instructions is not None for layer in report.layers)
     weights = [(layer.instructions or 0) if counted else layer.macs for layer in report.layers]
     total = max(1, sum(weights))
+    largest = max(1, *weights, 1)
     return _template().render(
-        r=report, headline=headline(report), changes=changes(report), counted=counted,
-        layers=[(layer, round(100 * weight / total, 1)) for layer, weight in zip(report.layers, weights, strict=True)],
-        map=_memory_map(report.memory) if report.memory else None)
+        r=report,
+        headline=headline(report),
+        changes=changes(report),
+        counted=counted,
+        layers=[(layer, 100 * weight / total, 100 * weight / largest) for layer, weight in zip(report.layers, weights, strict=True)],
+        skipped=[entry for entry in report.entries if entry.action == "skipped"],
+        done=[entry for entry in report.entries if entry.action != "skipped"],
+        map=memory_map(report.memory) if report.memory and report.memory.blocks else None,
+    )
 
 
 @cache
 def _template() -> Template:
-    source = resources.files("edgewright.report").joinpath("page.html.j2").read_text()
-    return Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=False).from_string(source)
+    source = resources.files("edgewright.report").joinpath("page.html.j2").read_text(encoding="utf-8")
+    return Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True).from_string(source)
 
 
-def headline(report: Report) -> list[tuple[str, str]]:
-    """The figures that come first: label and text."""
-    rows: list[tuple[str, str]] = []
-    if report.accuracy is not None and report.accuracy.accuracy_after is not None:
-        rows.append(("accuracy", f"{100 * report.accuracy.accuracy_after:.2f} %"))
-    if report.memory is not None:
-        rows.append(("arena", f"{report.memory.arena_bytes:,} B"))
-    rows.append(("weights", f"{report.after.weight_bytes:,} B"))
-    if report.measured is not None:
-        measured = report.measured
-        for label, number, unit in (("instructions an inference", measured.instructions_per_inference, ""), ("cycles, modelled", measured.cycles_modelled, ""),
-                                    ("peak stack", measured.peak_stack_bytes, " B"), ("code and tables", measured.sections.get("code"), " B")):
-            if number is not None:
-                rows.append((label, f"{number:,}{unit}"))
-        if measured.equal_to_evaluation is not None:
-            rows.append(("device = evaluation", "yes, to the byte" if measured.equal_to_evaluation else "NO"))
-    return rows
-
-
-def changes(report: Report) -> list[tuple[str, str, str]]:
-    """(label, before, after) of what the optimization changed."""
-    before, after, accuracy = report.before, report.after, report.accuracy
-    rows = [("nodes", f"{before.nodes:,}", f"{after.nodes:,}"), ("multiply-accumulates", f"{before.macs:,}", f"{after.macs:,}"),
-            ("parameters", f"{before.parameters:,}", f"{after.parameters:,}"), ("weight bytes", f"{before.weight_bytes:,}", f"{after.weight_bytes:,}")]
-    if accuracy is not None:
-        if accuracy.accuracy_before is not None and accuracy.accuracy_after is not None:
-            rows.append((f"accuracy on {accuracy.samples:,} samples", f"{100 * accuracy.accuracy_before:.2f} %", f"{100 * accuracy.accuracy_after:.2f} %"))
-        if accuracy.agreement is not None:
-            rows.append((f"same answer on {accuracy.samples:,} samples", "", f"{100 * accuracy.agreement:.2f} %"))
-        if accuracy.signal_to_noise_db is not None:
-            rows.append(("signal to noise of the output", "", f"{accuracy.signal_to_noise_db:.1f} dB"))
-    return rows
-
-
-def _memory_map(memory: Memory) -> dict[str, Any]:
-    steps = max((block.last for block in memory.blocks), default=0) + 1
-    width = max(MAP_WIDTH, steps * STEP_WIDTH)
-    scale_x, scale_y = width / steps, MAP_HEIGHT / max(1, memory.arena_bytes)
+def memory_map(memory: Memory) -> dict[str, Any]:
+    """Rectangles and axes of the arena over time, in pixels: steps to the right, addresses upwards."""
+    steps = max(len(memory.steps), max(block.last for block in memory.blocks) + 1)
+    step_width = (WIDTH - LEFT - RIGHT) / steps
+    byte_height = (HEIGHT - TOP - BOTTOM) / max(1, memory.arena_bytes)
+    floor = HEIGHT - BOTTOM
     blocks = []
-    for index, block in enumerate(memory.blocks):
-        w, h = (block.last - block.first + 1) * scale_x, max(1.0, block.size_bytes * scale_y)
-        blocks.append({
-            "x": round(block.first * scale_x, 1), "y": round(MAP_HEIGHT - block.offset * scale_y - h, 1), "w": round(w, 1), "h": round(h, 1),
-            "fill": f"hsl({HUES[index % len(HUES)]} 45% 62%)", "label": block.name[: int(w / 7)] if h >= 14 and w >= 30 else "",
-            "title": f"{', '.join(block.values) or block.name}: {block.size_bytes:,} bytes at {block.offset:,}, steps {block.first} to {block.last}"})
-    return {"width": round(width), "height": MAP_HEIGHT, "blocks": blocks}
+    for block in memory.blocks:
+        width, height = (block.last - block.first + 1) * step_width, max(0.5, block.size_bytes * byte_height)
+        x, y = LEFT + block.first * step_width, floor - block.offset * byte_height - height
+        letters = int((width - 8) / LETTER) if height >= 13 else 0
+        blocks.append(
+            {
+                "x": f"{x:.1f}",
+                "y": f"{y:.1f}",
+                "w": f"{width:.1f}",
+                "h": f"{height:.1f}",
+                "kind": block.kind,
+                "label": _shortened(block.name, letters),
+                "text_x": f"{x + 4:.1f}",
+                "text_y": f"{y + min(height / 2 + 4, 14):.1f}",
+                "title": _title(block, memory),
+            }
+        )
+    return {
+        "width": WIDTH,
+        "height": HEIGHT,
+        "left": LEFT,
+        "right": WIDTH - RIGHT,
+        "floor": floor,
+        "blocks": blocks,
+        "kinds": [kind for kind in KINDS if any(block.kind == kind for block in memory.blocks)],
+        "bound": f"{floor - memory.lower_bound_bytes * byte_height:.1f}",
+        "y_ticks": [(f"{floor - size * byte_height:.1f}", f"{size:,}") for size in _ticks(memory.arena_bytes)],
+        "x_ticks": [(f"{LEFT + (step + 0.5) * step_width:.1f}", step + 1) for step in range(0, steps, max(1, -(-steps // 24)))],
+    }
+
+
+def _title(block: Block, memory: Memory) -> str:
+    """What appears when the pointer rests on a block."""
+    values = ", ".join(block.values[:6]) + (f" and {len(block.values) - 6} more" if len(block.values) > 6 else "")
+    when = f"steps {block.first + 1} to {block.last + 1}" if block.last > block.first else f"step {block.first + 1}"
+    at = f" ({memory.steps[block.first]})" if block.last == block.first and block.first < len(memory.steps) else ""
+    return f"{values or block.name}\n{block.kind}, {block.size_bytes:,} bytes at {block.offset:,}, {when}{at}"
+
+
+def _shortened(name: str, letters: int) -> str:
+    """``name`` in so many letters: its end tells more than its beginning, which many share."""
+    if letters < 3:
+        return ""
+    return name if len(name) <= letters else f"…{name[1 - letters :]}"
+
+
+def _ticks(most: int) -> list[int]:
+    """Multiples of a power of two from 0 on, and ``most`` itself: four to nine of them."""
+    step = 1
+    while most / step > 8:
+        step *= 2
+    return [*range(0, max(1, most - step // 2), step), *([most] if most > 0 else [])]

@@ -6,14 +6,33 @@ from collections.abc import Mapping, Sequence
 
 from pydantic import BaseModel
 
+from edgewright.data import Data
 from edgewright.ir.graph import Graph
-from edgewright.lower.memory import MemoryPlan
 from edgewright.lower.program import Program
 from edgewright.ops.cost import cost
 from edgewright.passes.registry import Line
 from edgewright.report.accuracy import Accuracy
 from edgewright.run.run import Run
 from edgewright.targets.target import Target
+
+
+class Device(BaseModel, frozen=True):
+    """What the network was made for; bytes are None where there is no limit, and an emulated machine's where ``kind`` is "core"."""
+
+    name: str
+    title: str
+    kind: str
+    ram_bytes: int | None
+    flash_bytes: int | None
+    stack_bytes: int
+
+
+class Samples(BaseModel, frozen=True):
+    """Data that were used: where they came from, how many, and whether they carry labels."""
+
+    source: str
+    count: int
+    labelled: bool
 
 
 class Totals(BaseModel, frozen=True):
@@ -26,7 +45,10 @@ class Totals(BaseModel, frozen=True):
 
 
 class Layer(BaseModel, frozen=True):
-    """One node of the final graph. ``instructions`` per inference, where it was measured."""
+    """One node of the final graph, one sample.
+
+    ``live_bytes``: of the arena while it runs. ``instructions`` (counted) and ``cycles`` (modelled) of one inference, where measured.
+    """
 
     name: str
     kind: str
@@ -35,13 +57,19 @@ class Layer(BaseModel, frozen=True):
     parameters: int
     weight_bytes: int
     output_bytes: int
+    live_bytes: int | None = None
     instructions: int | None = None
+    cycles: int | None = None
 
 
 class Block(BaseModel, frozen=True):
-    """A buffer of the arena: bytes ``offset`` … ``offset + size_bytes``, live over steps ``first`` … ``last``; ``values`` share it."""
+    """A buffer of the arena: bytes ``offset`` … ``offset + size_bytes``, live over steps ``first`` … ``last``; ``values`` share it.
+
+    ``kind``: "input", "output", "state", "scratch" or "activation".
+    """
 
     name: str
+    kind: str
     offset: int
     size_bytes: int
     first: int
@@ -50,24 +78,34 @@ class Block(BaseModel, frozen=True):
 
 
 class Memory(BaseModel, frozen=True):
-    """The arena; ``lower_bound_bytes`` is what no placement of these buffers can go below."""
+    """The arena; ``lower_bound_bytes`` is what no placement of these buffers can go below; ``steps`` names what runs at each step."""
 
     arena_bytes: int
     lower_bound_bytes: int
     strategy: str
+    steps: list[str]
     blocks: list[Block]
 
 
 class Measured(BaseModel, frozen=True):
-    """What a run of the generated C gave. Instructions are counted exactly; cycles are modelled."""
+    """What a run of the generated C gave. Instructions are counted exactly; cycles, time and energy are modelled from them.
+
+    ``equal_to_evaluation``: whether every output byte of every inference was that of the integer evaluation.
+    """
 
     where: str
     inferences: int
-    instructions_per_inference: int | None
-    cycles_modelled: int | None
-    peak_stack_bytes: int | None
-    sections: dict[str, int]
     equal_to_evaluation: bool | None
+    instructions_per_inference: int | None
+    startup_instructions: int | None
+    cycles_modelled: int | None
+    latency_modelled_ms: float | None
+    energy_modelled_uj: float | None
+    peak_stack_bytes: int | None
+    flash_bytes: int | None
+    ram_bytes: int | None
+    sections: dict[str, int]
+    notes: list[str]
 
 
 class Entry(BaseModel, frozen=True):
@@ -84,35 +122,69 @@ class Report(BaseModel, frozen=True):
 
     name: str
     recipe: str
-    target: str
+    steps: list[str]
+    device: Device
+    calibration: Samples | None
+    test: Samples | None
     before: Totals
     after: Totals
     accuracy: Accuracy | None
     memory: Memory | None
+    measured: Measured | None
     layers: list[Layer]
     entries: list[Entry]
     files: dict[str, int]
-    measured: Measured | None = None
 
 
-def make_report(source: Graph, final: Graph, *, recipe: str, target: Target, lines: Sequence[Line], program: Program | None = None,
-                accuracy: Accuracy | None = None, files: Mapping[str, bytes] | None = None, run: Run | None = None,
-                equal: bool | None = None) -> Report:
-    """Gather the report of one optimization. ``final`` is the program's graph where there is one. ``equal``: the run gave the evaluation's bytes."""
-    counted = list(run.instructions_per_layer) if run is not None and run.instructions_per_layer else []
+def make_report(
+    source: Graph,
+    final: Graph,
+    target: Target,
+    *,
+    recipe: str = "none",
+    steps: Sequence[str] = (),
+    lines: Sequence[Line] = (),
+    calibration: Data | None = None,
+    test: Data | None = None,
+    program: Program | None = None,
+    accuracy: Accuracy | None = None,
+    files: Mapping[str, bytes] | None = None,
+    run: Run | None = None,
+    equal: bool | None = None,
+) -> Report:
+    """Gather the report of one optimization. ``equal``: whether ``run`` gave the evaluation's bytes."""
+    memory = None if program is None else _memory(program)
     return Report(
         name=final.name,
         recipe=recipe,
-        target=target.name,
+        steps=list(steps),
+        device=_device(target),
+        calibration=_samples(calibration),
+        test=_samples(test),
         before=_totals(source),
         after=_totals(final),
         accuracy=accuracy,
-        memory=None if program is None else _memory(program.plan),
-        layers=_layers(final, counted),
+        memory=memory,
+        measured=None if run is None else _measured(run, equal),
+        layers=_layers(final if program is None else program.graph, memory, run),
         entries=[Entry(technique=line.technique, action=line.action, where=line.where, detail=line.detail) for line in lines],
         files={name: len(contents) for name, contents in (files or {}).items()},
-        measured=None if run is None else _measured(run, target, equal),
     )
+
+
+def _device(target: Target) -> Device:
+    return Device(
+        name=target.name,
+        title=target.title,
+        kind=target.kind,
+        ram_bytes=target.ram_bytes,
+        flash_bytes=target.flash_bytes,
+        stack_bytes=target.stack_bytes,
+    )
+
+
+def _samples(data: Data | None) -> Samples | None:
+    return None if data is None else Samples(source=data.source, count=data.count, labelled=data.labels is not None)
 
 
 def _totals(graph: Graph) -> Totals:
@@ -120,25 +192,84 @@ def _totals(graph: Graph) -> Totals:
     return Totals(nodes=len(graph.nodes), macs=total.macs, parameters=total.parameters, weight_bytes=total.weight_bytes)
 
 
-def _layers(graph: Graph, counted: Sequence[int]) -> list[Layer]:
+def _layers(graph: Graph, memory: Memory | None, run: Run | None) -> list[Layer]:
+    count = len(graph.nodes)
+    instructions = _for_each(None if run is None else run.instructions_per_layer, count)
+    cycles = _for_each(None if run is None else run.cycles_per_layer, count)
+    live = [None] * count if memory is None else [live_bytes(memory, step) for step in range(count)]
     layers = []
-    for index, (node, row) in enumerate(zip(graph.nodes, cost(graph).nodes, strict=True)):
-        shape = "x".join(str(size) for size in graph.value(node.outputs[0]).shape[1:])
-        layers.append(Layer(name=row.name, kind=row.kind, shape=shape, macs=row.macs, parameters=row.parameters, weight_bytes=row.weight_bytes,
-                            output_bytes=row.output_bytes, instructions=counted[index] if index < len(counted) else None))
+    for step, (node, row) in enumerate(zip(graph.nodes, cost(graph).nodes, strict=True)):
+        shape = "x".join(str(size) for size in graph.value(node.outputs[0]).shape[1:]) or "1"
+        layers.append(
+            Layer(
+                name=row.name,
+                kind=row.kind,
+                shape=shape,
+                macs=row.macs,
+                parameters=row.parameters,
+                weight_bytes=row.weight_bytes,
+                output_bytes=row.output_bytes,
+                live_bytes=live[step],
+                instructions=instructions[step],
+                cycles=cycles[step],
+            )
+        )
     return layers
 
 
-def _memory(plan: MemoryPlan) -> Memory:
+def _for_each(figures: Sequence[int] | None, count: int) -> Sequence[int | None]:
+    return figures if figures is not None and len(figures) == count else [None] * count
+
+
+def live_bytes(memory: Memory, step: int) -> int:
+    """Bytes of the arena that are in use at ``step``."""
+    return sum(block.size_bytes for block in memory.blocks if block.first <= step <= block.last)
+
+
+def _memory(program: Program) -> Memory:
+    graph, plan = program.graph, program.plan
     members: dict[str, list[str]] = {}
-    for value, buffer in plan.buffer_of.items():
-        members.setdefault(buffer, []).append(value)
-    blocks = [Block(name=b.name, offset=plan.offsets[b.name], size_bytes=b.size_bytes, first=b.first, last=b.last, values=members.get(b.name, []))
-              for b in plan.buffers]
-    return Memory(arena_bytes=plan.arena_bytes, lower_bound_bytes=plan.lower_bound_bytes, strategy=plan.strategy, blocks=blocks)
+    for value, holder in plan.buffer_of.items():
+        members.setdefault(holder, []).append(value)
+    states = {state.read for state in graph.states}
+    blocks = []
+    for buffer in plan.buffers:
+        values = members.get(buffer.name, [])
+        kinds = (("state", states), ("input", graph.inputs), ("output", graph.outputs))
+        kind = next((kind for kind, names in kinds if any(value in names for value in values)), "activation" if values else "scratch")
+        blocks.append(
+            Block(
+                name=buffer.name,
+                kind=kind,
+                offset=plan.offsets[buffer.name],
+                size_bytes=buffer.size_bytes,
+                first=buffer.first,
+                last=buffer.last,
+                values=values,
+            )
+        )
+    return Memory(
+        arena_bytes=plan.arena_bytes,
+        lower_bound_bytes=plan.lower_bound_bytes,
+        strategy=plan.strategy,
+        steps=[node.name for node in graph.nodes],
+        blocks=blocks,
+    )
 
 
-def _measured(run: Run, target: Target, equal: bool | None) -> Measured:
-    return Measured(where=target.name, inferences=run.inferences, instructions_per_inference=run.instructions_per_inference,
-                    cycles_modelled=run.cycles_modelled, peak_stack_bytes=run.peak_stack_bytes, sections=dict(run.sections or {}),
-                    equal_to_evaluation=equal)
+def _measured(run: Run, equal: bool | None) -> Measured:
+    return Measured(
+        where=run.where,
+        inferences=run.inferences,
+        equal_to_evaluation=equal,
+        instructions_per_inference=run.instructions_per_inference,
+        startup_instructions=run.startup_instructions,
+        cycles_modelled=run.cycles_modelled,
+        latency_modelled_ms=run.latency_modelled_ms,
+        energy_modelled_uj=run.energy_modelled_uj,
+        peak_stack_bytes=run.peak_stack_bytes,
+        flash_bytes=run.flash_bytes,
+        ram_bytes=run.ram_bytes,
+        sections=dict(run.sections or {}),
+        notes=list(run.notes),
+    )
