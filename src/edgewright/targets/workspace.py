@@ -43,17 +43,21 @@ def workspace_bytes(op: Operator, ins: Sequence[Value], outs: Sequence[Value], k
     if isinstance(op, Conv2D | DepthwiseConv2D):
         length = ins[1].elements // int(ins[1].shape[0] or 1)
         if simd:
-            return _unpacked_bytes(length, int(ins[1].shape[3] or 1), op.groups if isinstance(op, Conv2D) else 1)
+            direct = isinstance(op, Conv2D) and is_matrix_product(op, ins, outs)
+            return _unpacked_bytes(length, int(ins[1].shape[1] or 1), direct=direct)
         return 0 if isinstance(op, Conv2D) and is_matrix_product(op, ins, outs) else 2 * length
     if isinstance(op, Dense) and simd and outs[0].elements > int(ins[1].shape[0] or 1):
-        return _unpacked_bytes(int(ins[1].shape[1] or 1), int(ins[1].shape[1] or 1), 1)
+        return _unpacked_bytes(int(ins[1].shape[1] or 1), 1, direct=True)
     return 0
 
 
-def _unpacked_bytes(length: int, channels: int, groups: int) -> int:
-    """Four columns of ``length`` numbers as halves, and a pixel of bytes where words of the picture fit the column, else four columns of bytes."""
+def _unpacked_bytes(length: int, rows: int, *, direct: bool) -> int:
+    """Four columns of ``length`` numbers as halves; then four of them, and one of zero points, as bytes, one of the window's ``rows`` at a time
+    where words fit a row, else whole."""
     padded = -(-length // 4) * 4
-    return 8 * padded + (channels if groups == 1 and channels % 4 == 0 else 4 * padded)
+    if length // rows % 4:
+        return 12 * padded
+    return 8 * padded + (0 if direct else 5 * (length // rows))
 
 
 def is_plain(op: DepthwiseConv2D, ins: Sequence[Value]) -> bool:

@@ -21,58 +21,55 @@ struct ew_conv2d_s8 {
 };
 
 /* `workspace`, aligned to four: four columns of halves, 8 * (kernel_height * kernel_width * input_channels / groups, rounded up to a
- * multiple of four) bytes; then one pixel of bytes, where all is in one group and four divides the number of channels, else four columns
- * of bytes. */
+ * multiple of four) bytes; then what ew_fill_columns wants for bytes, unless `direct` and four divides the number of channels. */
 EW_KERNEL void ew_conv2d_s8(const struct ew_conv2d_s8 *layer, const int8_t *restrict input, int8_t *restrict output, void *restrict workspace)
 {
     const struct ew_window *window = &layer->window;
-    const struct ew_output rescaling = {layer->bias, layer->multiplier, layer->shift, layer->simple, layer->output_zero_point, layer->output_min,
-                                        layer->output_max};
+    const struct ew_output rescaling = {layer->bias, layer->multiplier, layer->shift, layer->simple, layer->output_zero_point,
+                                        layer->output_min, layer->output_max};
     const int32_t channels = window->input_channels / layer->groups;
-    const int32_t length = window->kernel_height * window->kernel_width * channels;
-    const int32_t quads = (length + 3) / 4;
+    const int32_t run = window->kernel_width * channels;
+    const int32_t quads = (window->kernel_height * run + 3) / 4;
     const int32_t rows = window->output_channels / layer->groups;
     const int32_t positions = window->output_height * window->output_width;
-    const int plain = layer->groups == 1 && channels % 4 == 0;
-    int32_t *columns = workspace;
-    int32_t *end = columns + 8 * quads;
-    int8_t *bytes = (int8_t *)end;
-    struct ew_positions four;
-    int32_t at[4];
+    const int direct = layer->direct && channels % 4 == 0;
+    struct ew_columns columns = {workspace, (int32_t *)workspace + 8 * quads, {0, 0, 0, 0}};
+    int8_t *bytes = (int8_t *)workspace + 32 * quads;
     int32_t x = 0, y = 0;
 
-    memset(bytes, layer->input_zero_point, (size_t)(plain ? channels : 16 * quads));
+    if (!direct) {
+        memset(bytes, layer->input_zero_point, (size_t)(run % 4 == 0 ? run : 16 * quads));
+    }
     for (int32_t position = 0; position < positions; position += 4) {
         const int8_t *weights = layer->weights;
+        const int8_t *from[4];
+        struct ew_windows four;
 
         for (int c = 0; c < 4; c++) {
             if (position + c < positions) {
-                at[c] = (position + c) * window->output_channels;
-                four.y[c] = y;
-                four.x[c] = x++;
+                columns.at[c] = (position + c) * window->output_channels;
+                from[c] = input + (position + c) * channels;
+                four.left[c] = x * window->stride_width - window->padding_left;
+                four.top[c] = y * window->stride_height - window->padding_top;
+                x++;
                 if (x == window->output_width) {
                     x = 0;
                     y++;
                 }
             } else {
-                at[c] = at[c - 1];
-                four.y[c] = four.y[c - 1];
-                four.x[c] = four.x[c - 1];
+                columns.at[c] = columns.at[c - 1];
+                from[c] = from[c - 1];
+                four.top[c] = four.top[c - 1];
+                four.left[c] = four.left[c - 1];
             }
         }
         for (int32_t group = 0; group < layer->groups; group++) {
-            if (plain) {
-                ew_fill_columns(window, &four, input, bytes, columns);
+            if (direct) {
+                ew_unpack_4(from, quads, workspace);
             } else {
-                const int8_t *const from[4] = {bytes, bytes + 4 * quads, bytes + 8 * quads, bytes + 12 * quads};
-
-                for (int c = 0; c < 4; c++) {
-                    ew_gather_column(window, four.y[c], four.x[c], channels, (int8_t)layer->input_zero_point, input + group * channels,
-                                     bytes + 4 * quads * c);
-                }
-                ew_unpack_4(from, quads, columns);
+                ew_fill_columns(window, &four, channels, (int8_t)layer->input_zero_point, input + group * channels, bytes, workspace);
             }
-            weights = ew_multiply_rows(&rescaling, weights, columns, end, group * rows, (group + 1) * rows, output, at);
+            weights = ew_multiply_rows(&rescaling, weights, &columns, group * rows, (group + 1) * rows, output);
         }
     }
 }

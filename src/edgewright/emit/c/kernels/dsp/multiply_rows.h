@@ -2,11 +2,8 @@
 #ifndef EW_MULTIPLY_ROWS_H
 #define EW_MULTIPLY_ROWS_H
 
-#include "clamp.h"
-#include "dot_2x4.h"
 #include "kernel.h"
-#include "requantize.h"
-#include "store_pair.h"
+#include "multiply_pairs.h"
 
 /* How the output channels of a layer are rescaled. `doubled` holds twice the multipliers, modulo 2**32. `simple`: every shift is negative,
  * and the bounds are those of int8. */
@@ -17,57 +14,47 @@ struct ew_output {
     int32_t simple, zero_point, low, high;
 };
 
-/* The row that is left over, in its own order, padded with zeros to a multiple of four. */
-EW_KERNEL void ew_multiply_last_row(const struct ew_output *layer, const int8_t *weights, const int32_t *columns, const int32_t *end,
-                                    int32_t channel, int8_t *output, const int32_t at[4])
+/* Four columns as ew_multiply_pairs reads them, and where in the output their results begin. */
+struct ew_columns {
+    const int32_t *first, *end;
+    int32_t at[4];
+};
+
+/* Output channels `channel` ... `last - 1`: pairs of rows as ew_multiply_pairs takes them, then an odd last row in its own order, padded
+ * with zeros to a multiple of four. Returns the end of the weights. */
+EW_KERNEL const int8_t *ew_multiply_rows(const struct ew_output *layer, const int8_t *weights, const struct ew_columns *columns,
+                                         int32_t channel, int32_t last, int8_t *output)
 {
-    const int32_t multiplier = (int32_t)((uint32_t)layer->doubled[channel] >> 1);
+    struct ew_pairs pairs = {.bias = layer->bias + channel,
+                             .doubled = layer->doubled + channel,
+                             .shift = layer->shift + channel,
+                             .output = output + channel,
+                             .last = output + channel + ((last - channel) & ~1),
+                             .span = {columns->first, columns->end},
+                             .how = {0, layer->simple},
+                             .offset = 2 * layer->zero_point + 1,
+                             .at = {columns->at[0], columns->at[1], columns->at[2], columns->at[3]},
+                             .zero_point = layer->zero_point,
+                             .low = layer->low,
+                             .high = layer->high};
 
-    for (int c = 0; c < 4; c++) {
-        const int8_t *w = weights;
-        int32_t sum = layer->bias[channel];
+    weights = ew_multiply_pairs(&pairs, weights);
+    if ((last - channel) % 2 != 0) {
+        const int32_t multiplier = (int32_t)((uint32_t)*pairs.doubled >> 1);
 
-        for (const int32_t *x = columns + c; x < end; x += 8) {
-            const int32_t word = ew_load(w);
+        for (int c = 0; c < 4; c++) {
+            const int8_t *w = weights;
+            int32_t sum = *pairs.bias;
 
-            sum = ew_dot(ew_odd(word), x[4], ew_dot(ew_even(word), x[0], sum));
-            w += 4;
-        }
-        output[at[c] + channel] = ew_clamp(ew_requantize(sum, multiplier, layer->shift[channel]), layer->zero_point, layer->low, layer->high);
-    }
-}
+            for (const int32_t *x = columns->first + c; x < columns->end; x += 8) {
+                const int32_t word = ew_load(w);
 
-/* Output channels `channel` ... `last - 1`: pairs of rows as ew_dot_2x4 takes them, then an odd last one. The result for column c goes to
- * output[at[c] + channel]. Returns the end of the weights. */
-EW_KERNEL const int8_t *ew_multiply_rows(const struct ew_output *layer, const int8_t *weights, const int32_t *columns, const int32_t *end,
-                                         int32_t channel, int32_t last, int8_t *output, const int32_t at[4])
-{
-    struct ew_pair pair = {layer->doubled + channel, layer->shift + channel, 2 * layer->zero_point + 1};
-    const int32_t *bias = layer->bias + channel;
-    int8_t *out = output + channel;
-
-    for (; out + 2 <= output + last; out += 2) {
-        int32_t s[8];
-
-        weights = ew_dot_2x4(weights, columns, end, bias, s);
-        if (layer->simple) {
-            ew_store_pair(&pair, s, out, at);
-        } else {
-            const int32_t sums[8] = {s[0], s[1], s[2], s[3], s[4], s[5], s[6], s[7]};
-
-            for (int c = 0; c < 8; c++) {
-                const int32_t multiplier = (int32_t)((uint32_t)pair.doubled[c / 4] >> 1);
-
-                out[at[c % 4] + c / 4] = ew_clamp(ew_requantize(sums[c], multiplier, pair.shift[c / 4]), layer->zero_point, layer->low, layer->high);
+                sum = ew_dot(ew_odd(word), x[4], ew_dot(ew_even(word), x[0], sum));
+                w += 4;
             }
+            pairs.output[columns->at[c]] = ew_clamp(ew_requantize(sum, multiplier, *pairs.shift), layer->zero_point, layer->low, layer->high);
         }
-        bias += 2;
-        pair.doubled += 2;
-        pair.shift += 2;
-    }
-    if (out < output + last) {
-        ew_multiply_last_row(layer, weights, columns, end, last - 1, output, at);
-        weights += (end - columns) / 2;
+        weights += (columns->end - columns->first) / 2;
     }
     return weights;
 }

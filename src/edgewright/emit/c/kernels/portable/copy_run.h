@@ -5,6 +5,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "kernel.h"
+
 static inline void ew_copy_run(int8_t *restrict to, const int8_t *restrict from, int32_t bytes)
 {
 #if defined(__ARM_FEATURE_UNALIGNED)
@@ -15,6 +17,7 @@ static inline void ew_copy_run(int8_t *restrict to, const int8_t *restrict from,
     }
     for (; bytes > 0; bytes--) {
         *to++ = *from++;
+        EW_KEEP_LOOP();
     }
 #else
     memcpy(to, from, (size_t)bytes);

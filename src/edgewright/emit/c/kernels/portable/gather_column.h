@@ -28,12 +28,14 @@ static inline void ew_gather_column(const struct ew_window *window, int32_t y, i
             } else {
                 for (int32_t i = 0; i < start; i++) {
                     column[i] = fill;
+                    EW_KEEP_LOOP();
                 }
                 if (end > start) {
                     ew_copy_run(column + start, input + (row * window->input_width + left) * channels + start, end - start);
                 }
                 for (int32_t i = end; i < run; i++) {
                     column[i] = fill;
+                    EW_KEEP_LOOP();
                 }
             }
             column += run;

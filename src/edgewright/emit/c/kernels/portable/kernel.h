@@ -11,4 +11,11 @@
 #define EW_KERNEL static
 #endif
 
+/* Within a loop over a few bytes: leave it a loop, where the compiler would make it a call of memcpy or memset. */
+#if defined(__GNUC__)
+#define EW_KEEP_LOOP() __asm__ volatile("" ::: "memory")
+#else
+#define EW_KEEP_LOOP() ((void)0)
+#endif
+
 #endif
