@@ -101,6 +101,16 @@ def test_floats_stand_at_the_edges_of_an_integer_graph_only():
             verify(graph)
 
 
+def test_no_quantize_or_dequantize_between_integers():
+    build = GraphBuilder("middle", Level.INTEGER)
+    x = build.input("x", (None, 2), DType.INT8, Quant.per_tensor(0.1))
+    with pytest.raises(ModelError, match="is int8 already"):
+        build.node(Quantize(), [x])
+    graph = build.finish([build.node(Dequantize(), [x], name="reals", quants=[Quant.per_tensor(0.1)])])
+    with pytest.raises(ModelError, match="Dequantize 'reals' gives reals, declared int8"):
+        verify(graph)
+
+
 def test_float_inputs_that_nobody_reads_are_no_edge_of_trouble():
     graph = edges()
     verify(rebuild(graph, outputs=["out"]))

@@ -64,6 +64,8 @@ def _check_node(graph: Graph, node: Node, defined: set[str]) -> None:
             raise _broken(graph, f"value {name!r} has two sources")
     shapes = node.op.infer(graph.ins(node))
     declared = tuple(value.shape for value in graph.outs(node))
+    if graph.level is Level.INTEGER and node.op.kind == "Dequantize" and graph.value(node.outputs[0]).dtype.is_integer:
+        raise _broken(graph, f"Dequantize {node.name!r} gives reals, declared {graph.value(node.outputs[0]).dtype.value}")
     if shapes != declared:
         raise _broken(graph, f"{node.op.kind} {node.name!r} gives shapes {list(shapes)}, declared {list(declared)}")
 

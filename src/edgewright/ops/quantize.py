@@ -9,7 +9,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from edgewright.ir.graph import Value
+from edgewright.ir.graph import Shape, Value
+from edgewright.ir.operator import expect
 from edgewright.ops.pointwise import Pointwise
 from edgewright.ops.requant import tensor_quant
 
@@ -22,6 +23,10 @@ class Quantize(Pointwise):
     """
 
     pointwise: ClassVar[bool] = False
+
+    def infer(self, inputs: Sequence[Value]) -> tuple[Shape, ...]:
+        expect(not inputs[0].dtype.is_integer, self, f"{inputs[0].name!r} is {inputs[0].dtype.value} already: Requantize it")
+        return (inputs[0].shape,)
 
     def evaluate(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
         return (inputs[0],)
