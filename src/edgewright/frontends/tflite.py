@@ -51,6 +51,18 @@ OPERATORS: Mapping[str, Importing] = {
 }
 """The schema's operator → the function that adds it to a graph; variables (VAR_HANDLE …) are added for each reading."""
 
+_RECURRENT = "recurrent operators are not read yet: write the cell as a streaming network with state variables, or use convolutions over time"
+_CONTROL_FLOW = "a graph has no control flow: export the branch or the loop's body as a network of its own"
+HINTS: Mapping[str, str] = {
+    **dict.fromkeys(("LSTM", "RNN", "SVDF", "UNIDIRECTIONAL_SEQUENCE_LSTM", "UNIDIRECTIONAL_SEQUENCE_RNN", "BIDIRECTIONAL_SEQUENCE_LSTM",
+                     "BIDIRECTIONAL_SEQUENCE_RNN"), _RECURRENT),
+    **dict.fromkeys(("IF", "WHILE", "CALL", "STABLEHLO_WHILE", "STABLEHLO_CASE"), _CONTROL_FLOW),
+    **dict.fromkeys(("SPACE_TO_BATCH_ND", "BATCH_TO_SPACE_ND"), "convert again: current converters write dilated convolutions as one operator"),
+    "CUSTOM ethos-u": "this file was compiled by Vela already: give the one that went into it",
+    "BATCH_MATMUL": "multiply by a constant matrix with a dense layer; attention is not read yet",
+}
+"""What to do about operators that OPERATORS lacks, where more can be said than to replace them."""
+
 
 def load_tflite(source: str | Path | bytes) -> Graph:
     """The network of a .tflite file (a path, or the bytes themselves).
@@ -69,7 +81,7 @@ def load_tflite(source: str | Path | bytes) -> Graph:
         handlers = {**OPERATORS, "CALL_ONCE": variables.call_once, "VAR_HANDLE": variables.var_handle,
                     "READ_VARIABLE": variables.read_variable, "ASSIGN_VARIABLE": variables.assign_variable}
         try:
-            return Importer(subgraphs, name, level, symbolic, room_bytes).run(handlers, FOLDS, variables.finish)
+            return Importer(subgraphs, name, level, symbolic, room_bytes).run(handlers, FOLDS, HINTS, variables.finish)
         except (ModelError, UnsupportedError) as error:
             first = error
     assert first is not None

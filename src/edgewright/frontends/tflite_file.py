@@ -21,6 +21,8 @@ from edgewright.errors import ModelError
 
 IDENTIFIER = b"TFL3"
 MOST_TABLES = 200_000
+_TABLE_BYTES = 16
+"""A table and what points at it take at least as much, unless tables are shared to make a small file long to read."""
 MOST_ELEMENTS = 1 << 28
 MOST_AXES = 8
 MOST_NAME_BYTES = 512
@@ -142,7 +144,7 @@ class _Reader:
     def __init__(self, data: bytes) -> None:
         self.data = data
         self.model = schema.Model.GetRootAs(data, 0)
-        self.left = MOST_TABLES
+        self.left_bytes = min(len(data), MOST_TABLES * _TABLE_BYTES)
 
     def read(self) -> tuple[Subgraph, ...]:
         kinds = [self._kind(self.model.OperatorCodes(i)) for i in range(self._count(self.model.OperatorCodesLength()))]
@@ -151,10 +153,10 @@ class _Reader:
             raise damaged("the .tflite file holds no subgraph")
         return tuple(self._subgraph(self.model.Subgraphs(i), kinds) for i in range(count))
 
-    def _count(self, length: int) -> int:
-        """``length`` tables, if the file can hold as many and the whole stays plausible."""
-        self.left -= length
-        if length * 4 > len(self.data) or self.left < 0:
+    def _count(self, length: int, entry_bytes: int = _TABLE_BYTES) -> int:
+        """``length``, if the file can hold as many entries besides those that were counted before."""
+        self.left_bytes -= length * entry_bytes
+        if self.left_bytes < 0:
             raise damaged(f"the .tflite file claims {length} entries in a table, more than it can hold")
         return length
 
@@ -172,7 +174,7 @@ class _Reader:
         return Subgraph(_text(graph.Name()), tensors, operations, inputs, outputs)
 
     def _indices(self, owner: Any, side: str, tensors: int) -> tuple[int, ...]:
-        self._count(getattr(owner, f"{side}Length")())
+        self._count(getattr(owner, f"{side}Length")(), 4)
         indices = tuple(_numbers(owner, side, np.int32).tolist())
         if any(not -1 <= index < tensors for index in indices):
             raise damaged(f"the .tflite file names tensor {next(i for i in indices if not -1 <= i < tensors)}, it has {tensors}")

@@ -13,9 +13,11 @@ from numpy.typing import NDArray
 from edgewright.errors import ModelError
 from edgewright.frontends.audit import Finding, raise_unsupported
 from edgewright.frontends.tflite_file import Operation, Subgraph, TensorRecord, damaged
+from edgewright.frontends.tflite_names import Names
 from edgewright.ir.dtype import DType, Quant
 from edgewright.ir.edit import GraphBuilder
 from edgewright.ir.graph import Graph, Level, Shape, Value
+from edgewright.ir.layout import BatchMixedError
 from edgewright.ir.operator import Operator
 from edgewright.ir.verify import verify
 
@@ -24,6 +26,9 @@ _ARITHMETIC = ("FLOAT32", "INT8", "UINT8", "INT16")
 """Types of tensors that a network computes on; the others carry shapes, indices and handles."""
 _EDGES = ("QUANTIZE", "DEQUANTIZE")
 REPLACE = "replace it in the network, or cut the network before it"
+
+
+Arrange = Callable[[NDArray[Any]], NDArray[Any]]
 
 
 class InexpressibleError(Exception):
@@ -43,6 +48,7 @@ class Folded:
     quant: Quant | None = None
 
 
+_PLAIN = Folded(np.zeros(0))
 Importing = Callable[["Importer", Operation], None]
 Folding = Callable[["Importer", Operation, list[NDArray[Any]]], Sequence[NDArray[Any]] | None]
 
@@ -50,8 +56,8 @@ Folding = Callable[["Importer", Operation, list[NDArray[Any]]], Sequence[NDArray
 class Importer:
     """One reading of a subgraph, with the batch symbolic or as declared.
 
-    ``values`` maps tensors to the names of the graph's values, ``folded`` those that are known numbers. ``room_bytes`` bounds what constants
-    may take in memory: shared buffers let a small file ask for a lot.
+    ``values`` maps tensors to the names of the graph's values, ``folded`` those that are known numbers. ``room_bytes`` bounds what
+    constants may take in memory: shared buffers let a small file ask for a lot.
     """
 
     def __init__(self, subgraphs: Sequence[Subgraph], name: str, level: Level, symbolic: bool, room_bytes: int) -> None:
@@ -60,9 +66,7 @@ class Importer:
         self.level = level
         self.symbolic = symbolic
         self.builder = GraphBuilder(name, level)
-        self.names = _unique_names(self.main.tensors)
-        self._taken = set(self.names)
-        self._numbers: dict[str, int] = {}
+        self.names = Names([record.name for record in self.main.tensors])
         self.values: dict[int, str] = {}
         self.folded: dict[int, Folded] = {}
         self.handles: dict[int, str] = {}
@@ -70,12 +74,12 @@ class Importer:
         self._constants: dict[tuple[int, str], str] = {}
         self._named: set[int] = set()
         self._room = room_bytes
-        first = self.main.inputs[0] if self.main.inputs else None
-        shape = () if first is None else self.main.tensors[first].shape
-        self.batch = shape[0] if shape else 1
+        shapes = [self.main.tensors[index].shape for index in self.main.inputs[:1]]
+        self.batch = shapes[0][0] if shapes and shapes[0] else 1
 
-    def run(self, operators: Mapping[str, Importing], folds: Mapping[str, Folding], finish: Callable[[Importer, list[str]], Graph]) -> Graph:
-        """The graph, which ``finish`` makes of the builder and the outputs' names.
+    def run(self, operators: Mapping[str, Importing], folds: Mapping[str, Folding], hints: Mapping[str, str],
+            finish: Callable[[Importer, list[str]], Graph]) -> Graph:
+        """The graph, which ``finish`` makes of the builder and the outputs' names. ``hints`` tells what to do about unknown operators.
 
         UnsupportedError lists everything that cannot be expressed, ModelError says what is broken.
         """
@@ -86,7 +90,7 @@ class Importer:
                 if not self._fold(operation, folds):
                     self._check_types(operation)
                     if operation.kind not in operators:
-                        raise InexpressibleError("this operator is not known here")
+                        raise InexpressibleError("this operator is not known here", hints.get(operation.kind, REPLACE))
                     operators[operation.kind](self, operation)
             except InexpressibleError as problem:
                 self._find(operation, problem)
@@ -114,12 +118,13 @@ class Importer:
 
     def dtype(self, record: TensorRecord) -> DType:
         if record.type not in _DTYPES:
-            hint = "16-bit activations are not read yet; quantize the network to 8 bits" if record.type == "INT16" else "convert the network in float32 or int8"
-            raise InexpressibleError(f"tensor {record.name!r} has type {record.type}", hint)
+            wide = "16-bit activations are not read yet; quantize the network to 8 bits"
+            raise InexpressibleError(f"tensor {record.name!r} has type {record.type}",
+                                     wide if record.type == "INT16" else "convert the network in float32 or int8")
         return _DTYPES[record.type]
 
     def quant(self, record: TensorRecord, axis: int | None = None) -> Quant | None:
-        """The tensor's quantization, None where it has none. Per-channel scales are told along ``axis`` of our layout; activations (None) have one."""
+        """The tensor's quantization, None where it has none. Per-channel scales run along ``axis`` of our layout; activations have one."""
         if record.exotic:
             raise InexpressibleError(f"tensor {record.name!r} has {record.exotic}", "export the network with plain per-channel quantization")
         count = len(record.scale)
@@ -138,8 +143,8 @@ class Importer:
         """The numbers of an input that must be known now: a shape, axes, paddings."""
         array = self.known(operation.inputs[position]) if self.present(operation, position) else None
         if array is None:
-            what = self.record(operation, position)
-            raise InexpressibleError(f"its input {what.name!r} is computed at run time", "shapes, axes and paddings must be constants: fix the input shape and export again")
+            raise InexpressibleError(f"its input {self.record(operation, position).name!r} is computed at run time",
+                                     "shapes, axes and paddings must be constants: fix the input shape and export again")
         return array
 
     def constant_ints(self, operation: Operation, position: int) -> tuple[int, ...]:
@@ -154,7 +159,7 @@ class Importer:
         if index in self.folded:
             return self.folded[index].array
         record = self.main.tensors[index]
-        return record.array() if record.data is not None and index not in self.values else None
+        return record.array() if record.data is not None and index not in self.main.inputs else None
 
     # --- what the graph gets ------------------------------------------------------------------------------------------------------
 
@@ -165,25 +170,26 @@ class Importer:
         """The value at input ``position``, an activation or a constant that stands where one could."""
         record = self.record(operation, position)
         if record.index not in self.values:
-            self.values[record.index] = self.constant(record, "operand", None, lambda array: array)
+            self.values[record.index] = self.constant(record, "operand", None)
         return self.values[record.index]
 
-    def weight(self, operation: Operation, position: int, axis: int, arrange: Callable[[NDArray[Any]], NDArray[Any]] = lambda array: array) -> str:
+    def weight(self, operation: Operation, position: int, axis: int, arrange: Arrange | None = None) -> str:
         """A constant weight, its output channel moved from ``axis`` to axis 0 by ``arrange``."""
         record = self.record(operation, position)
-        if record.index in self.values and record.index not in self.folded and record.data is None:
+        if self.known(record.index) is None:
             raise InexpressibleError(f"its weight {record.name!r} is computed at run time", "only constant weights can be read")
-        if len(record.scale) > 1 and not (0 <= record.axis < len(record.shape)):
-            raise damaged(f"weight {record.name!r} is quantized along axis {record.axis} of shape {list(record.shape)}")
-        if len(record.scale) > 1 and len(record.scale) != record.shape[axis]:
-            raise damaged(f"weight {record.name!r} of shape {list(record.shape)} has {len(record.scale)} scales, expected {record.shape[axis]}")
+        count, shape = len(record.scale), list(record.shape)
+        if count > 1 and not 0 <= record.axis < len(shape):
+            raise damaged(f"weight {record.name!r} is quantized along axis {record.axis} of shape {shape}")
+        if count > 1 and count != shape[axis]:
+            raise damaged(f"weight {record.name!r} of shape {shape} has {count} scales, expected {shape[axis]}")
         known = self.folded.get(record.index)
         if known is not None and known.quant is not None and known.quant.axis not in (None, axis):
             self.folded[record.index] = Folded(known.array)
-        return self.constant(record, "weight", 0, arrange)
+        return self.constant(record, f"weight {axis}", 0, arrange)
 
-    def bias(self, operation: Operation, position: int) -> tuple[str, ...]:
-        """The constant bias at ``position`` as a tuple of one name; empty where there is none."""
+    def bias(self, operation: Operation, position: int, x: str, weight: str) -> tuple[str, ...]:
+        """The constant bias at ``position`` as a tuple of one name; empty where there is none. Its scale is that of ``x`` times ``weight``."""
         if not self.present(operation, position):
             return ()
         record = self.record(operation, position)
@@ -191,30 +197,34 @@ class Importer:
             raise InexpressibleError(f"its bias {record.name!r} is computed at run time", "only constant biases can be read")
         expected = "INT32" if self.level is Level.INTEGER else "FLOAT32"
         if record.type != expected:
-            raise InexpressibleError(f"its bias {record.name!r} has type {record.type}, expected {expected}", "convert the network with int8 activations or in float32")
+            raise InexpressibleError(f"its bias {record.name!r} has type {record.type}, expected {expected}",
+                                     "convert the network with int8 activations or in float32")
         if any(record.zero_point):
             raise damaged(f"bias {record.name!r} has a zero point that is not 0")
         if len(record.scale) > 1 and (len(record.shape) != 1 or len(record.scale) != record.shape[0]):
             raise damaged(f"bias {record.name!r} of shape {list(record.shape)} has {len(record.scale)} scales")
-        return (self.constant(record, "bias", 0, lambda array: array.reshape(-1)),)
+        return (self.constant(record, "bias", 0, lambda array: array.reshape(-1), _product(self.value(x).quant, self.value(weight).quant)),)
 
-    def constant(self, record: TensorRecord, role: str, axis: int | None, arrange: Callable[[NDArray[Any]], NDArray[Any]]) -> str:
-        """A constant tensor as a value: its numbers after ``arrange``, per-channel scales along ``axis`` of what that gives; one value a ``role``."""
+    def constant(self, record: TensorRecord, role: str, axis: int | None, arrange: Arrange | None = None, default: Quant | None = None) -> str:
+        """A constant tensor as a value: its numbers after ``arrange``, per-channel scales along ``axis`` of what that gives.
+
+        There is one value for each ``role``; ``default`` is the quantization where the file tells none.
+        """
         key = (record.index, role)
         if key not in self._constants:
             known = self.folded.get(record.index)
             array, quant = (known.array, _along(known.quant, axis)) if known is not None else (record.array(), self.quant(record, axis))
             if record.type == "UINT8":
                 array = (array.astype(np.int16) - 128).astype(np.int8)
-            array = np.ascontiguousarray(arrange(array))
+            array, quant = np.ascontiguousarray(array if arrange is None else arrange(array)), quant or default
             if self.level is not Level.INTEGER:
                 array, quant = self._real(array, quant)
-            elif array.dtype.kind == "f" or (quant is None and role != "bias"):
+            elif array.dtype.kind == "f" or quant is None:
                 raise InexpressibleError(f"its constant {record.name!r} ({record.type}) is not quantized", "quantize the whole network")
             self.charge(array.nbytes)
             dtype = quant.dtype if quant is not None and self.level is Level.INTEGER else None
             name = self.names[record.index]
-            name = self._unused(name) if record.index in self._named else name
+            name = self.names.unused(name) if record.index in self._named else name
             self._named.add(record.index)
             self._constants[key] = self.builder.constant(name, array, dtype=dtype, quant=quant)
         return self._constants[key]
@@ -227,11 +237,11 @@ class Importer:
 
     def derived(self, operation: Operation, what: str) -> str:
         """A name that nothing has, after the operator's output."""
-        return self._unused(f"{self.names[self.output_record(operation).index]}_{what}")
+        return self.names.unused(f"{self.names[self.output_record(operation).index]}_{what}")
 
-    def step(self, operation: Operation, op: Operator, inputs: Sequence[str], quant_of: str = "") -> str:
-        """A value on the way to the operator's output; it takes type and quantization of value ``quant_of`` (the first input)."""
-        like = self.value(quant_of or inputs[0])
+    def step(self, operation: Operation, op: Operator, inputs: Sequence[str]) -> str:
+        """A value on the way to the operator's output, of the type and quantization of the first input."""
+        like = self.value(inputs[0])
         name = self.derived(operation, op.kind.lower())
         return self.builder.node(op, inputs, name=name, outputs=(name,), dtype=like.dtype, quants=(like.quant,))
 
@@ -254,10 +264,10 @@ class Importer:
         """Integers pass through unchanged here, so that inputs and output 0 must share scale and zero point."""
         wanted = self.quant(self.output_record(operation))
         for position in positions:
-            found = self.quant(self.record(operation, position))
-            if found != wanted:
-                raise InexpressibleError(f"input {self.record(operation, position).name!r} and output differ in scale or zero point, which no kernel rescales here",
-                                  "quantize the network again with a current converter")
+            record = self.record(operation, position)
+            if self.quant(record) != wanted:
+                raise InexpressibleError(f"input {record.name!r} and output differ in scale or zero point, which no kernel rescales here",
+                                         "quantize the network again with a current converter")
 
     def full_shape(self, record: TensorRecord) -> Shape:
         """The declared shape as the graph has it: axis 0 symbolic where the batch is."""
@@ -288,18 +298,9 @@ class Importer:
             raise damaged(f"tensor {record.name!r} is {record.type} and has no scale")
         fixed = op.output_quant([self.value(name) for name in inputs])
         if fixed is not None and fixed != (quant.scale[0], quant.zero_point[0]):
-            raise InexpressibleError(f"its output has scale {quant.scale[0]:g} and zero point {quant.zero_point[0]}, the arithmetic needs {fixed[0]:g} and {fixed[1]}",
-                              "quantize the network again; every TensorFlow Lite converter fixes these numbers")
-
-    def _unused(self, stem: str) -> str:
-        """``stem`` or ``stem_1`` …, whatever no tensor and no earlier answer is called."""
-        name, number = stem, self._numbers.get(stem, 0)
-        while name in self._taken:
-            number += 1
-            name = f"{stem}_{number}"
-        self._numbers[stem] = number
-        self._taken.add(name)
-        return name
+            raise InexpressibleError(f"its output has scale {quant.scale[0]:g} and zero point {quant.zero_point[0]}, "
+                                     f"the arithmetic needs {fixed[0]:g} and {fixed[1]}",
+                                     "quantize the network again; every TensorFlow Lite converter fixes these numbers")
 
     def _declare_inputs(self) -> None:
         if len(set(self.main.inputs)) != len(self.main.inputs):
@@ -307,13 +308,14 @@ class Importer:
         for index in self.main.inputs:
             record = self.main.tensors[index]
             if self.symbolic and record.shape[:1] != (self.batch,):
-                raise ModelError(f"input {record.name!r} of shape {list(record.shape)} has no batch of {self.batch} at axis 0", hint="export it for a batch of 1")
+                raise BatchMixedError()
             dynamic = [axis for axis, size in enumerate(record.signature) if size < 0 and axis > 0]
             try:
                 if record.type not in _ARITHMETIC:
                     raise InexpressibleError(f"type {record.type}", "convert the network with float32 or int8 inputs")
                 if dynamic:
-                    raise InexpressibleError(f"axes {dynamic} have no fixed size", "only axis 0, the batch, may be dynamic: fix the others and export again")
+                    raise InexpressibleError(f"axes {dynamic} have no fixed size",
+                                             "only axis 0, the batch, may be dynamic: fix the others and export again")
                 dtype, quant = self.dtype(record), self.quant(record)
                 if dtype.is_integer and quant is None:
                     raise InexpressibleError(f"type {record.type} without a scale", "convert the network with float32 or quantized int8 inputs")
@@ -323,28 +325,31 @@ class Importer:
                 self.values[index] = self.builder.input(self.names[index], self.full_shape(record))
 
     def _check_order(self, operation: Operation) -> None:
+        def defined(index: int) -> bool:
+            return index in self.values or index in self.folded or index in self.handles or self.main.tensors[index].data is not None
+
         for index in operation.inputs:
-            if index >= 0 and index not in self.values and index not in self.folded and index not in self.handles and self.main.tensors[index].data is None:
+            if index >= 0 and not defined(index):
                 raise operation.broken(f"reads {self.names[index]!r} before anything computes it")
         for index in operation.outputs:
-            if index in self.values or index in self.folded or index in self.handles or (index >= 0 and self.main.tensors[index].data is not None):
+            if index >= 0 and defined(index):
                 raise operation.broken(f"writes {self.names[index]!r}, which has a value already")
 
     def _check_types(self, operation: Operation) -> None:
         """Refuse what an integer network must not have inside: floats, and unsigned bytes (a legacy form) anywhere but at its edges."""
-        tensors = [self.main.tensors[index] for index in (*operation.inputs, *operation.outputs) if index >= 0]
-        for record in tensors:
-            if record.type not in _ARITHMETIC or self.level is not Level.INTEGER or operation.kind in _EDGES:
-                continue
+        if self.level is not Level.INTEGER or operation.kind in _EDGES:
+            return
+        for record in (self.main.tensors[index] for index in (*operation.inputs, *operation.outputs) if index >= 0):
             if record.type == "FLOAT32" and record.index not in self.folded and record.data is None:
                 raise InexpressibleError(f"tensor {record.name!r} is float inside an integer network", "quantize the whole network, or none of it")
             if record.type == "UINT8":
-                raise InexpressibleError(f"tensor {record.name!r} is uint8, the legacy quantization", "quantize the network again: current converters write int8")
+                raise InexpressibleError(f"tensor {record.name!r} is uint8, the legacy quantization",
+                                         "quantize the network again: current converters write int8")
 
     def _check_shape(self, operation: Operation, record: TensorRecord, shape: Shape) -> None:
         given = tuple(self.batch if size is None else size for size in shape)
-        unknown = not record.shape
-        if not unknown and (len(given) != len(record.shape) or any(a != b and s >= 0 for a, b, s in zip(given, record.shape, record.signature))):
+        fits = len(given) == len(record.shape) and all(a == b or sign < 0 for a, b, sign in zip(given, record.shape, record.signature, strict=True))
+        if record.shape and not fits:
             raise operation.broken(f"gives {record.name!r} the shape {list(given)}, declared is {list(record.shape)}")
 
     def _fold(self, operation: Operation, folds: Mapping[str, Folding]) -> bool:
@@ -352,8 +357,9 @@ class Importer:
         fold = folds.get(operation.kind)
         if fold is None or not operation.outputs or -1 in operation.outputs:
             return False
-        arrays = [self.known(index) for index in operation.inputs if index >= 0]
-        quantized = any((index in self.folded and self.folded[index].quant is not None) or len(self.main.tensors[index].scale) for index in operation.inputs if index >= 0)
+        present = [index for index in operation.inputs if index >= 0]
+        arrays = [self.known(index) for index in present]
+        quantized = any(len(self.main.tensors[index].scale) or self.folded.get(index, _PLAIN).quant is not None for index in present)
         if operation.kind != "SHAPE" and (quantized or not arrays or any(array is None for array in arrays)):
             return False
         results = fold(self, operation, [array for array in arrays if array is not None])
@@ -371,7 +377,7 @@ class Importer:
         for index in operation.outputs:
             if index >= 0 and index not in self.values:
                 record = self.main.tensors[index]
-                name = self._unused(f"{self.names[index]}_missing")
+                name = self.names.unused(f"{self.names[index]}_missing")
                 self.values[index] = self.builder.input(name, self.full_shape(record), _DTYPES.get(record.type, DType.FLOAT32))
 
     def _output(self, index: int) -> str:
@@ -380,7 +386,7 @@ class Importer:
             return self.values[index]
         if index in self.folded or record.data is not None:
             try:
-                return self.constant(record, "operand", None, lambda array: array)
+                return self.constant(record, "operand", None)
             except InexpressibleError as problem:
                 raise_unsupported([Finding("OUTPUT", record.name, problem.problem, problem.hint)], f"{self.builder.name!r}")
         raise damaged(f"output {self.names[index]!r} is never computed")
@@ -393,21 +399,9 @@ def _along(quant: Quant | None, axis: int | None) -> Quant | None:
     return None if axis is None else dataclasses.replace(quant, axis=axis)
 
 
-def _unique_names(tensors: Sequence[TensorRecord]) -> list[str]:
-    """One name a tensor: its own, with a number where an earlier tensor has it."""
-    taken: set[str] = {record.name for record in tensors}
-    seen: set[str] = set()
-    counters: dict[str, int] = {}
-    names = []
-    for record in tensors:
-        name = record.name
-        if name in seen:
-            number = counters.get(name, 0) + 1
-            while f"{name}_{number}" in taken:
-                number += 1
-            counters[name] = number
-            name = f"{name}_{number}"
-            taken.add(name)
-        seen.add(name)
-        names.append(name)
-    return names
+def _product(x: Quant | None, weight: Quant | None) -> Quant | None:
+    """The quantization of a bias: scales multiply in float32, integers are int32."""
+    if x is None or weight is None or x.axis is not None:
+        return None
+    scale = np.asarray(weight.scale, np.float32) * np.float32(x.scale[0])
+    return Quant(DType.INT32, tuple(scale.tolist()), (0,) * len(scale), weight.axis)

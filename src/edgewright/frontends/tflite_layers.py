@@ -72,7 +72,8 @@ def conv_2d(importer: Importer, operation: Operation) -> None:
     stride, dilation = (options.strideH, options.strideW), (options.dilationHFactor, options.dilationWFactor)
     padding = _padding(operation, options.padding, (height, width), (kernel_h, kernel_w), stride, dilation)
     fused = activation(operation, options.fusedActivationFunction)
-    inputs = (x, importer.weight(operation, 1, 0), *importer.bias(operation, 2))
+    weight = importer.weight(operation, 1, 0)
+    inputs = (x, weight, *importer.bias(operation, 2, x, weight))
     importer.finish(operation, Conv2D(stride, padding, dilation, channels // depth, fused), inputs)
 
 
@@ -91,7 +92,8 @@ def depthwise_conv_2d(importer: Importer, operation: Operation) -> None:
     stride, dilation = (options.strideH, options.strideW), (options.dilationHFactor, options.dilationWFactor)
     padding = _padding(operation, options.padding, (height, width), (kernel_h, kernel_w), stride, dilation)
     fused = activation(operation, options.fusedActivationFunction)
-    inputs = (x, importer.weight(operation, 1, 3, _channels_first), *importer.bias(operation, 2))
+    weight = importer.weight(operation, 1, 3, _channels_first)
+    inputs = (x, weight, *importer.bias(operation, 2, x, weight))
     importer.finish(operation, DepthwiseConv2D(stride, padding, dilation, filters // channels, fused), inputs)
 
 
@@ -112,7 +114,8 @@ def transpose_conv(importer: Importer, operation: Operation) -> None:
         padding.append((before, after))
         extra.append(size[axis + 1] - (full - before - after))
     op = TransposeConv2D(stride, (padding[0], padding[1]), (extra[0], extra[1]), activation(operation, options.fusedActivationFunction))
-    importer.finish(operation, op, (x, importer.weight(operation, 1, 0), *importer.bias(operation, 3)))
+    weight = importer.weight(operation, 1, 0)
+    importer.finish(operation, op, (x, weight, *importer.bias(operation, 3, x, weight)))
 
 
 def fully_connected(importer: Importer, operation: Operation) -> None:
@@ -135,7 +138,7 @@ def fully_connected(importer: Importer, operation: Operation) -> None:
         if elements % length:
             raise operation.broken(f"shape {list(shape)} does not fit a weight of {[outputs, length]}")
         x = reshaped(importer, operation, x, (None if importer.symbolic else elements // length, length))
-    inputs = (x, weight, *importer.bias(operation, 2))
+    inputs = (x, weight, *importer.bias(operation, 2, x, weight))
     declared = importer.full_shape(importer.output_record(operation))
     given = (*importer.value(x).shape[:-1], outputs)
     if declared and given != declared and math.prod(s or 1 for s in given) == math.prod(s or 1 for s in declared):
