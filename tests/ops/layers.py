@@ -33,9 +33,3 @@ def output_quant(rng: np.random.Generator, weight: Operand, input_scale: float) 
     spread = 70 * 70 * np.sqrt(taps) * input_scale * float(np.median(weight.quant.scale))
     zero_point = int(rng.choice([-128, 127, int(rng.integers(-128, 128))], p=[0.2, 0.1, 0.7]))
     return Quant.per_tensor(float(spread / rng.choice([0.5, 40.0, 60.0, 80.0, 20_000.0], p=[0.05, 0.3, 0.3, 0.3, 0.05])), zero_point)
-
-
-def same_padding(size: int, kernel: int, stride: int, dilation: int = 1) -> tuple[int, int]:
-    """TensorFlow's SAME: the output has ceil(size / stride) places, and the odd row is added at the end."""
-    total = max((-(-size // stride) - 1) * stride + dilation * (kernel - 1) + 1 - size, 0)
-    return total // 2, total - total // 2

@@ -7,7 +7,7 @@ from ai_edge_litert import schema_py_generated as schema
 
 from edgewright.ops.average_pool2d import AveragePool2D
 from edgewright.ops.max_pool2d import MaxPool2D
-from tests.ops.layers import same_padding
+from edgewright.ops.padding import same_padding
 from tests.ops.tflm import ACTIVATIONS, random_activation
 
 Pair = tuple[int, int]

@@ -10,7 +10,8 @@ from edgewright.ir.dtype import DType, Quant
 from edgewright.ir.graph import Value
 from edgewright.ir.operator import Axis, Window
 from edgewright.ops.conv2d import Conv2D
-from tests.ops.layers import output_quant, random_bias, random_weight, same_padding
+from edgewright.ops.padding import same_padding
+from tests.ops.layers import output_quant, random_bias, random_weight
 from tests.ops.tflm import ACTIVATIONS, Operand, compare, ours, random_activation, random_int8, random_quant
 
 

@@ -9,8 +9,9 @@ from edgewright.errors import ModelError
 from edgewright.ir.dtype import Quant
 from edgewright.ir.graph import Value
 from edgewright.ir.operator import Axis
+from edgewright.ops.padding import same_padding
 from edgewright.ops.transpose_conv2d import TransposeConv2D
-from tests.ops.layers import output_quant, random_bias, random_weight, same_padding
+from tests.ops.layers import output_quant, random_bias, random_weight
 from tests.ops.tflm import ACTIVATIONS, Operand, compare, random_activation, random_int8, random_quant
 from tests.tflite_builder import constant
 

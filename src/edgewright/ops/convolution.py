@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from edgewright.errors import UnsupportedError
 from edgewright.ir.graph import Shape, Value
 from edgewright.ir.operator import Operator, expect
 from edgewright.ops.requant import INT32_MAX, tensor_quant, wrap_int32
@@ -75,6 +76,9 @@ def exact_sums(multiply: Callable[[Tensor, Tensor, Tensor | None], Tensor], inpu
     ``multiply``(x, weight, bias) is the operator in floating point. The result holds integers within the int32 range (wrapped there as
     a 32-bit accumulator wraps) in the cheapest type that has them exactly: float32, float64 or int64.
     """
+    if ins[0].dtype.bits > 8:
+        raise UnsupportedError(f"sums of products of {ins[0].dtype.value} {ins[0].name!r} have no integer form",
+                               hint="quantize activations to int8")
     weight, bias = inputs[1], inputs[2] if len(inputs) > 2 else None
     sums, biases = _largest_sums(weight, bias, ins[0])
     kind = torch.float32 if sums < FLOAT32_EXACT and _float32_is_float32() else torch.float64

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from edgewright.errors import UnsupportedError
 from edgewright.ir.graph import Shape, Value
 from edgewright.ir.operator import Operator, expect
 from edgewright.ops.fixed_point import ExpInput, exp_input, exp_on_negative, reciprocal, scaled_difference, sum_of_exps
@@ -29,6 +30,9 @@ class Softmax(Operator):
 
     def evaluate_integer(self, inputs: Sequence[Tensor], ins: Sequence[Value], outs: Sequence[Value]) -> tuple[Tensor, ...]:
         """TFLM's int8 reference kernel: exponentials in Q0.31, their sum in Q12.19, its reciprocal by three steps of Newton."""
+        if ins[0].dtype.bits > 8 or outs[0].dtype.bits > 8:
+            raise UnsupportedError(f"{self.kind} of {ins[0].dtype.value} {ins[0].name!r} has no integer form",
+                                   hint="quantize activations to int8")
         x = inputs[0].to(torch.int64)
         parameters = self.parameters(ins)
         difference = x - x.amax(-1, keepdim=True)
