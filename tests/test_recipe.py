@@ -41,7 +41,7 @@ def test_a_name_in_the_steps_stands_for_a_recipe_or_a_pass() -> None:
 def test_blocks() -> None:
     steps = (Step("a"), Step("b", repeat=True), Step("c", repeat=True), Step("d"), Step("e", repeat=True))
     assert [[step.name for step in block] for block in Recipe("mine", steps).blocks()] == [["a"], ["b", "c"], ["d"], ["e"]]
-    assert [len(block) for block in RECIPES["w8a8"].blocks()] == [len(CLEAN), 1]
+    assert [len(block) for block in RECIPES["w8a8"].blocks()] == [1, len(CLEAN), 1]
 
 
 def test_options_are_set_by_name() -> None:

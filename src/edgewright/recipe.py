@@ -126,11 +126,12 @@ def _named(*recipes: Recipe) -> Mapping[str, Recipe]:
     return MappingProxyType({recipe.name: recipe for recipe in recipes})
 
 
+_START = (Step("dequantize_weights"), *_repeated(CLEAN))
 RECIPES: Mapping[str, Recipe] = _named(
     Recipe("clean", _repeated(CLEAN), "exact clean-up alone: the same outputs from fewer operators and channels"),
-    Recipe("w8a8", (*_repeated(CLEAN), Step("quantize_static", {"ranges": "minmax"})), "int8 weights and activations, calibrated on data"),
-    Recipe("float16", (*_repeated(CLEAN), Step("quantize_float16")), "weights in float16, arithmetic in float32"),
-    Recipe("dynamic", (*_repeated(CLEAN), Step("quantize_dynamic")), "int8 weights, activations quantized at run time"),
+    Recipe("w8a8", (*_START, Step("quantize_static", {"ranges": "minmax"})), "int8 weights and activations, calibrated on data"),
+    Recipe("float16", (*_START, Step("quantize_float16")), "weights in float16, arithmetic in float32"),
+    Recipe("dynamic", (*_START, Step("quantize_dynamic")), "int8 weights, activations quantized at run time"),
 )
 """The recipes that have a name."""
 
