@@ -65,7 +65,7 @@ EW_KERNEL void ew_conv2d_s8(const struct ew_conv2d_s8 *layer, const int8_t *rest
         }
         for (int32_t group = 0; group < layer->groups; group++) {
             if (direct) {
-                ew_unpack_4(from, quads, workspace);
+                ew_unpack_4(from, 1, quads, 0, workspace);
             } else {
                 ew_fill_columns(window, &four, channels, (int8_t)layer->input_zero_point, input + group * channels, bytes, workspace);
             }

@@ -2,7 +2,7 @@
 #ifndef EW_FILL_COLUMNS_H
 #define EW_FILL_COLUMNS_H
 
-#include "gather_row.h"
+#include "gather_rows.h"
 #include "unpack_4.h"
 
 /* The places of four windows in the picture: their first rows and columns. */
@@ -16,36 +16,46 @@ static inline void ew_fill_columns(const struct ew_window *window, const struct 
                                    const int8_t *input, int8_t *bytes, int32_t *columns)
 {
     const int32_t run = window->kernel_width * channels;
-    const int32_t length = (window->kernel_height * run + 3) & ~3;
-    const int near = window->dilation_width == 1 && channels == window->input_channels;
+    const int32_t line = window->input_width * window->dilation_height * channels;
+    /* The last column in which a row of the window is one run of bytes, and the last row in which the whole window is in the picture. */
+    const int32_t last_left = window->dilation_width == 1 && channels == window->input_channels ? window->input_width - window->kernel_width : -1;
+    const int32_t last_top = window->input_height - 1 - (window->kernel_height - 1) * window->dilation_height;
     const int8_t *from[4];
+    int whole = run % 4 == 0;
 
-    if (run % 4 != 0) {
-        for (int c = 0; c < 4; c++) {
-            for (int32_t ky = 0; ky < window->kernel_height; ky++) {
-                ew_gather_row(window, four->top[c] + ky * window->dilation_height, four->left[c], channels, fill, input,
-                              bytes + c * length + ky * run);
-            }
-            from[c] = bytes + c * length;
-        }
-        ew_unpack_4(from, length / 4, columns);
-        return;
+    for (int c = 0; c < 4; c++) {
+        whole = whole && four->left[c] >= 0 && four->left[c] <= last_left && four->top[c] >= 0 && four->top[c] <= last_top;
     }
-    for (int32_t ky = 0; ky < window->kernel_height; ky++) {
+    if (whole) {
         for (int c = 0; c < 4; c++) {
-            const int32_t row = four->top[c] + ky * window->dilation_height;
-            const int32_t left = four->left[c];
-
-            if (row < 0 || row >= window->input_height) {
-                from[c] = bytes;
-            } else if (near && left >= 0 && left + window->kernel_width <= window->input_width) {
-                from[c] = input + (row * window->input_width + left) * channels;
-            } else {
-                ew_gather_row(window, row, left, channels, fill, input, bytes + (c + 1) * run);
-                from[c] = bytes + (c + 1) * run;
-            }
+            from[c] = input + (four->top[c] * window->input_width + four->left[c]) * channels;
         }
-        columns = ew_unpack_4(from, run / 4, columns);
+        ew_unpack_4(from, window->kernel_height, run / 4, line - run, columns);
+    } else if (run % 4 != 0) {
+        const int32_t length = (window->kernel_height * run + 3) & ~3;
+
+        for (int c = 0; c < 4; c++) {
+            from[c] = bytes + c * length;
+            ew_gather_rows(window, four->top[c], window->kernel_height, four->left[c], channels, fill, input, bytes + c * length);
+        }
+        ew_unpack_4(from, 1, length / 4, 0, columns);
+    } else {
+        for (int32_t ky = 0; ky < window->kernel_height; ky++) {
+            for (int c = 0; c < 4; c++) {
+                const int32_t row = four->top[c] + ky * window->dilation_height;
+                const int32_t left = four->left[c];
+
+                if ((uint32_t)row >= (uint32_t)window->input_height) {
+                    from[c] = bytes;
+                } else if (left >= 0 && left <= last_left) {
+                    from[c] = input + (row * window->input_width + left) * channels;
+                } else {
+                    from[c] = bytes + (c + 1) * run;
+                    ew_gather_rows(window, row, 1, left, channels, fill, input, bytes + (c + 1) * run);
+                }
+            }
+            columns = ew_unpack_4(from, 1, run / 4, 0, columns);
+        }
     }
 }
 
