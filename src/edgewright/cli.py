@@ -2,27 +2,43 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import signal
 import sys
+import traceback
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
 from edgewright import __version__
 from edgewright.errors import EdgewrightError
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False,
-                  help="Make a trained neural network fit an edge device, and prove that it still works.")
+if TYPE_CHECKING:
+    from edgewright.verbs.result import Result
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help="Make a trained neural network fit an edge device, and prove that it still works.",
+)
+SHOW_TRACEBACK = "--traceback"
 
 Model = Annotated[str, typer.Argument(help="a .tflite, .onnx or .pt2 file, or .npz as saved by Edgewright")]
 TargetName = Annotated[str, typer.Option("--target", "-t", help="a target's name (`edgewright targets`) or a .toml file")]
 DataSource = Annotated[str | None, typer.Option("--data", "-d", help=".npy, .npz, a folder of images or wav files, or module:function")]
-TestSource = Annotated[str | None, typer.Option("--test", help="labelled samples for accuracy before and after; never used to choose anything")]
-RecipeName = Annotated[str, typer.Option("--recipe", "-r", help="a named recipe or a .toml file")]
+TestSource = Annotated[
+    str | None, typer.Option("--test", help="labelled samples for accuracy before and after; never used to choose anything")
+]
+RecipeName = Annotated[str, typer.Option("--recipe", "-r", help="a named recipe (`edgewright passes`) or a .toml file")]
+Settings = Annotated[list[str] | None, typer.Option("--set", "-s", help="an option of a pass: pass.option=value; may be repeated")]
 Out = Annotated[Path, typer.Option("--out", "-o", help="folder for the files")]
-Formats = Annotated[str, typer.Option("--formats", help="comma-separated: tflite, onnx, c")]
 OnnxActivations = Annotated[str, typer.Option("--onnx-activations", help="int8 (TensorRT) or uint8 (fastest in ONNX Runtime on x86)")]
 Json = Annotated[bool, typer.Option("--json", help="print JSON on standard output")]
 
@@ -30,73 +46,113 @@ Json = Annotated[bool, typer.Option("--json", help="print JSON on standard outpu
 @app.command()
 def show(model: Model, as_json: Json = False) -> None:
     """Print a network: its nodes, shapes, multiply-accumulates and parameters."""
-    from edgewright import verbs
+    from edgewright.verbs.show import show
 
-    _print(verbs.show(model), as_json)
+    _answer(lambda: show(model), as_json)
 
 
 @app.command()
-def optimize(model: Model, target: TargetName = "host", data: DataSource = None, test: TestSource = None, recipe: RecipeName = "w8a8",
-             out: Out = Path("edgewright-out"), formats: Formats = "tflite,onnx,c", onnx_activations: OnnxActivations = "int8", seed: int = 0,
-             no_measure: Annotated[bool, typer.Option("--no-measure", help="do not build and run the C")] = False, as_json: Json = False) -> None:
+def optimize(
+    model: Model,
+    target: TargetName = "host",
+    data: DataSource = None,
+    test: TestSource = None,
+    recipe: RecipeName = "w8a8",
+    settings: Settings = None,
+    out: Out = Path("edgewright-out"),
+    formats: Annotated[str | None, typer.Option("--formats", help="of tflite, onnx, c, with commas; all that the network can have")] = None,
+    onnx_activations: OnnxActivations = "int8",
+    seed: int = 0,
+    no_measure: Annotated[bool, typer.Option("--no-measure", help="do not build and run the C")] = False,
+    as_json: Json = False,
+) -> None:
     """Make MODEL small for a target: .tflite, .onnx and C, with a report of what was done and what it costs."""
-    from edgewright import verbs
+    from edgewright.verbs.optimize import optimize
 
-    _print(verbs.optimize(model, target=target, data=data, test=test, recipe=recipe, out=out, formats=formats, onnx_activations=onnx_activations, seed=seed,
-                          run=not no_measure), as_json)
+    _answer(
+        lambda: optimize(
+            model,
+            target=target,
+            data=data,
+            test=test,
+            recipe=recipe,
+            settings=settings or (),
+            out=out,
+            formats=formats,
+            onnx_activations=onnx_activations,
+            seed=seed,
+            run=not no_measure,
+        ),
+        as_json,
+    )
 
 
 @app.command()
-def emit(model: Model, target: TargetName = "host", out: Out = Path("edgewright-out"), formats: Formats = "tflite,onnx,c",
-         onnx_activations: OnnxActivations = "int8", as_json: Json = False) -> None:
+def emit(
+    model: Model,
+    target: TargetName = "host",
+    out: Out = Path("edgewright-out"),
+    formats: Annotated[str, typer.Option("--formats", help="of tflite, onnx, c, with commas")] = "tflite,onnx,c",
+    onnx_activations: OnnxActivations = "int8",
+    as_json: Json = False,
+) -> None:
     """Write MODEL as it is in other formats; C needs a quantized network."""
-    from edgewright import verbs
+    from edgewright.verbs.emit import emit
 
-    _print(verbs.emit(model, target=target, out=out, formats=formats, onnx_activations=onnx_activations), as_json)
+    _answer(lambda: emit(model, target=target, out=out, formats=formats, onnx_activations=onnx_activations), as_json)
 
 
 @app.command()
-def run(model: Model, data: Annotated[str, typer.Option("--data", "-d", help="samples, as for optimize")],
-        runtime: Annotated[str, typer.Option("--runtime", help="evaluate, host, qemu, litert, xnnpack, tflm or onnxruntime")] = "evaluate",
-        target: TargetName = "host", out: Annotated[Path | None, typer.Option("--out", "-o", help="save the outputs as .npz")] = None,
-        as_json: Json = False) -> None:
+def run(
+    model: Model,
+    data: Annotated[str, typer.Option("--data", "-d", help="samples, as for optimize")],
+    runtime: Annotated[str, typer.Option("--runtime", help="evaluate, host, qemu, litert, xnnpack, tflm or onnxruntime")] = "evaluate",
+    target: TargetName = "cortex-m4",
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="save the outputs in this .npz file")] = None,
+    as_json: Json = False,
+) -> None:
     """Run MODEL on samples in a runtime, and report accuracy where there are labels."""
-    from edgewright import verbs
+    from edgewright.verbs.run import run
 
-    _print(verbs.run(model, data=data, runtime=runtime, target=target, out=out), as_json)
+    _answer(lambda: run(model, data=data, runtime=runtime, target=target, out=out), as_json)
 
 
 @app.command()
-def measure(model: Model, target: TargetName = "cortex-m4", data: DataSource = None,
-            samples: Annotated[int, typer.Option("--samples", help="inferences to run")] = 2, as_json: Json = False) -> None:
+def measure(
+    model: Model,
+    target: TargetName = "cortex-m4",
+    data: DataSource = None,
+    samples: Annotated[int, typer.Option("--samples", help="inferences to run")] = 2,
+    as_json: Json = False,
+) -> None:
     """Build the C of a quantized MODEL for a target, run it, and print instructions, memory and bytes layer by layer."""
-    from edgewright import verbs
+    from edgewright.verbs.measure import measure
 
-    _print(verbs.measure(model, target=target, data=data, samples=samples), as_json)
+    _answer(lambda: measure(model, target=target, data=data, samples=samples), as_json)
 
 
 @app.command()
 def passes(as_json: Json = False) -> None:
     """List the techniques, their options and defaults, and the named recipes."""
-    from edgewright import verbs
+    from edgewright.verbs.passes import passes
 
-    _print(verbs.passes(), as_json)
+    _answer(passes, as_json)
 
 
 @app.command()
 def targets(as_json: Json = False) -> None:
-    """List the targets: memories, kernels, and where they can be measured."""
-    from edgewright import verbs
+    """List the targets: memories, and where they can be measured."""
+    from edgewright.verbs.targets import targets
 
-    _print(verbs.targets(), as_json)
+    _answer(targets, as_json)
 
 
 @app.command()
 def doctor(as_json: Json = False) -> None:
     """Say which tools and optional packages are there, what each is for, and how to get what is missing."""
-    from edgewright import verbs
+    from edgewright.verbs.doctor import doctor
 
-    _print(verbs.doctor(), as_json)
+    _answer(doctor, as_json)
 
 
 def _version(wanted: bool) -> None:
@@ -106,35 +162,97 @@ def _version(wanted: bool) -> None:
 
 
 @app.callback()
-def _options(version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="print the version")] = False) -> None:
+def _options(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="print the version")] = False,
+    show_traceback: Annotated[bool, typer.Option(SHOW_TRACEBACK, help="show where an unexpected error came from")] = False,
+) -> None:
     """Options before the verb."""
 
 
-def _print(result: Any, as_json: bool) -> None:
-    """``result`` is a verbs.Result: structured data, and the same as text."""
-    print(json.dumps(result.data, indent=2, allow_nan=False) if as_json else result.text)
+def _answer(verb: Callable[[], Result], as_json: bool) -> None:
+    """Print what ``verb`` gives, all of it at once; what libraries print meanwhile is talk."""
+    with _output_is_talk():
+        result = verb()
+        answer = json.dumps(result.data, indent=2, allow_nan=False) if as_json else result.text
+    print(answer)
+    sys.stdout.flush()
+    if result.failed:
+        _fail(result.failed, code=1)
+
+
+@contextlib.contextmanager
+def _output_is_talk() -> Iterator[None]:
+    """Standard output goes to standard error: of Python, and of C libraries where it is a file."""
+    sys.stdout.flush()
+    try:
+        saved = os.dup(1) if sys.stdout.fileno() == 1 else -1
+    except (OSError, ValueError):
+        saved = -1
+    try:
+        if saved >= 0:
+            os.dup2(2, 1)
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+    finally:
+        if saved >= 0:
+            os.dup2(saved, 1)
+            os.close(saved)
 
 
 def _fail(message: str, hint: str = "", code: int = 2) -> NoReturn:
-    print(f"error: {message}", file=sys.stderr)
+    print(f"error: {_plain(message)}", file=sys.stderr)
     if hint:
-        print(f"hint: {hint}", file=sys.stderr)
+        print(f"hint: {_plain(hint)}", file=sys.stderr)
     sys.stderr.flush()
     sys.exit(code)
 
 
-def main() -> None:
-    """Entry point: every foreseeable failure is one message with a hint and exit code 2."""
+def _plain(text: str) -> str:
+    """``text`` without control characters: it may hold names out of a hostile file."""
+    return "".join(character if character.isprintable() or character == "\n" else "?" for character in text)
+
+
+def _terminated(number: int, frame: FrameType | None) -> None:
+    """A polite kill unwinds like Ctrl-C, so that nothing half-written stays behind."""
+    raise KeyboardInterrupt
+
+
+def _drop_output() -> None:
+    """Nobody reads standard output, or it cannot take more: keep the interpreter from trying again at its end."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Entry point. Exit codes: 0 done, 1 ran but is wrong (or nobody reads), 2 refused with one message and a hint, 130 interrupted."""
+    chosen = list(sys.argv[1:] if arguments is None else arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+    with contextlib.suppress(ValueError):
+        signal.signal(signal.SIGTERM, _terminated)
     try:
-        app()
+        app(chosen, prog_name="edgewright")
+    except SystemExit as exit:
+        if exit.code == 130:
+            _fail("interrupted", code=130)
+        raise
     except EdgewrightError as error:
         _fail(error.message, error.hint)
+    except KeyboardInterrupt:
+        _fail("interrupted", code=130)
     except MemoryError:
         _fail("out of memory", "the network or the data is too large for this machine; try fewer samples")
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         sys.exit(1)
     except OSError as error:
-        _fail(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}", "check the path, its permissions and the free space")
-    except KeyboardInterrupt:
-        _fail("interrupted", code=130)
+        _drop_output()
+        where = f": {error.filename}" if error.filename else ""
+        _fail(f"{error.strerror or error}{where}", "check the path, its permissions and the free space")
+    except Exception as error:
+        if SHOW_TRACEBACK in chosen:
+            traceback.print_exc()
+        hint = f"this is a defect of Edgewright; `edgewright {SHOW_TRACEBACK} …` shows where, please report it"
+        _fail(f"unexpected {type(error).__name__}: {error}", hint, code=1)
+    sys.exit(0)

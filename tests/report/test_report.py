@@ -24,7 +24,8 @@ from edgewright.report.accuracy import Accuracy, compare, signal_to_noise_db
 from edgewright.report.figures import changes, headline
 from edgewright.report.page import _shortened, _ticks, memory_map, to_html
 from edgewright.report.report import Report, live_bytes, make_report
-from edgewright.report.text import printable, to_text
+from edgewright.report.table import printable
+from edgewright.report.text import to_text
 from edgewright.run.run import Run
 from edgewright.targets.target import load_target
 
@@ -129,7 +130,7 @@ def test_text_holds_every_layer_and_is_safe_for_a_terminal() -> None:
 
 
 def test_text_in_a_narrow_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edgewright.report.text.Console", lambda **_: Console(width=40, file=io.StringIO(), force_terminal=True))
+    monkeypatch.setattr("edgewright.report.table.Console", lambda **_: Console(width=40, file=io.StringIO(), force_terminal=True))
     assert "fc" in to_text(report())
 
 

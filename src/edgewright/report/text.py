@@ -1,19 +1,14 @@
-"""The report in a terminal. Names come from the model and are shown as they are, never read as markup."""
+"""The report in a terminal."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from edgewright.report.figures import changes, headline
 from edgewright.report.report import Report
-
-WIDTH = 160
-"""Columns where the output is no terminal."""
+from edgewright.report.table import columns, render
 
 
 def to_text(report: Report, folder: Path | None = None) -> str:
@@ -53,29 +48,3 @@ def _layers(report: Report) -> Table:
         row += [f"{layer.instructions:,}"] if counted and layer.instructions is not None else []
         rows.append(row)
     return columns(titles, rows, numbers=range(3, len(titles)))
-
-
-def columns(titles: Sequence[str], rows: Sequence[Sequence[str]], *, numbers: Sequence[int] = (), header: bool = True) -> Table:
-    """A table without lines; the columns ``numbers`` are set right."""
-    table = Table(box=None, header_style="bold", show_header=header, pad_edge=False)
-    for index, title in enumerate(titles):
-        table.add_column(title, justify="right" if index in numbers else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(printable(cell)) for cell in row))
-    return table
-
-
-def printable(text: str) -> str:
-    """``text`` without control characters, which could steer a terminal."""
-    return "".join(character if character.isprintable() or character == "\n" else "\N{REPLACEMENT CHARACTER}" for character in text)
-
-
-def render(tables: Sequence[Table]) -> str:
-    """The tables one below the other: as wide as the terminal and styled for it, or plain and WIDTH wide."""
-    terminal = Console().is_terminal
-    console = Console(width=None if terminal else WIDTH, no_color=not terminal, highlight=False)
-    with console.capture() as capture:
-        for table in tables:
-            console.print(table)
-            console.print()
-    return "\n".join(line.rstrip() for line in capture.get().rstrip().splitlines())

@@ -1,0 +1,20 @@
+"""`edgewright emit`: a network as it is, in other formats."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from edgewright import pipeline
+from edgewright.targets.target import load_target
+from edgewright.verbs.optimize import split
+from edgewright.verbs.result import Result
+
+
+def emit(model: str, *, target: str, out: Path, formats: str, onnx_activations: str) -> Result:
+    """Write ``model`` below ``out``."""
+    board = load_target(target)
+    wanted = pipeline.check_formats(split(formats), onnx_activations)
+    files = pipeline.emit(pipeline.load(model), wanted, target=board, onnx_activations=onnx_activations)
+    written = pipeline.write_files(files, out)
+    sizes = {name: len(contents) for name, contents in files.items()}
+    return Result({"folder": str(out), "files": sizes}, "\n".join(str(path) for path in written))

@@ -1,0 +1,140 @@
+"""`edgewright optimize`: the whole road, with progress, files and the report."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from edgewright import pipeline
+from edgewright.errors import RecipeError, ToolError
+from edgewright.ir.graph import Level
+from edgewright.passes import find_pass
+from edgewright.passes.registry import Line
+from edgewright.recipe import Recipe, load_recipe
+from edgewright.report.accuracy import compare
+from edgewright.report.page import to_html
+from edgewright.report.report import make_report
+from edgewright.report.text import to_text
+from edgewright.targets.target import Target, load_target
+from edgewright.verbs.proof import Proof, prove
+from edgewright.verbs.result import Result
+
+LAST_STEPS = 3
+"""Steps after those of the recipe: emit, evaluate, measure."""
+
+
+def optimize(
+    model: str,
+    *,
+    target: str,
+    data: str | None,
+    test: str | None,
+    recipe: str,
+    settings: Sequence[str],
+    out: Path,
+    formats: str | None,
+    onnx_activations: str,
+    seed: int,
+    run: bool,
+) -> Result:
+    """Everything that can be refused is refused first, and everything is computed before anything is written."""
+    board = load_target(target)
+    chosen = with_settings(load_recipe(recipe), settings)
+    wanted = pipeline.check_formats(split(formats or ",".join(pipeline.FORMATS)), onnx_activations)
+    if out.exists() and not out.is_dir():
+        raise ToolError(f"{out} is a file, the results need a folder", hint="choose another one with -o")
+    with progress() as bar:
+        task = bar.add_task("load", total=None)
+        count = len(chosen.steps)
+
+        def step(what: str, number: int, of: int) -> None:
+            bar.update(task, description=what, completed=number, total=of + LAST_STEPS)
+
+        result = pipeline.optimize(model, target=board, recipe=chosen, data=data, test=test, seed=seed, progress=step)
+        step("emit", count, count)
+        lines = list(result.lines)
+        if "c" in wanted and (why := _no_c(result, board)) and formats is None:
+            wanted = tuple(name for name in wanted if name != "c")
+            lines.append(Line("emit_c", "skipped", result.graph.name, why))
+        files = pipeline.emit(result, wanted, onnx_activations=onnx_activations)
+        step("evaluate", count + 1, count)
+        judges = result.test or result.data
+        accuracy = None
+        if judges is not None:
+            accuracy = compare(result.source, result.graph, judges, samples_from="calibration" if result.test is None else "test")
+        step("measure", count + 2, count)
+        proof = prove(result.program, result.graph, judges) if run and "c" in wanted and result.program is not None else Proof()
+        lines += [] if proof.skipped is None else [proof.skipped]
+        report = make_report(
+            result.source,
+            result.graph,
+            board,
+            recipe=chosen.name,
+            steps=[entry.name for entry in chosen.steps],
+            lines=lines,
+            calibration=result.data,
+            test=result.test,
+            program=result.program,
+            accuracy=accuracy,
+            files=files,
+            run=proof.run,
+            equal=proof.equal,
+        )
+        step("done", count + LAST_STEPS, count)
+    record = report.model_dump(mode="json")
+    files["report.json"] = (json.dumps(record, indent=2, allow_nan=False) + "\n").encode()
+    files["report.html"] = to_html(report).encode("utf-8", "replace")
+    pipeline.write_files(files, out)
+    return Result(record, f"{to_text(report, out)}\n\nreport: {out / 'report.html'}", proof.failed)
+
+
+def _no_c(result: pipeline.Optimized, board: Target) -> str:
+    """Why there is no C for this network and target; empty where there is."""
+    if result.program is None:
+        level = "computes in float" if result.graph.level is Level.FLOAT else "computes partly in float"
+        return f"the network {level}, which the C kernels do not"
+    return "" if "c" in board.runtimes else f"{board.name} runs no C, it takes the .tflite"
+
+
+def split(formats: str) -> list[str]:
+    """Names between commas."""
+    return [name.strip() for name in formats.split(",") if name.strip()]
+
+
+def with_settings(recipe: Recipe, settings: Sequence[str]) -> Recipe:
+    """``recipe`` with options set, each given as ``pass.option=value``."""
+    for setting in settings:
+        place, equals, text = setting.partition("=")
+        name, dot, option = place.strip().partition(".")
+        if not equals or not dot or not option:
+            raise RecipeError(f"{setting!r} sets nothing", hint="write pass.option=value, for example quantize_static.ranges=mse")
+        parameters = find_pass(name).parameters
+        if option not in parameters:
+            close = difflib.get_close_matches(option, parameters, n=1)
+            hint = f"did you mean {close[0]!r}?" if close else f"its options are {', '.join(parameters) or 'none'}"
+            raise RecipeError(f"pass {name!r} has no option {option!r}", hint=hint)
+        value = text.strip()
+        recipe = recipe.with_options(name, **{option: value if isinstance(parameters[option].default, str) else _parsed(setting, value)})
+    return recipe
+
+
+def _parsed(setting: str, value: str) -> bool | int | float | str:
+    try:
+        found = tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError as error:
+        raise RecipeError(f"{setting!r}: {value!r} is not a number, true or false", hint="write 0.5, 3, true or false") from error
+    if not isinstance(found, (bool, int, float, str)):
+        raise RecipeError(f"{setting!r}: {value!r} is not a number, true or false", hint="write 0.5, 3, true or false")
+    return found
+
+
+def progress() -> Progress:
+    """A bar on standard error, with the time left."""
+    parts = (SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn(), TextColumn("left"))
+    return Progress(*parts, TimeRemainingColumn(), console=Console(stderr=True), transient=True)

@@ -1,0 +1,78 @@
+"""`edgewright run`: a network on samples, in one of the runtimes."""
+
+from __future__ import annotations
+
+import difflib
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgewright import pipeline
+from edgewright.data import load_data
+from edgewright.emit.onnx import emit_onnx
+from edgewright.emit.tflite import emit_tflite
+from edgewright.errors import RecipeError, UnsupportedError
+from edgewright.ir.graph import Graph, Level
+from edgewright.ops.evaluate import dequantize_outputs, evaluate_in_order, quantize_inputs
+from edgewright.report.figures import percent
+from edgewright.report.table import printable
+from edgewright.run.litert import run_litert
+from edgewright.run.onnxruntime import run_onnxruntime
+from edgewright.run.tflm import run_tflm
+from edgewright.targets.target import Target, load_target
+from edgewright.verbs.result import Result
+
+RUNTIMES = ("evaluate", "host", "qemu", "litert", "xnnpack", "tflm", "onnxruntime")
+
+
+def run(model: str, *, data: str, runtime: str, target: str, out: Path | None) -> Result:
+    """Outputs as real numbers, saved where ``out`` says, and the accuracy where there are labels."""
+    if runtime not in RUNTIMES:
+        close = difflib.get_close_matches(runtime, RUNTIMES, n=1)
+        raise RecipeError(f"unknown runtime {runtime!r}", hint=f"did you mean {close[0]!r}?" if close else f"one of {', '.join(RUNTIMES)}")
+    board = load_target("host" if runtime == "host" else target)
+    if runtime == "qemu" and board.qemu is None:
+        raise RecipeError(f"{board.name} is not emulated", hint="choose a core or a board with --target, for example cortex-m4")
+    graph = pipeline.load(model)
+    samples = load_data(data, graph)
+    outputs = [np.asarray(array, np.float32) for array in _run_in(graph, list(samples.inputs), runtime, board)]
+    shapes = {name: list(array.shape) for name, array in zip(graph.outputs, outputs, strict=True)}
+    figures: dict[str, Any] = {"runtime": runtime, "samples": samples.count, "outputs": shapes}
+    lines = [f"{samples.count} samples in {runtime}", *(f"  {name}: {array}" for name, array in shapes.items())]
+    scores = outputs[0].reshape(len(outputs[0]), -1)
+    if samples.labels is not None and scores.shape[1] > 1:
+        figures["accuracy"] = float(np.mean(scores.argmax(axis=1) == samples.labels))
+        lines.append(f"  accuracy {percent(figures['accuracy'])}")
+    if out is not None:
+        stream = BytesIO()
+        np.savez(stream, **{f"output_{index}": array for index, array in enumerate(outputs)})  # type: ignore[arg-type]
+        name = out.name if out.suffix == ".npz" else f"{out.name}.npz"
+        figures["file"] = str(pipeline.write_files({name: stream.getvalue()}, out.parent)[0])
+        lines.append(f"  saved as {figures['file']}")
+    return Result(figures, printable("\n".join(lines)))
+
+
+def _run_in(graph: Graph, reals: list[NDArray[np.float32]], runtime: str, board: Target) -> list[NDArray[Any]]:
+    """Real outputs of ``graph`` in ``runtime``; samples of a network with states are one stream."""
+    integer = graph.level is Level.INTEGER
+    inputs = quantize_inputs(graph, reals) if integer else reals
+    if runtime == "evaluate":
+        outputs = evaluate_in_order(graph, inputs)
+    elif runtime in ("host", "qemu"):
+        if not integer:
+            raise UnsupportedError(
+                f"{graph.name!r} computes in float, which the C kernels do not", hint="optimize it with recipe w8a8 first"
+            )
+        options: dict[str, Any] = {} if board.qemu is None else {"profile": False}
+        outputs = pipeline.measure(pipeline.lower(graph, board), inputs, **options).outputs
+    elif runtime == "onnxruntime":
+        outputs = run_onnxruntime(emit_onnx(graph), inputs).outputs
+    elif runtime == "tflm":
+        outputs = run_tflm(emit_tflite(graph), inputs, reset_state=False).outputs
+    else:
+        kernels = "reference" if runtime == "litert" else "xnnpack"
+        outputs = run_litert(emit_tflite(graph), inputs, kernels=kernels, reset_state=False).outputs
+    return list(dequantize_outputs(graph, outputs)) if integer else list(outputs)
