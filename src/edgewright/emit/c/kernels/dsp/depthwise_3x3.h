@@ -26,23 +26,25 @@
     "asr " sum ", " sum ", %[q]\n\t"                \
     "qadd " sum ", " sum ", %[y]\n\t"               \
     "ssat " sum ", #8, " sum ", asr #1\n\t"
-/* A row of pairs of outputs, from `x` to `end`. The second output is stored first: with a step of 0 the first one replaces it. */
+/* A row of pairs of outputs, from `x` to `end`. Where their number is odd, `end` is where x ends, and the last second one is not stored; where
+ * it is even, one byte less. */
 #define EW_DEPTHWISE_3X3_PAIRS(taps, advance)                                                                    \
     __asm__ volatile("1:\n\t"                                                                                    \
                      "ldr %[s], %[bias]\n\t"                                                                     \
                      "mov %[t], %[s]\n\t" taps("%[x]", "%[a0]", "%[b0]")                                         \
                      "add %[y], %[x], %[pitch]\n\t" taps("%[y]", "%[a1]", "%[b1]")                               \
                      "add %[y], %[y], %[pitch]\n\t" taps("%[y]", "%[a2]", "%[b2]")                               \
-                     "ldrd %[p], %[q], %[factor]\n\t"                                                           \
+                     "ldrd %[p], %[q], %[factor]\n\t"                                                            \
                      "ldr %[y], %[offset]\n\t" EW_DEPTHWISE_3X3_RESCALE("%[s]") EW_DEPTHWISE_3X3_RESCALE("%[t]") \
                      "ldr %[p], %[step]\n\t"                                                                     \
                      "ldr %[q], %[end]\n\t"                                                                      \
-                     "adds %[x], %[x], #" advance "\n\t"                                                         \
-                     "strb %[t], [%[out], %[p]]\n\t"                                                             \
+                     "add %[x], %[x], #" advance "\n\t"                                                          \
                      "strb %[s], [%[out]]\n\t"                                                                   \
-                     "add %[out], %[out], %[p], lsl #1\n\t"                                                      \
                      "cmp %[x], %[q]\n\t"                                                                        \
-                     "bne 1b\n\t"                                                                                \
+                     "it ne\n\t"                                                                                 \
+                     "strbne %[t], [%[out], %[p]]\n\t"                                                           \
+                     "add %[out], %[out], %[p], lsl #1\n\t"                                                      \
+                     "blo 1b\n\t"                                                                                \
                      : [x] "+r"(x), [out] "+r"(output), [s] "=&r"(s), [t] "=&r"(t), [p] "=&r"(p), [q] "=&r"(q), [y] "=&r"(y) \
                      : [a0] "r"(w[0]), [b0] "r"(w[1]), [a1] "r"(w[2]), [b1] "r"(w[3]), [a2] "r"(w[4]), [b2] "r"(w[5]), \
                        [pitch] "r"(bytes), [bias] "m"(own.bias), [factor] "m"(own.factor), \
@@ -73,21 +75,14 @@ EW_KERNEL void ew_depthwise_3x3(const struct ew_channel *channel, const int8_t *
 #if defined(EW_DEPTHWISE_3X3_PAIRS)
         if (own.simple) {
             const int32_t bytes = 2 * pitch;
-            int32_t step = outputs->step;
-            const int32_t *end = x + left / 2 * stride;
+            const int32_t step = outputs->step;
+            const char *const end = (const char *)(x + (left + 1) / 2 * stride) - (left % 2 == 0);
             int32_t s, t, p, q, y;
 
-            for (; left > 0; left = left & 1) {
-                if (left == 1) {
-                    step = 0;
-                    end = x + stride;
-                    left = 2;
-                }
-                if (stride == 1) {
-                    EW_DEPTHWISE_3X3_PAIRS(EW_DEPTHWISE_3X3_NEAR, "4");
-                } else {
-                    EW_DEPTHWISE_3X3_PAIRS(EW_DEPTHWISE_3X3_FAR, "8");
-                }
+            if (stride == 1) {
+                EW_DEPTHWISE_3X3_PAIRS(EW_DEPTHWISE_3X3_NEAR, "4");
+            } else {
+                EW_DEPTHWISE_3X3_PAIRS(EW_DEPTHWISE_3X3_FAR, "8");
             }
             continue;
         }

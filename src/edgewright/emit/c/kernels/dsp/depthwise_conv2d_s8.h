@@ -26,7 +26,6 @@ EW_KERNEL void ew_depthwise_conv2d_s8(const struct ew_depthwise_conv2d_s8 *layer
                                       void *restrict workspace)
 {
     const struct ew_window *window = &layer->window;
-    const struct ew_walk walk = {layer->input_row, layer->input_column, layer->input_zero_point};
     const int32_t filters = window->output_channels / window->input_channels;
     const int32_t width = ((window->output_width - 1) * window->stride_width + (window->kernel_width - 1) * window->dilation_width + 2) & ~1;
     const int32_t span = (window->kernel_height - 1) * window->dilation_height + 1;
@@ -43,14 +42,17 @@ EW_KERNEL void ew_depthwise_conv2d_s8(const struct ew_depthwise_conv2d_s8 *layer
     halves[-1] = 0;
     for (int32_t first = 0; first < window->output_height; first += layer->strip) {
         const int32_t left = window->output_height - first;
+        const int32_t strip = left < layer->strip ? left : layer->strip;
+        const struct ew_plane shape = {layer->input_row, layer->input_column, first * window->stride_height - window->padding_top,
+                                       (strip - 1) * window->stride_height + span, width};
 
-        outputs.rows = left < layer->strip ? left : layer->strip;
+        outputs.rows = strip;
+        ew_clear_plane(&shape, layer->input_zero_point, plane);
         for (int32_t filter = 0; filter < window->output_channels; filter++) {
             const int8_t *weights = layer->weights + filter * taps;
 
             if (filter % filters == 0) {
-                ew_fill_plane(window, &walk, first * window->stride_height - window->padding_top,
-                              (outputs.rows - 1) * window->stride_height + span, width, input + filter / filters, plane);
+                ew_fill_plane(window, &shape, input + filter / filters, plane);
             }
             outputs.first = output + first * layer->output_row + filter;
             channel.bias = layer->bias[filter];

@@ -2,52 +2,59 @@
 #ifndef EW_FILL_PLANE_H
 #define EW_FILL_PLANE_H
 
-#include <stdint.h>
-
 #include "kernel.h"
+#include "simd.h"
 #include "window.h"
 
-/* How a picture is walked: steps between rows and columns in elements, and the value around it. */
-struct ew_walk {
-    int32_t row, column, zero_point;
+/* How a picture is walked: steps between rows and columns in elements. `height` rows of the picture from `top` on, some of which may lie
+ * outside of it, go to a plane whose rows are `width` halves long (an even number); its first stands for column -padding_left. */
+struct ew_plane {
+    int32_t row, column;
+    int32_t top, height, width;
 };
 
-/* `height` rows of `width` halves go to `plane`; its first stands for the picture's position (top, -padding_left). `input` points to
- * the channel. */
-EW_KERNEL void ew_fill_plane(const struct ew_window *window, const struct ew_walk *walk, int32_t top, int32_t height, int32_t width,
-                             const int8_t *restrict input, int16_t *restrict plane)
+/* Sets the whole plane to the zero point: all of it that no channel changes. */
+static inline void ew_clear_plane(const struct ew_plane *shape, int32_t zero_point, int16_t *plane)
 {
-    const int32_t step = walk->column;
-    const int16_t fill = (int16_t)walk->zero_point;
-    const int32_t room = width - window->padding_left;
+    int32_t *words = (int32_t *)(void *)plane;
+
+    for (int32_t left = shape->height * shape->width / 2; left > 0; left--) {
+        *words++ = ew_halves(zero_point, zero_point);
+    }
+}
+
+/* Copies what lies within the picture. `input` points to the channel. */
+EW_KERNEL void ew_fill_plane(const struct ew_window *window, const struct ew_plane *shape, const int8_t *restrict input,
+                             int16_t *restrict plane)
+{
+    const int32_t step = shape->column;
+    const int32_t room = shape->width - window->padding_left;
     const int32_t inside = room < window->input_width ? room : window->input_width;
+    const int32_t bottom = shape->top + shape->height;
+    const int32_t end = bottom < window->input_height ? bottom : window->input_height;
+    int32_t y = shape->top < 0 ? 0 : shape->top;
 
-    for (int32_t y = top; y < top + height; y++) {
-        int16_t *const end = plane + width;
+    plane += (y - shape->top) * shape->width + window->padding_left;
+    input += y * shape->row;
+    for (; y < end; y++) {
+        const int8_t *from = input;
+        int16_t *to = plane;
+        int32_t left = inside;
 
-        if (y >= 0 && y < window->input_height) {
-            const int8_t *from = input + y * walk->row;
-            int32_t left = inside;
-
-            for (int32_t x = 0; x < window->padding_left; x++) {
-                *plane++ = fill;
-            }
-            for (; left >= 4; left -= 4) {
-                plane[0] = from[0];
-                plane[1] = from[step];
-                plane[2] = from[2 * step];
-                plane[3] = from[3 * step];
-                from += 4 * step;
-                plane += 4;
-            }
-            for (; left > 0; left--) {
-                *plane++ = *from;
-                from += step;
-            }
+        for (; left >= 4; left -= 4) {
+            to[0] = from[0];
+            to[1] = from[step];
+            to[2] = from[2 * step];
+            to[3] = from[3 * step];
+            from += 4 * step;
+            to += 4;
         }
-        while (plane < end) {
-            *plane++ = fill;
+        for (; left > 0; left--) {
+            *to++ = *from;
+            from += step;
         }
+        input += shape->row;
+        plane += shape->width;
     }
 }
 
