@@ -2,7 +2,8 @@
 
     python -m benchmarks.fuzz --count 3000 --seed 0
 
-Mutations come from real networks: flipped bytes, truncations, splices, extreme integers at aligned places, and fields of the parsed file set to
+Mutations come from real networks: flipped bytes, truncations, splices, extreme integers at aligned places, and fields of the parsed file
+set to
 values that contradict the rest. What loads must also evaluate, and be emitted, or be refused with an EdgewrightError.
 """
 
@@ -237,7 +238,9 @@ def _bend_options(rng: random.Random, model: schema.ModelT, subgraph: schema.Sub
         return
     fields = [name for name, value in vars(operator.builtinOptions).items() if isinstance(value, (int, float, np.integer))]
     if fields:
-        setattr(operator.builtinOptions, rng.choice(fields), rng.choice((0, 1, 2, 3, 4, 5, 100, 127)) if rng.random() < 0.8 else _number(rng))
+        setattr(
+            operator.builtinOptions, rng.choice(fields), rng.choice((0, 1, 2, 3, 4, 5, 100, 127)) if rng.random() < 0.8 else _number(rng)
+        )
 
 
 def _bend_structure(rng: random.Random, model: schema.ModelT, subgraph: schema.SubGraphT) -> None:
@@ -285,8 +288,18 @@ def main() -> int:
         start = time.perf_counter()
         outcome = fuzz(FORMATS[name], seeds(name), arguments.count, arguments.seed)
         peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        print(json.dumps({"format": name, "files": arguments.count, "ends": dict(outcome.ends.most_common()), "slowest_seconds": round(outcome.slowest_seconds, 3),
-                          "seconds": round(time.perf_counter() - start, 1), "peak_memory_mb": round(peak_mb)}))
+        print(
+            json.dumps(
+                {
+                    "format": name,
+                    "files": arguments.count,
+                    "ends": dict(outcome.ends.most_common()),
+                    "slowest_seconds": round(outcome.slowest_seconds, 3),
+                    "seconds": round(time.perf_counter() - start, 1),
+                    "peak_memory_mb": round(peak_mb),
+                }
+            )
+        )
         for description, data in outcome.failures.items():
             place = Path("build/fuzz") / f"{hashlib.sha256(data).hexdigest()[:12]}.{name}"
             place.parent.mkdir(parents=True, exist_ok=True)

@@ -11,7 +11,10 @@ def test_nothing_found_is_no_error() -> None:
 
 
 def test_everything_is_told_at_once_and_each_hint_once() -> None:
-    findings = [Finding("ABS", "layer/abs", "this operator is not known here", "replace it"), Finding("LSTM", "cell", "it is recurrent", "replace it")]
+    findings = [
+        Finding("ABS", "layer/abs", "this operator is not known here", "replace it"),
+        Finding("LSTM", "cell", "it is recurrent", "replace it"),
+    ]
     with pytest.raises(UnsupportedError) as found:
         raise_unsupported(findings, "'kws'")
     assert found.value.message == (

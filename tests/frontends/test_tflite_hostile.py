@@ -1,4 +1,5 @@
-"""Damaged and malicious .tflite files: one clear error each, soon, and in little memory; and what is well formed but not known is listed whole."""
+"""Damaged and malicious .tflite files: one clear error each, soon, and in little memory; and what is well formed but not known is listed
+whole."""
 
 from __future__ import annotations
 
@@ -213,7 +214,12 @@ def test_many_tensors_of_one_name() -> None:
 
 def test_everything_that_is_not_known_is_listed_at_once() -> None:
     file = File()
-    x, a, b, c = file.tensor([1, 4], name="x"), file.tensor([1, 4], name="absolute"), file.tensor([1, 4], name="scaled"), file.tensor([1, 4], name="wave")
+    x, a, b, c = (
+        file.tensor([1, 4], name="x"),
+        file.tensor([1, 4], name="absolute"),
+        file.tensor([1, 4], name="scaled"),
+        file.tensor([1, 4], name="wave"),
+    )
     file.operator("ABS", [x], [a], schema.AbsOptionsT)
     file.operator("ADD", [a, x], [b], schema.AddOptionsT, fusedActivationFunction=4)
     file.operator("SIN", [b], [c])

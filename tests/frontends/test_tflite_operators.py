@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated as schema
 from numpy.typing import NDArray
+from torch import Tensor
 
 from edgewright.frontends.tflite import load_tflite
 from edgewright.ir.graph import Graph, Level
@@ -28,7 +29,9 @@ def case(function: Case) -> Case:
     return function
 
 
-def one(file: File, kind: str, shape: list[int], out: list[int], *more: int, options: type | None = None, **fields: object) -> tuple[int, list[int]]:
+def one(
+    file: File, kind: str, shape: list[int], out: list[int], *more: int, options: type | None = None, **fields: object
+) -> tuple[int, list[int]]:
     x, y = file.tensor(shape), file.tensor(out)
     file.operator(kind, [x, *more], [y], options, **fields)
     return x, [y]
@@ -99,8 +102,12 @@ def slice_to_the_end(file: File) -> tuple[int, list[int]]:
     return one(file, "SLICE", [1, 5, 6], [1, 3, 6], file.ints([0, 2, 0]), file.ints([1, -1, 6]), options=schema.SliceOptionsT)
 
 
-def strided(file: File, shape: list[int], out: list[int], begin: list[int], end: list[int], stride: list[int], **masks: int) -> tuple[int, list[int]]:
-    return one(file, "STRIDED_SLICE", shape, out, file.ints(begin), file.ints(end), file.ints(stride), options=schema.StridedSliceOptionsT, **masks)
+def strided(
+    file: File, shape: list[int], out: list[int], begin: list[int], end: list[int], stride: list[int], **masks: int
+) -> tuple[int, list[int]]:
+    return one(
+        file, "STRIDED_SLICE", shape, out, file.ints(begin), file.ints(end), file.ints(stride), options=schema.StridedSliceOptionsT, **masks
+    )
 
 
 @case
@@ -131,7 +138,15 @@ def pad_with_a_value(file: File) -> tuple[int, list[int]]:
 
 @case
 def mirror_pad(file: File) -> tuple[int, list[int]]:
-    return one(file, "MIRROR_PAD", [1, 3, 4, 2], [1, 6, 5, 2], file.ints([[0, 0], [1, 2], [0, 1], [0, 0]]), options=schema.MirrorPadOptionsT, mode=0)
+    return one(
+        file,
+        "MIRROR_PAD",
+        [1, 3, 4, 2],
+        [1, 6, 5, 2],
+        file.ints([[0, 0], [1, 2], [0, 1], [0, 0]]),
+        options=schema.MirrorPadOptionsT,
+        mode=0,
+    )
 
 
 @case
@@ -174,12 +189,16 @@ def minimum_with_a_constant(file: File) -> tuple[int, list[int]]:
 
 @case
 def division_by_a_constant(file: File) -> tuple[int, list[int]]:
-    return one(file, "DIV", [1, 6], [1, 6], file.reals(np.asarray([3.0], np.float32)), options=schema.DivOptionsT, fusedActivationFunction=1)
+    return one(
+        file, "DIV", [1, 6], [1, 6], file.reals(np.asarray([3.0], np.float32)), options=schema.DivOptionsT, fusedActivationFunction=1
+    )
 
 
 @case
 def squared_difference(file: File) -> tuple[int, list[int]]:
-    return one(file, "SQUARED_DIFFERENCE", [1, 6], [1, 6], file.reals(np.asarray([0.5], np.float32)), options=schema.SquaredDifferenceOptionsT)
+    return one(
+        file, "SQUARED_DIFFERENCE", [1, 6], [1, 6], file.reals(np.asarray([0.5], np.float32)), options=schema.SquaredDifferenceOptionsT
+    )
 
 
 @case
@@ -221,7 +240,9 @@ def log_softmax(file: File) -> tuple[int, list[int]]:
 
 @case
 def resize_bilinear(file: File) -> tuple[int, list[int]]:
-    return one(file, "RESIZE_BILINEAR", [1, 3, 4, 2], [1, 7, 5, 2], file.ints([7, 5]), options=schema.ResizeBilinearOptionsT, halfPixelCenters=True)
+    return one(
+        file, "RESIZE_BILINEAR", [1, 3, 4, 2], [1, 7, 5, 2], file.ints([7, 5]), options=schema.ResizeBilinearOptionsT, halfPixelCenters=True
+    )
 
 
 @case
@@ -234,7 +255,9 @@ def resize_nearest(file: File) -> tuple[int, list[int]]:
 def transpose_convolution_same(file: File) -> tuple[int, list[int]]:
     weight = file.reals(RNG.normal(0, 1, (3, 4, 3, 2)).astype(np.float32))
     x, y = file.tensor([1, 5, 6, 2]), file.tensor([1, 10, 12, 3])
-    file.operator("TRANSPOSE_CONV", [file.ints([1, 10, 12, 3]), weight, x], [y], schema.TransposeConvOptionsT, padding=0, strideH=2, strideW=2)
+    file.operator(
+        "TRANSPOSE_CONV", [file.ints([1, 10, 12, 3]), weight, x], [y], schema.TransposeConvOptionsT, padding=0, strideH=2, strideW=2
+    )
     return x, [y]
 
 
@@ -371,7 +394,12 @@ def test_int4_weights_are_unpacked(needs_tflite_micro: None) -> None:
 def test_unsigned_edges_become_signed(needs_tflite_micro: None) -> None:
     """uint8 in and out behind QUANTIZE: the graph takes and gives the same reals as int8, every integer 128 less."""
     file = File()
-    x, signed, wide, out = int8(file, [1, 6], 0.1, 140, "UINT8"), int8(file, [1, 6], 0.1, 12), int8(file, [1, 6], 0.2, 0), int8(file, [1, 6], 0.2, 128, "UINT8")
+    x, signed, wide, out = (
+        int8(file, [1, 6], 0.1, 140, "UINT8"),
+        int8(file, [1, 6], 0.1, 12),
+        int8(file, [1, 6], 0.2, 0),
+        int8(file, [1, 6], 0.2, 128, "UINT8"),
+    )
     file.operator("QUANTIZE", [x], [signed], schema.QuantizeOptionsT)
     file.operator("RELU", [signed], [wide])
     file.operator("QUANTIZE", [wide], [out], schema.QuantizeOptionsT)
@@ -426,8 +454,8 @@ def test_a_variable_read_after_it_was_assigned_is_the_new_one() -> None:
     graph = load_tflite(data)
     assert len(graph.states) == 1
     inputs = np.random.default_rng(0).normal(0, 1, (5, 3)).astype(np.float32)
-    states: dict[str, object] = {}
-    own = np.concatenate([evaluate(graph, [inputs[step : step + 1]], states=states)[0] for step in range(5)])  # type: ignore[arg-type]
+    states: dict[str, Tensor] = {}
+    own = np.concatenate([evaluate(graph, [inputs[step : step + 1]], states=states)[0] for step in range(5)])
     np.testing.assert_allclose(own, run_litert({"a.tflite": data}, [inputs], reset_state=False).outputs[0], rtol=1e-6)
 
 

@@ -10,7 +10,15 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 from numpy.typing import NDArray
 
-NUMPY = {"FLOAT32": np.float32, "FLOAT16": np.float16, "INT8": np.int8, "UINT8": np.uint8, "INT16": np.int16, "INT32": np.int32, "INT64": np.int64}
+NUMPY = {
+    "FLOAT32": np.float32,
+    "FLOAT16": np.float16,
+    "INT8": np.int8,
+    "UINT8": np.uint8,
+    "INT16": np.int16,
+    "INT32": np.int32,
+    "INT64": np.int64,
+}
 
 
 class File:
@@ -72,7 +80,17 @@ class File:
     def reals(self, array: NDArray[Any]) -> int:
         return self.tensor(array.shape, "FLOAT32", data=array)
 
-    def operator(self, kind: str, inputs: Sequence[int], outputs: Sequence[int], options: Any = None, *, graph: Any = None, version: int = 1, **fields: Any) -> None:
+    def operator(
+        self,
+        kind: str,
+        inputs: Sequence[int],
+        outputs: Sequence[int],
+        options: Any = None,
+        *,
+        graph: Any = None,
+        version: int = 1,
+        **fields: Any,
+    ) -> None:
         """``options``: a class of the schema; ``fields`` are set on an object of it."""
         code = schema.OperatorCodeT()
         code.builtinCode = getattr(schema.BuiltinOperator, kind)

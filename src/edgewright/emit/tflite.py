@@ -19,7 +19,8 @@ OPERATORS: Mapping[str, Writing] = {
     "MaxPool2D": layers.max_pool2d, "AveragePool2D": layers.average_pool2d, "Resize": layers.resize,
     "Add": elementwise.add, "Sub": elementwise.sub, "Mul": elementwise.mul, "BatchNorm": elementwise.batch_norm,
     "Reshape": elementwise.reshape, "Transpose": elementwise.transpose, "Slice": elementwise.slice_, "Concat": elementwise.concat,
-    "Pad": elementwise.pad_operator, "Mean": elementwise.mean, "Softmax": elementwise.softmax, "LogSoftmax": plain("LOG_SOFTMAX", schema.LogSoftmaxOptionsT),
+    "Pad": elementwise.pad_operator, "Mean": elementwise.mean, "Softmax": elementwise.softmax,
+    "LogSoftmax": plain("LOG_SOFTMAX", schema.LogSoftmaxOptionsT),
     "Relu": plain("RELU"), "Relu6": elementwise.relu6, "LeakyRelu": elementwise.leaky_relu, "PRelu": elementwise.prelu,
     "Sigmoid": plain("LOGISTIC"), "Tanh": plain("TANH"), "HardSwish": plain("HARD_SWISH", schema.HardSwishOptionsT),
     "HardSigmoid": elementwise.hard_sigmoid, "SiLU": elementwise.silu, "GELU": elementwise.gelu,
@@ -32,9 +33,9 @@ OPERATORS: Mapping[str, Writing] = {
 def emit_tflite(graph: Graph) -> dict[str, bytes]:
     """``NAME.tflite`` → its bytes, which are the same for the same graph; nothing is written.
 
-    Float networks become float32 (float16 constants behind DEQUANTIZE), quantized ones whose weights alone carry a Quant get int8 weights for
-    the runtime's hybrid kernels, integer ones keep every byte. The batch is written as 1. UnsupportedError names every operator that the
-    format cannot express.
+    Float networks become float32 (float16 constants behind DEQUANTIZE), quantized ones whose weights alone carry a Quant get int8
+    weights for the runtime's hybrid kernels, integer ones keep every byte. The batch is written as 1. UnsupportedError names every
+    operator that the format cannot express.
     """
     _check(graph)
     writer = Writer(graph)
@@ -50,7 +51,8 @@ def emit_tflite(graph: Graph) -> dict[str, bytes]:
             problems.append(problem)
         states.assign_after(node.outputs)
     if problems:
-        raise UnsupportedError("\n".join(problem.message for problem in problems), hint="; ".join(dict.fromkeys(problem.hint for problem in problems)))
+        raise UnsupportedError("\n".join(problem.message for problem in problems),
+                               hint="; ".join(dict.fromkeys(problem.hint for problem in problems)))
     states.finish()
     main.outputs = [writer.value(name).index for name in graph.outputs]
     return {f"{file_name(graph.name)}.tflite": writer.finish()}
@@ -62,7 +64,8 @@ def _check(graph: Graph) -> None:
         raise UnsupportedError(f".tflite has no operator for {', '.join(unknown)}", hint="write C or .onnx, or replace the operator")
     wide = [value.name for value in graph.values.values() if value.dtype is DType.INT16]
     if wide:
-        raise UnsupportedError(f"16-bit activations cannot be written to .tflite yet: {wide[0]!r} and {len(wide) - 1} others", hint="use 8-bit activations")
+        raise UnsupportedError(f"16-bit activations cannot be written to .tflite yet: {wide[0]!r} and {len(wide) - 1} others",
+                               hint="use 8-bit activations")
 
 
 class _States:
@@ -115,7 +118,8 @@ class _States:
         ready = [state for state in self.unassigned if state.read not in self.waiting and state.write in self.known]
         for state in ready:
             self.unassigned.remove(state)
-            self.writer.operator("ASSIGN_VARIABLE", [self.handles[state.read], self.writer.value(state.write)], [], schema.AssignVariableOptionsT())
+            self.writer.operator("ASSIGN_VARIABLE", [self.handles[state.read], self.writer.value(state.write)], [],
+                                 schema.AssignVariableOptionsT())
 
     def finish(self) -> None:
         """Read what only an output or another state shows, then assign the rest."""

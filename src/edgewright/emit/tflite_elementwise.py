@@ -37,7 +37,8 @@ def plain(kind: str, make_options: Callable[[], Any] | None = None) -> Writing:
 
     def write(writer: Writer, node: Node) -> None:
         x = writer.value(node.inputs[0])
-        writer.operator(kind, [x], [writer.value(node.outputs[0])], None if make_options is None else make_options(), version=simple_version(kind, x.type))
+        writer.operator(kind, [x], [writer.value(node.outputs[0])], None if make_options is None else make_options(),
+                        version=simple_version(kind, x.type))
 
     return write
 
@@ -106,7 +107,8 @@ def slice_(writer: Writer, node: Node) -> None:
         return
     ends = [start + (size - 1) * stride + 1 for start, size, stride in zip(op.begin, out.shape, op.stride, strict=True)]
     numbers = [begin, writer.numbers(f"{node.outputs[0]}_end", ends), writer.numbers(f"{node.outputs[0]}_stride", op.stride)]
-    writer.operator("STRIDED_SLICE", [x, *numbers], [out], schema.StridedSliceOptionsT(), version=moving_version("STRIDED_SLICE", x.type, len(x.shape)))
+    writer.operator("STRIDED_SLICE", [x, *numbers], [out], schema.StridedSliceOptionsT(),
+                    version=moving_version("STRIDED_SLICE", x.type, len(x.shape)))
 
 
 def concat(writer: Writer, node: Node) -> None:
@@ -196,7 +198,8 @@ def relu6(writer: Writer, node: Node) -> None:
 def dequantize(writer: Writer, node: Node) -> None:
     """Dequantize → DEQUANTIZE."""
     x = writer.value(node.inputs[0])
-    writer.operator("DEQUANTIZE", [x], [writer.value(node.outputs[0])], schema.DequantizeOptionsT(), version=dequantize_version(x.type, per_channel=False))
+    writer.operator("DEQUANTIZE", [x], [writer.value(node.outputs[0])], schema.DequantizeOptionsT(),
+                    version=dequantize_version(x.type, per_channel=False))
 
 
 def gelu(writer: Writer, node: Node) -> None:
@@ -210,7 +213,8 @@ def gelu(writer: Writer, node: Node) -> None:
 def _float_only(writer: Writer, node: Node) -> None:
     if writer.graph.level is Level.INTEGER:
         raise UnsupportedError(f"{node.op.kind} {node.name!r} has no int8 kernel in .tflite",
-                               hint="take it apart into Sigmoid and Mul, or replace it by Relu6 or HardSwish, before quantization; C and .onnx have it as it is")
+                               hint="take it apart into Sigmoid and Mul, or replace it by Relu6 or HardSwish, before quantization; "
+                                    "C and .onnx have it as it is")
 
 
 def silu(writer: Writer, node: Node) -> None:
@@ -237,7 +241,8 @@ def hard_sigmoid(writer: Writer, node: Node) -> None:
     options = schema.AddOptionsT()
     options.fusedActivationFunction = activation("relu6")
     writer.operator("ADD", [x, writer.reals(f"{node.outputs[0]}_beta", 6 * op.beta)], [clamped], options)
-    writer.operator("MUL", [clamped, writer.reals(f"{node.outputs[0]}_sixth", 1 / 6)], [writer.value(node.outputs[0])], schema.MulOptionsT())
+    writer.operator("MUL", [clamped, writer.reals(f"{node.outputs[0]}_sixth", 1 / 6)], [writer.value(node.outputs[0])],
+                    schema.MulOptionsT())
 
 
 def batch_norm(writer: Writer, node: Node) -> None:
@@ -247,7 +252,8 @@ def batch_norm(writer: Writer, node: Node) -> None:
     assert isinstance(op, BatchNorm)
     for name in node.inputs[1:]:
         if not writer.graph.is_constant(name):
-            raise UnsupportedError(f"the statistics of BatchNorm {node.name!r} are computed at run time", hint="export the network in evaluation mode")
+            raise UnsupportedError(f"the statistics of BatchNorm {node.name!r} are computed at run time",
+                                   hint="export the network in evaluation mode")
     scale, offset, average, variance = (writer.graph.array(name).astype(np.float64) for name in node.inputs[1:])
     factor = scale / np.sqrt(variance + op.epsilon)
     x = writer.value(node.inputs[0])

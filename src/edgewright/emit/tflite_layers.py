@@ -46,7 +46,8 @@ def _unchanged(array: NDArray[Any]) -> NDArray[Any]:
     return array
 
 
-def _scheme(size: tuple[int, ...], kernel: tuple[int, int], stride: tuple[int, int], dilation: tuple[int, int], padding: Padding) -> int | None:
+def _scheme(size: tuple[int, ...], kernel: tuple[int, int], stride: tuple[int, int], dilation: tuple[int, int],
+            padding: Padding) -> int | None:
     """SAME or VALID, where one of them means ``padding``."""
     if padding == NO_PADDING:
         return int(schema.Padding.VALID)
@@ -108,7 +109,8 @@ def _bias_or_zeros(writer: Writer, node: Node) -> Tensor:
 
 def _weight(writer: Writer, node: Node, role: str = "weight", arrange: Any = _unchanged, axis: int = 0, *, hybrid: bool = True) -> Tensor:
     if not writer.graph.is_constant(node.inputs[1]):
-        raise UnsupportedError(f"the weight of {node.op.kind} {node.name!r} is computed at run time", hint="only constant weights can be written")
+        raise UnsupportedError(f"the weight of {node.op.kind} {node.name!r} is computed at run time",
+                               hint="only constant weights can be written")
     return writer.constant(node.inputs[1], role, arrange, axis, hybrid=hybrid)
 
 
@@ -146,7 +148,8 @@ def depthwise_conv2d(writer: Writer, node: Node) -> None:
     options.dilationHFactor, options.dilationWFactor = op.dilation
     options.depthMultiplier = op.multiplier
     version = depthwise_version(x.type, weight.type, per_channel=_per_channel(weight), dilated=op.dilation != (1, 1))
-    writer.operator("DEPTHWISE_CONV_2D", [x, weight, _bias_or_zeros(writer, node)], [writer.value(node.outputs[0])], options, version=version)
+    writer.operator("DEPTHWISE_CONV_2D", [x, weight, _bias_or_zeros(writer, node)], [writer.value(node.outputs[0])], options,
+                    version=version)
 
 
 def dense(writer: Writer, node: Node) -> None:
@@ -184,7 +187,8 @@ def transpose_conv2d(writer: Writer, node: Node) -> None:
         options.padding = schema.Padding.VALID
         wide = [max(full[axis], op.padding[axis][0] + size[axis]) for axis in (0, 1)]
         if any(wide[axis] - full[axis] >= op.stride[axis] for axis in (0, 1)):
-            raise UnsupportedError(f"TransposeConv2D {node.name!r} pads its output by {op.output_padding}, as much as its stride", hint="pad by an operator of its own")
+            raise UnsupportedError(f"TransposeConv2D {node.name!r} pads its output by {op.output_padding}, as much as its stride",
+                                   hint="pad by an operator of its own")
         target = writer.like(out, f"{node.outputs[0]}_full", (1, *wide, out.shape[3]))
     bias = _bias(writer, node)
     sizes = writer.numbers(f"{node.outputs[0]}_shape", target.shape)
@@ -221,7 +225,8 @@ def average_pool2d(writer: Writer, node: Node) -> None:
     x = writer.value(node.inputs[0])
     scheme = _scheme(x.shape[1:3], op.kernel, op.stride, (1, 1), op.padding)
     if scheme is None:
-        raise UnsupportedError(f"AveragePool2D {node.name!r} pads by {op.padding}, which .tflite cannot express: its kernels pad by SAME or not at all",
+        raise UnsupportedError(f"AveragePool2D {node.name!r} pads by {op.padding}, which .tflite cannot express: "
+                               "its kernels pad by SAME or not at all",
                                hint="pool without padding, or count the padding (a Pad before the pooling)")
     _pool(writer, node, "AVERAGE_POOL_2D", x, scheme, writer.value(node.outputs[0]))
 
@@ -236,4 +241,5 @@ def resize(writer: Writer, node: Node) -> None:
     x = writer.value(node.inputs[0])
     version = resize_version(x.type, later_option=op.half_pixel_centers or (op.align_corners and not bilinear))
     size = writer.numbers(f"{node.outputs[0]}_size", op.size)
-    writer.operator("RESIZE_BILINEAR" if bilinear else "RESIZE_NEAREST_NEIGHBOR", [x, size], [writer.value(node.outputs[0])], options, version=version)
+    writer.operator("RESIZE_BILINEAR" if bilinear else "RESIZE_NEAREST_NEIGHBOR", [x, size], [writer.value(node.outputs[0])], options,
+                    version=version)

@@ -1,12 +1,13 @@
 """Which version of a .tflite operator a use of it needs, and which runtime was the first to know that version.
 
-Source: tools/versioning of LiteRT (op_version.cc, runtime_version.cc). Runtimes refuse a version that they do not know, so the lowest that fits is written.
+Source: tools/versioning of LiteRT (op_version.cc, runtime_version.cc). Runtimes refuse a version that they do not know, so the lowest that
+fits is written.
 """
 
 from __future__ import annotations
 
-_INT8_IS_2 = ("ADD", "SUB", "AVERAGE_POOL_2D", "MAX_POOL_2D", "CONCATENATION", "LOGISTIC", "TANH", "LOG_SOFTMAX", "MEAN", "RELU", "RELU6", "SLICE",
-              "SOFTMAX", "GELU", "MIRROR_PAD")
+_INT8_IS_2 = ("ADD", "SUB", "AVERAGE_POOL_2D", "MAX_POOL_2D", "CONCATENATION", "LOGISTIC", "TANH", "LOG_SOFTMAX", "MEAN", "RELU", "RELU6",
+              "SLICE", "SOFTMAX", "GELU", "MIRROR_PAD")
 """Version 1 in float, 2 at int8."""
 
 
@@ -76,8 +77,10 @@ _RUNTIMES: dict[tuple[str, int], str] = {
     ("ADD", 1): "1.5.0", ("ADD", 2): "1.14.0", ("SUB", 1): "1.6.0", ("SUB", 2): "1.14.0",
     ("MUL", 1): "1.5.0", ("MUL", 2): "1.14.0", ("MUL", 3): "1.15.0",
     ("AVERAGE_POOL_2D", 1): "1.5.0", ("AVERAGE_POOL_2D", 2): "1.14.0", ("MAX_POOL_2D", 1): "1.5.0", ("MAX_POOL_2D", 2): "1.14.0",
-    ("CONV_2D", 1): "1.5.0", ("CONV_2D", 2): "1.14.0", ("CONV_2D", 3): "1.14.0", ("CONV_2D", 5): "2.4.0", ("CONV_2D", 6): "2.9.0", ("CONV_2D", 7): "2.11.0",
-    ("DEPTHWISE_CONV_2D", 1): "1.5.0", ("DEPTHWISE_CONV_2D", 2): "1.12.0", ("DEPTHWISE_CONV_2D", 3): "1.14.0", ("DEPTHWISE_CONV_2D", 4): "2.2.0",
+    ("CONV_2D", 1): "1.5.0", ("CONV_2D", 2): "1.14.0", ("CONV_2D", 3): "1.14.0", ("CONV_2D", 5): "2.4.0", ("CONV_2D", 6): "2.9.0",
+    ("CONV_2D", 7): "2.11.0",
+    ("DEPTHWISE_CONV_2D", 1): "1.5.0", ("DEPTHWISE_CONV_2D", 2): "1.12.0", ("DEPTHWISE_CONV_2D", 3): "1.14.0",
+    ("DEPTHWISE_CONV_2D", 4): "2.2.0",
     ("DEPTHWISE_CONV_2D", 6): "2.3.0", ("DEPTHWISE_CONV_2D", 7): "2.11.0",
     ("FULLY_CONNECTED", 1): "1.5.0", ("FULLY_CONNECTED", 3): "1.14.0", ("FULLY_CONNECTED", 4): "1.14.0", ("FULLY_CONNECTED", 5): "2.0.0",
     ("FULLY_CONNECTED", 10): "2.11.0", ("FULLY_CONNECTED", 12): "2.17.0",
@@ -90,11 +93,14 @@ _RUNTIMES: dict[tuple[str, int], str] = {
     ("STRIDED_SLICE", 1): "1.6.0", ("STRIDED_SLICE", 2): "1.14.0", ("STRIDED_SLICE", 4): "2.2.0",
     ("RESIZE_BILINEAR", 1): "1.7.0", ("RESIZE_BILINEAR", 2): "1.14.0", ("RESIZE_BILINEAR", 3): "2.2.0",
     ("RESIZE_NEAREST_NEIGHBOR", 1): "1.13.1", ("RESIZE_NEAREST_NEIGHBOR", 2): "1.14.0", ("RESIZE_NEAREST_NEIGHBOR", 3): "2.3.0",
-    ("MEAN", 1): "1.6.0", ("MEAN", 2): "1.14.0", ("SOFTMAX", 1): "1.5.0", ("SOFTMAX", 2): "1.14.0", ("LOG_SOFTMAX", 1): "1.14.0", ("LOG_SOFTMAX", 2): "1.14.0",
-    ("RELU", 1): "1.5.0", ("RELU", 2): "2.1.0", ("RELU6", 1): "1.5.0", ("RELU6", 2): "1.14.0", ("LEAKY_RELU", 1): "1.13.1", ("PRELU", 1): "1.8.0",
+    ("MEAN", 1): "1.6.0", ("MEAN", 2): "1.14.0", ("SOFTMAX", 1): "1.5.0", ("SOFTMAX", 2): "1.14.0", ("LOG_SOFTMAX", 1): "1.14.0",
+    ("LOG_SOFTMAX", 2): "1.14.0",
+    ("RELU", 1): "1.5.0", ("RELU", 2): "2.1.0", ("RELU6", 1): "1.5.0", ("RELU6", 2): "1.14.0", ("LEAKY_RELU", 1): "1.13.1",
+    ("PRELU", 1): "1.8.0",
     ("LOGISTIC", 1): "1.14.0", ("LOGISTIC", 2): "1.14.0", ("TANH", 1): "1.14.0", ("TANH", 2): "1.14.0", ("HARD_SWISH", 1): "1.15.0",
     ("GELU", 1): "2.9.0", ("GELU", 2): "2.9.0",
-    ("QUANTIZE", 1): "1.14.0", ("DEQUANTIZE", 2): "1.14.0", ("DEQUANTIZE", 3): "1.15.0", ("DEQUANTIZE", 5): "2.7.0", ("DEQUANTIZE", 6): "2.18.0",
+    ("QUANTIZE", 1): "1.14.0", ("DEQUANTIZE", 2): "1.14.0", ("DEQUANTIZE", 3): "1.15.0", ("DEQUANTIZE", 5): "2.7.0",
+    ("DEQUANTIZE", 6): "2.18.0",
     ("CALL_ONCE", 1): "2.5.0", ("VAR_HANDLE", 1): "2.6.0", ("READ_VARIABLE", 1): "2.6.0", ("ASSIGN_VARIABLE", 1): "2.6.0",
 }
 

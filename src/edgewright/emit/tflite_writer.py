@@ -22,7 +22,8 @@ ALIGNMENT = 16
 """Of every buffer's bytes in the file, as the schema asks: weights are used where they lie."""
 VERSION_BYTES = 16
 _SCHEMA_VERSION = 3
-_TYPES = {DType.FLOAT32: "FLOAT32", DType.FLOAT16: "FLOAT16", DType.INT4: "INT4", DType.INT8: "INT8", DType.INT16: "INT16", DType.INT32: "INT32"}
+_TYPES = {DType.FLOAT32: "FLOAT32", DType.FLOAT16: "FLOAT16", DType.INT4: "INT4", DType.INT8: "INT8", DType.INT16: "INT16",
+          DType.INT32: "INT32"}
 
 Arrange = Callable[[NDArray[Any]], NDArray[Any]]
 

@@ -37,13 +37,17 @@ OPERATORS: Mapping[str, Importing] = {
     "CONV_2D": layers.conv_2d, "DEPTHWISE_CONV_2D": layers.depthwise_conv_2d, "TRANSPOSE_CONV": layers.transpose_conv,
     "FULLY_CONNECTED": layers.fully_connected, "MAX_POOL_2D": layers.max_pool_2d, "AVERAGE_POOL_2D": layers.average_pool_2d,
     "RESIZE_BILINEAR": layers.resize_bilinear, "RESIZE_NEAREST_NEIGHBOR": layers.resize_nearest_neighbor,
-    "RESHAPE": shapes.reshape, "EXPAND_DIMS": shapes.reshape_as_declared, "SQUEEZE": shapes.reshape_as_declared, "TRANSPOSE": shapes.transpose,
+    "RESHAPE": shapes.reshape, "EXPAND_DIMS": shapes.reshape_as_declared, "SQUEEZE": shapes.reshape_as_declared,
+    "TRANSPOSE": shapes.transpose,
     "CONCATENATION": shapes.concatenation, "PACK": shapes.pack, "UNPACK": shapes.unpack, "SPLIT": shapes.split, "SPLIT_V": shapes.split_v,
     "SLICE": shapes.slice_, "STRIDED_SLICE": shapes.strided_slice, "PAD": shapes.pad, "PADV2": shapes.pad, "MIRROR_PAD": shapes.mirror_pad,
-    "ADD": elementwise.binary(Add, schema.AddOptionsT), "SUB": elementwise.binary(Sub, schema.SubOptionsT), "MUL": elementwise.binary(Mul, schema.MulOptionsT),
+    "ADD": elementwise.binary(Add, schema.AddOptionsT), "SUB": elementwise.binary(Sub, schema.SubOptionsT),
+    "MUL": elementwise.binary(Mul, schema.MulOptionsT),
     "DIV": elementwise.div, "SQUARE": elementwise.square, "SQUARED_DIFFERENCE": elementwise.squared_difference, "NEG": elementwise.neg,
-    "MAXIMUM": elementwise.extremum, "MINIMUM": elementwise.extremum, "MEAN": elementwise.mean, "SUM": elementwise.mean, "REDUCE_MAX": elementwise.reduce_max,
-    "RELU": elementwise.simple(Relu()), "RELU6": elementwise.simple(Relu6()), "RELU_N1_TO_1": elementwise.relu_n1_to_1, "RELU_0_TO_1": elementwise.relu_0_to_1,
+    "MAXIMUM": elementwise.extremum, "MINIMUM": elementwise.extremum, "MEAN": elementwise.mean, "SUM": elementwise.mean,
+    "REDUCE_MAX": elementwise.reduce_max,
+    "RELU": elementwise.simple(Relu()), "RELU6": elementwise.simple(Relu6()), "RELU_N1_TO_1": elementwise.relu_n1_to_1,
+    "RELU_0_TO_1": elementwise.relu_0_to_1,
     "LOGISTIC": elementwise.simple(Sigmoid()), "TANH": elementwise.simple(Tanh()), "HARD_SWISH": elementwise.simple(HardSwish()),
     "LEAKY_RELU": elementwise.leaky_relu, "PRELU": elementwise.prelu, "GELU": elementwise.gelu,
     "SOFTMAX": elementwise.softmax, "LOG_SOFTMAX": elementwise.simple(LogSoftmax()),
@@ -51,13 +55,14 @@ OPERATORS: Mapping[str, Importing] = {
 }
 """The schema's operator → the function that adds it to a graph; variables (VAR_HANDLE …) are added for each reading."""
 
-_RECURRENT = "recurrent operators are not read yet: write the cell as a streaming network with state variables, or use convolutions over time"
+_RECURRENT = "recurrent operators are not read yet: write the cell with state variables, or use convolutions over time"
 _CONTROL_FLOW = "a graph has no control flow: export the branch or the loop's body as a network of its own"
 HINTS: Mapping[str, str] = {
     **dict.fromkeys(("LSTM", "RNN", "SVDF", "UNIDIRECTIONAL_SEQUENCE_LSTM", "UNIDIRECTIONAL_SEQUENCE_RNN", "BIDIRECTIONAL_SEQUENCE_LSTM",
                      "BIDIRECTIONAL_SEQUENCE_RNN"), _RECURRENT),
     **dict.fromkeys(("IF", "WHILE", "CALL", "STABLEHLO_WHILE", "STABLEHLO_CASE"), _CONTROL_FLOW),
-    **dict.fromkeys(("SPACE_TO_BATCH_ND", "BATCH_TO_SPACE_ND"), "convert again: current converters write dilated convolutions as one operator"),
+    **dict.fromkeys(("SPACE_TO_BATCH_ND", "BATCH_TO_SPACE_ND"),
+                    "convert again: current converters write dilated convolutions as one operator"),
     "CUSTOM ethos-u": "this file was compiled by Vela already: give the one that went into it",
     "BATCH_MATMUL": "multiply by a constant matrix with a dense layer; attention is not read yet",
 }
@@ -67,8 +72,8 @@ HINTS: Mapping[str, str] = {
 def load_tflite(source: str | Path | bytes) -> Graph:
     """The network of a .tflite file (a path, or the bytes themselves).
 
-    float32 and float16 networks come at the float level, networks with int8 weights and float activations at the quantized level (the weights
-    carry their Quant), int8 networks at the integer level. The batch is symbolic, unless an operator mixes it into other axes.
+    float32 and float16 networks come at the float level, networks with int8 weights and float activations at the quantized level (the
+    weights carry their Quant), int8 networks at the integer level. The batch is symbolic, unless an operator mixes it into other axes.
     UnsupportedError lists everything that the graph cannot express; ModelError says what is wrong with the file.
     """
     data, name = _read(source)

@@ -1,4 +1,4 @@
-"""Importers of the .tflite operators that work element by element or over an axis: arithmetic, activations, reductions, changes of scale."""
+"""Importers of the .tflite operators that compute element by element or over an axis: arithmetic, activations, reductions, scales."""
 
 from __future__ import annotations
 
@@ -39,7 +39,8 @@ def simple(op: Operator) -> Importing:
     return run
 
 
-def binary(make: Callable[[str], Operator], options: type[schema.AddOptionsT] | type[schema.SubOptionsT] | type[schema.MulOptionsT]) -> Importing:
+def binary(make: Callable[[str], Operator],
+           options: type[schema.AddOptionsT] | type[schema.SubOptionsT] | type[schema.MulOptionsT]) -> Importing:
     """The importer of ADD, SUB or MUL."""
 
     def run(importer: Importer, operation: Operation) -> None:
@@ -52,7 +53,8 @@ def binary(make: Callable[[str], Operator], options: type[schema.AddOptionsT] | 
 def div(importer: Importer, operation: Operation) -> None:
     """DIV by a constant, as a multiplication; float networks only."""
     divisor = importer.known(operation.inputs[1]) if importer.present(operation, 1) else None
-    if divisor is None or importer.level is Level.INTEGER or divisor.dtype.kind != "f" or not np.all(np.isfinite(divisor)) or np.any(divisor == 0):
+    plain = divisor is not None and divisor.dtype.kind == "f" and bool(np.all(np.isfinite(divisor) & (divisor != 0)))
+    if divisor is None or not plain or importer.level is Level.INTEGER:
         raise InexpressibleError("division by anything but a float constant", "multiply by a constant instead")
     fused = activation(operation, operation.options(schema.DivOptionsT).fusedActivationFunction)
     importer.finish(operation, Mul(fused), (importer.operand(operation, 0), importer.number(operation, 1.0 / divisor.astype(np.float64))))
@@ -90,7 +92,8 @@ def relu_0_to_1(importer: Importer, operation: Operation) -> None:
 
 def extremum(importer: Importer, operation: Operation) -> None:
     """MAXIMUM and MINIMUM with a constant: c + relu(x - c) and c - relu(c - x); with 0 a plain rectifier, which int8 can do as well."""
-    constants = [position for position in (0, 1) if importer.present(operation, position) and importer.known(operation.inputs[position]) is not None]
+    known = [importer.known(importer.record(operation, position).index) is not None for position in (0, 1)]
+    constants = [position for position in (0, 1) if known[position]]
     if len(constants) != 1:
         raise InexpressibleError("two values, none of them a constant", "only a clamp by a constant can be expressed")
     bound, name = importer.operand(operation, constants[0]), importer.operand(operation, 1 - constants[0])
@@ -184,7 +187,8 @@ def quantize(importer: Importer, operation: Operation) -> None:
         raise operation.broken(f"makes {target.name!r}, which has no scale")
     if record.type == "FLOAT32":
         if record.index not in importer.main.inputs:
-            raise InexpressibleError(f"tensor {record.name!r} is float inside an integer network", "quantize the whole network, or none of it")
+            raise InexpressibleError(f"tensor {record.name!r} is float inside an integer network",
+                                     "quantize the whole network, or none of it")
         importer.finish(operation, Quantize(), (name,))
     elif importer.value(name).quant == quant:
         importer.alias(operation, name)
@@ -198,7 +202,8 @@ def dequantize(importer: Importer, operation: Operation) -> None:
     array = importer.known(record.index)
     if array is not None:
         count = len(record.scale)
-        if array.dtype.kind != "f" and (count == 0 or (count > 1 and (not 0 <= record.axis < array.ndim or array.shape[record.axis] != count))):
+        fits = count == 1 or (count > 1 and 0 <= record.axis < array.ndim and array.shape[record.axis] == count)
+        if array.dtype.kind != "f" and not fits:
             raise operation.broken(f"reads {record.name!r}, whose {count} scales do not fit shape {list(array.shape)}")
         quant = importer.quant(record, record.axis)
         if quant is not None and record.type == "UINT8":

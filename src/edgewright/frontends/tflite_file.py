@@ -30,7 +30,8 @@ DAMAGED = "the file is damaged or was not written by a TensorFlow Lite converter
 
 BITS = {"FLOAT32": 32, "FLOAT16": 16, "FLOAT64": 64, "INT4": 4, "INT8": 8, "UINT8": 8, "INT16": 16, "INT32": 32, "INT64": 64, "BOOL": 8}
 """Bits of one element of the types whose numbers can be read."""
-_NUMPY = {"FLOAT32": "<f4", "FLOAT16": "<f2", "FLOAT64": "<f8", "INT8": "i1", "UINT8": "u1", "INT16": "<i2", "INT32": "<i4", "INT64": "<i8", "BOOL": "u1"}
+_NUMPY = {"FLOAT32": "<f4", "FLOAT16": "<f2", "FLOAT64": "<f8", "INT8": "i1", "UINT8": "u1", "INT16": "<i2", "INT32": "<i4", "INT64": "<i8",
+          "BOOL": "u1"}
 _TYPES = {number: name for name, number in vars(schema.TensorType).items() if not name.startswith("_")}
 _OPERATORS = {number: name for name, number in vars(schema.BuiltinOperator).items() if not name.startswith("_")}
 
@@ -184,16 +185,19 @@ class _Reader:
         code = operator.OpcodeIndex()
         if not 0 <= code < len(kinds):
             raise damaged(f"operator number {index} has code {code}, the .tflite file lists {len(kinds)}")
-        return Operation(index, kinds[code], self._indices(operator, "Inputs", tensors), self._indices(operator, "Outputs", tensors), operator)
+        return Operation(index, kinds[code], self._indices(operator, "Inputs", tensors), self._indices(operator, "Outputs", tensors),
+                         operator)
 
     def _tensor(self, tensor: Any, index: int) -> TensorRecord:
         name = _text(tensor.Name()) or f"tensor_{index}"
         if tensor.ShapeLength() > MOST_AXES or tensor.ShapeSignatureLength() not in (0, tensor.ShapeLength()):
-            raise damaged(f"tensor {name!r} has {tensor.ShapeLength()} axes and {tensor.ShapeSignatureLength()} in its signature, at most {MOST_AXES} can be read")
+            raise damaged(f"tensor {name!r} has {tensor.ShapeLength()} axes and {tensor.ShapeSignatureLength()} in its signature, "
+                          f"at most {MOST_AXES} can be read")
         shape = tuple(_numbers(tensor, "Shape", np.int32).tolist())
         signature = tuple(_numbers(tensor, "ShapeSignature", np.int32).tolist()) or shape
         if any(size < 0 for size in shape) or math.prod(shape) > MOST_ELEMENTS:
-            raise damaged(f"tensor {name!r} has shape {list(shape)}; sizes must not be negative, nor the elements more than {MOST_ELEMENTS}")
+            raise damaged(f"tensor {name!r} has shape {list(shape)}; sizes must not be negative, nor the elements more than "
+                          f"{MOST_ELEMENTS}")
         scale, zero_point, axis, exotic = self._quantization(tensor.Quantization())
         if tensor.Sparsity() is not None:
             exotic = "sparse storage"
@@ -201,7 +205,8 @@ class _Reader:
             if len(zero_point):
                 raise damaged(f"tensor {name!r} has {len(scale)} scales and {len(zero_point)} zero points")
             zero_point = np.zeros(len(scale), np.int64)
-        return TensorRecord(index, name, shape, signature, _TYPES.get(tensor.Type(), f"type {tensor.Type()}"), self._buffer(tensor.Buffer()),
+        return TensorRecord(index, name, shape, signature, _TYPES.get(tensor.Type(), f"type {tensor.Type()}"),
+                            self._buffer(tensor.Buffer()),
                             scale, zero_point, axis, exotic)
 
     def _quantization(self, quantization: Any) -> tuple[NDArray[np.float32], NDArray[np.int64], int, str]:

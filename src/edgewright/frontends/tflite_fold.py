@@ -1,6 +1,7 @@
-"""Arithmetic on shapes that a .tflite file leaves to the runtime: SHAPE, then slices, products and packs of its numbers, computed at the door.
+"""Arithmetic on shapes that a .tflite file leaves to the runtime: SHAPE, then slices, products and packs of its numbers.
 
-A function gets the known input arrays in order and gives the outputs, or None where it does not fit (the operator's importer then has its say).
+A function gets the known input arrays in order and gives the outputs, or None where it does not fit: the operator's importer then has
+its say.
 """
 
 from __future__ import annotations
@@ -128,7 +129,8 @@ FOLDS: Mapping[str, Folding] = {
     "SHAPE": _shape,
     "STRIDED_SLICE": _guard(_strided_slice), "SLICE": _guard(_slice), "PACK": _guard(_pack), "CONCATENATION": _guard(_concatenation),
     "GATHER": _guard(_gather), "CAST": _guard(_cast), "REDUCE_PROD": _guard(_reduce_prod), "RESHAPE": _guard(_reshape),
-    "SQUEEZE": _guard(_squeeze), "EXPAND_DIMS": _guard(_expand_dims), "TRANSPOSE": _guard(_transpose), "FILL": _guard(_fill), "RANGE": _guard(_range),
+    "SQUEEZE": _guard(_squeeze), "EXPAND_DIMS": _guard(_expand_dims), "TRANSPOSE": _guard(_transpose), "FILL": _guard(_fill),
+    "RANGE": _guard(_range),
     "ADD": _binary(np.add), "SUB": _binary(np.subtract), "MUL": _binary(np.multiply),
     "MAXIMUM": _binary(np.maximum), "MINIMUM": _binary(np.minimum), "FLOOR_DIV": _binary(np.floor_divide),
 }

@@ -126,7 +126,8 @@ class Importer:
     def quant(self, record: TensorRecord, axis: int | None = None) -> Quant | None:
         """The tensor's quantization, None where it has none. Per-channel scales run along ``axis`` of our layout; activations have one."""
         if record.exotic:
-            raise InexpressibleError(f"tensor {record.name!r} has {record.exotic}", "export the network with plain per-channel quantization")
+            raise InexpressibleError(f"tensor {record.name!r} has {record.exotic}",
+                                     "export the network with plain per-channel quantization")
         count = len(record.scale)
         if count == 0 or record.type not in _DTYPES or record.type == "FLOAT32":
             return None
@@ -189,7 +190,10 @@ class Importer:
         return self.constant(record, f"weight {axis}", 0, arrange)
 
     def bias(self, operation: Operation, position: int, x: str, weight: str) -> tuple[str, ...]:
-        """The constant bias at ``position`` as a tuple of one name; empty where there is none. Its scale is that of ``x`` times ``weight``."""
+        """The constant bias at ``position`` as a tuple of one name; empty where there is none.
+
+        Its scale is that of ``x`` times that of ``weight``, where the file tells none.
+        """
         if not self.present(operation, position):
             return ()
         record = self.record(operation, position)
@@ -205,7 +209,8 @@ class Importer:
             raise damaged(f"bias {record.name!r} of shape {list(record.shape)} has {len(record.scale)} scales")
         return (self.constant(record, "bias", 0, lambda array: array.reshape(-1), _product(self.value(x).quant, self.value(weight).quant)),)
 
-    def constant(self, record: TensorRecord, role: str, axis: int | None, arrange: Arrange | None = None, default: Quant | None = None) -> str:
+    def constant(self, record: TensorRecord, role: str, axis: int | None, arrange: Arrange | None = None,
+                 default: Quant | None = None) -> str:
         """A constant tensor as a value: its numbers after ``arrange``, per-channel scales along ``axis`` of what that gives.
 
         There is one value for each ``role``; ``default`` is the quantization where the file tells none.
@@ -318,7 +323,8 @@ class Importer:
                                              "only axis 0, the batch, may be dynamic: fix the others and export again")
                 dtype, quant = self.dtype(record), self.quant(record)
                 if dtype.is_integer and quant is None:
-                    raise InexpressibleError(f"type {record.type} without a scale", "convert the network with float32 or quantized int8 inputs")
+                    raise InexpressibleError(f"type {record.type} without a scale",
+                                             "convert the network with float32 or quantized int8 inputs")
                 self.values[index] = self.builder.input(self.names[index], self.full_shape(record), dtype, quant)
             except InexpressibleError as problem:
                 self.findings.append(Finding("INPUT", record.name, problem.problem, problem.hint))
@@ -341,14 +347,16 @@ class Importer:
             return
         for record in (self.main.tensors[index] for index in (*operation.inputs, *operation.outputs) if index >= 0):
             if record.type == "FLOAT32" and record.index not in self.folded and record.data is None:
-                raise InexpressibleError(f"tensor {record.name!r} is float inside an integer network", "quantize the whole network, or none of it")
+                raise InexpressibleError(f"tensor {record.name!r} is float inside an integer network",
+                                         "quantize the whole network, or none of it")
             if record.type == "UINT8":
                 raise InexpressibleError(f"tensor {record.name!r} is uint8, the legacy quantization",
                                          "quantize the network again: current converters write int8")
 
     def _check_shape(self, operation: Operation, record: TensorRecord, shape: Shape) -> None:
         given = tuple(self.batch if size is None else size for size in shape)
-        fits = len(given) == len(record.shape) and all(a == b or sign < 0 for a, b, sign in zip(given, record.shape, record.signature, strict=True))
+        fits = len(given) == len(record.shape)
+        fits = fits and all(a == b or sign < 0 for a, b, sign in zip(given, record.shape, record.signature, strict=True))
         if record.shape and not fits:
             raise operation.broken(f"gives {record.name!r} the shape {list(given)}, declared is {list(record.shape)}")
 

@@ -32,11 +32,13 @@ def activation(operation: Operation, number: int) -> str:
     """The name of a fused activation."""
     if number not in _ACTIVATIONS:
         names = {code: name for name, code in vars(schema.ActivationFunctionType).items() if not name.startswith("_")}
-        raise InexpressibleError(f"fused activation {names.get(number, number)}", "put the activation after the operator, as one of its own")
+        raise InexpressibleError(f"fused activation {names.get(number, number)}",
+                                 "put the activation after the operator, as one of its own")
     return _ACTIVATIONS[number]
 
 
-def _padding(operation: Operation, kind: int, size: tuple[int, int], kernel: tuple[int, int], stride: tuple[int, int], dilation: tuple[int, int]) -> Padding:
+def _padding(operation: Operation, kind: int, size: tuple[int, int], kernel: tuple[int, int], stride: tuple[int, int],
+             dilation: tuple[int, int]) -> Padding:
     if not all(1 <= number <= MOST_STEPS for number in (*kernel, *stride, *dilation)):
         raise operation.broken(f"has kernel {kernel}, stride {stride} and dilation {dilation}")
     if kind == schema.Padding.VALID:
@@ -144,7 +146,8 @@ def fully_connected(importer: Importer, operation: Operation) -> None:
     if declared and given != declared and math.prod(s or 1 for s in given) == math.prod(s or 1 for s in declared):
         record = importer.output_record(operation)
         name = importer.derived(operation, "dense")
-        importer.builder.node(Dense(fused), inputs, name=name, outputs=(name,), dtype=importer.dtype(record), quants=(importer.quant(record),))
+        importer.builder.node(Dense(fused), inputs, name=name, outputs=(name,), dtype=importer.dtype(record),
+                              quants=(importer.quant(record),))
         importer.finish(operation, Reshape(declared), (name,))
     else:
         importer.finish(operation, Dense(fused), inputs)

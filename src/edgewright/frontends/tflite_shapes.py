@@ -141,7 +141,8 @@ def slice_(importer: Importer, operation: Operation) -> None:
     importer.finish(operation, _slice(importer, operation, name, parts), (name,))
 
 
-def strided_parts(operation: Operation, shape: Sequence[int], begin: Sequence[int], end: Sequence[int], stride: Sequence[int]) -> tuple[list[Part], list[int]]:
+def strided_parts(operation: Operation, shape: Sequence[int], begin: Sequence[int], end: Sequence[int],
+                  stride: Sequence[int]) -> tuple[list[Part], list[int]]:
     """What STRIDED_SLICE takes of ``shape``, and the shape of its output (numpy's indexing, with bit masks)."""
     options = operation.options(schema.StridedSliceOptionsT)
     if not len(begin) == len(end) == len(stride) <= 2 * MOST_AXES:
@@ -154,7 +155,8 @@ def strided_parts(operation: Operation, shape: Sequence[int], begin: Sequence[in
     for entry in range(len(begin)):
         bit = 1 << entry
         if options.ellipsisMask & bit:
-            rest = len(shape) - len(parts) - (len(begin) - entry - 1 - sum(1 for later in range(entry + 1, len(begin)) if options.newAxisMask >> later & 1))
+            later = sum(1 for other in range(entry + 1, len(begin)) if not options.newAxisMask >> other & 1)
+            rest = len(shape) - len(parts) - later
             for size in shape[len(parts) : len(parts) + max(rest, 0)]:
                 parts.append(Part(0, size))
                 output.append(size)
@@ -172,7 +174,8 @@ def strided_parts(operation: Operation, shape: Sequence[int], begin: Sequence[in
     return parts, output
 
 
-def _strided_part(operation: Operation, options: schema.StridedSliceOptionsT, entry: int, size: int, begin: int, end: int, stride: int) -> tuple[Part, bool]:
+def _strided_part(operation: Operation, options: schema.StridedSliceOptionsT, entry: int, size: int, begin: int, end: int,
+                  stride: int) -> tuple[Part, bool]:
     """What one entry takes of an axis, and whether the axis stays."""
     bit = 1 << entry
     if options.shrinkAxisMask & bit:

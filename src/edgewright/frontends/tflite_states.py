@@ -1,9 +1,12 @@
 """Importers of the .tflite variables: VAR_HANDLE, READ_VARIABLE, ASSIGN_VARIABLE, and CALL_ONCE with their first contents.
 
-A variable becomes a state of the graph. Reading it after it was assigned in the same call gives the new content, as the file's order of operators says.
+A variable becomes a state of the graph. Reading it after it was assigned in the same call gives the new content, as the file's order of
+operators says.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
@@ -34,7 +37,7 @@ class Variables:
         for step in subgraph.operations:
             if step.kind == "VAR_HANDLE" and len(step.outputs) == 1:
                 handles[step.outputs[0]] = _key(step)
-            elif step.kind == "ASSIGN_VARIABLE" and len(step.inputs) == 2 and step.inputs[0] in handles and _is_constant(subgraph, step.inputs[1]):
+            elif step.kind == "ASSIGN_VARIABLE" and _assigns_constant(step, subgraph, handles):
                 self.initial[handles[step.inputs[0]]] = subgraph.tensors[step.inputs[1]]
             else:
                 raise InexpressibleError(f"it initializes with {step.kind}", "initialize variables with constants")
@@ -63,7 +66,8 @@ class Variables:
         if state is not None:
             old, new = importer.value(state), importer.value(name)
             if old.shape != new.shape or old.dtype != new.dtype:
-                raise damaged(f"variable {key!r} is read as {old.dtype.value}{list(old.shape)}, assigned as {new.dtype.value}{list(new.shape)}")
+                raise damaged(f"variable {key!r} is read as {old.dtype.value}{list(old.shape)}, "
+                              f"assigned as {new.dtype.value}{list(new.shape)}")
             if old.quant != new.quant:
                 raise InexpressibleError(f"variable {key!r} is assigned on another scale than it is read on", "quantize the network again")
         self.current[key] = name
@@ -89,9 +93,11 @@ class Variables:
             importer.charge(record.elements * dtype.numpy.itemsize)
             return np.full(record.shape, fill, dtype.numpy)
         if initial.shape != record.shape or initial.type != record.type or importer.quant(initial) != importer.quant(record):
-            raise damaged(f"variable {key!r} is read as {record.type}{list(record.shape)}, initialized as {initial.type}{list(initial.shape)}")
+            raise damaged(f"variable {key!r} is read as {record.type}{list(record.shape)}, "
+                          f"initialized as {initial.type}{list(initial.shape)}")
         if record.type == "UINT8":
-            raise InexpressibleError(f"variable {key!r} is uint8, the legacy quantization", "quantize the network again: current converters write int8")
+            raise InexpressibleError(f"variable {key!r} is uint8, the legacy quantization",
+                                     "quantize the network again: current converters write int8")
         return initial.array()
 
 
@@ -101,5 +107,5 @@ def _key(operation: Operation) -> str:
     return f"{container}/{name}" if container else name
 
 
-def _is_constant(subgraph: Subgraph, index: int) -> bool:
-    return index >= 0 and subgraph.tensors[index].data is not None
+def _assigns_constant(step: Operation, subgraph: Subgraph, handles: Mapping[int, str]) -> bool:
+    return len(step.inputs) == 2 and step.inputs[0] in handles and step.inputs[1] >= 0 and subgraph.tensors[step.inputs[1]].data is not None

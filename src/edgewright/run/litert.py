@@ -18,14 +18,14 @@ KERNELS = {
     "optimized": OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
     "xnnpack": OpResolverType.BUILTIN,
 }
-"""reference and optimized follow the double rounding of the specification (but for some operators), xnnpack the single one: a step apart, here and there."""
+"""reference and optimized round twice, as the specification says (but in some operators), xnnpack once: a step apart, here and there."""
 
 
 def run_litert(files: Mapping[str, bytes], inputs: Arrays, *, kernels: str = "reference", reset_state: bool = True) -> Run:
     """Run the .tflite among ``files`` on ``inputs`` (one array an input, the batch at axis 0), one thread, sample by sample.
 
-    ``kernels``: a key of KERNELS. ``reset_state``: every sample starts from the first contents of the variables; otherwise the samples are one
-    stream, in order. ToolError where LiteRT refuses the file.
+    ``kernels``: a key of KERNELS. ``reset_state``: every sample starts from the first contents of the variables; otherwise the samples
+    are one stream, in order. ToolError where LiteRT refuses the file.
     """
     if kernels not in KERNELS:
         raise DataError(f"unknown kernels {kernels!r}", hint=f"one of {', '.join(KERNELS)}")
@@ -46,7 +46,8 @@ def run_litert(files: Mapping[str, bytes], inputs: Arrays, *, kernels: str = "re
             seconds += time.process_time() - before
             rows.append([interpreter.get_tensor(detail["index"]) for detail in interpreter.get_output_details()])
     except (RuntimeError, ValueError) as error:
-        raise ToolError(f"LiteRT does not run this network: {error}", hint="its message names the operator; write C or .onnx, or choose other kernels") from error
+        raise ToolError(f"LiteRT does not run this network: {error}",
+                        hint="its message names the operator; write C or .onnx, or choose other kernels") from error
     outputs = [np.concatenate([row[index] for row in rows]) for index in range(len(rows[0]))]
     return Run(outputs=outputs, inferences=len(calls), where=f"LiteRT ({kernels} kernels)", seconds=time.perf_counter() - start,
                seconds_per_inference=seconds / len(calls))

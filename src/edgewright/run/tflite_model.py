@@ -20,7 +20,7 @@ _BYTES_A_TENSOR = 1024
 
 @dataclass(frozen=True)
 class TfliteModel:
-    """The bytes of a .tflite file, how many inputs and outputs it has, whether it keeps something from call to call, and what its tensors need at most."""
+    """The bytes of a .tflite file, how many inputs and outputs it has, whether it keeps something from call to call, and what it needs."""
 
     data: bytes
     inputs: int
@@ -48,19 +48,24 @@ def the_tflite(files: Mapping[str, bytes]) -> TfliteModel:
     return TfliteModel(data, *ends, stateful, _BYTES_AN_ELEMENT * elements + _BYTES_A_TENSOR * len(tensors))
 
 
-def sample_slices(inputs: Arrays, shapes: Sequence[Sequence[int]], dtypes: Sequence[np.dtype[np.generic]]) -> list[list[NDArray[np.generic]]]:
+def sample_slices(inputs: Arrays, shapes: Sequence[Sequence[int]],
+                  dtypes: Sequence[np.dtype[np.generic]]) -> list[list[NDArray[np.generic]]]:
     """``inputs`` cut into what one call takes, call by call; DataError where they do not fit the model's ``shapes`` and ``dtypes``."""
     arrays = [np.ascontiguousarray(array) for array in inputs]
     if len(arrays) != len(shapes):
-        raise DataError(f"the network takes {len(shapes)} inputs, got {len(arrays)}", hint="give one array for each input, the batch at axis 0")
+        raise DataError(f"the network takes {len(shapes)} inputs, got {len(arrays)}",
+                        hint="give one array for each input, the batch at axis 0")
     counts = set()
     for index, (array, shape, dtype) in enumerate(zip(arrays, shapes, dtypes, strict=True)):
-        if array.shape[1:] != tuple(shape)[1:] or array.ndim != len(shape) or array.ndim == 0 or array.shape[0] == 0 or array.shape[0] % shape[0]:
+        fits = array.ndim == len(shape) > 0 and array.shape[1:] == tuple(shape)[1:]
+        if not fits or array.shape[0] == 0 or array.shape[0] % shape[0]:
             raise DataError(f"input {index} has shape {list(array.shape)}, the network takes {list(shape)}",
                             hint="axis 0 is the batch: one sample or more, or a multiple of what the file fixes")
         if array.dtype != dtype:
-            raise DataError(f"input {index} is {array.dtype}, the network takes {dtype}", hint="quantize it with the input's scale and zero point")
+            raise DataError(f"input {index} is {array.dtype}, the network takes {dtype}",
+                            hint="quantize it with the input's scale and zero point")
         counts.add(array.shape[0] // shape[0])
     if len(counts) != 1:
         raise DataError("the inputs differ in their number of samples")
-    return [[array[call * shape[0] : (call + 1) * shape[0]] for array, shape in zip(arrays, shapes, strict=True)] for call in range(counts.pop())]
+    pairs = list(zip(arrays, shapes, strict=True))
+    return [[array[call * shape[0] : (call + 1) * shape[0]] for array, shape in pairs] for call in range(counts.pop())]

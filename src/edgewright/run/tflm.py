@@ -16,7 +16,7 @@ _SPARE_BYTES = 1 << 20
 
 
 def run_tflm(files: Mapping[str, bytes], inputs: Arrays, *, reset_state: bool = True) -> Run:
-    """Run the .tflite among ``files`` on ``inputs`` (one array an input, the batch at axis 0) with TFLM's reference kernels, sample by sample.
+    """Run the .tflite among ``files`` on ``inputs`` (one array an input, the batch at axis 0) with TFLM's reference kernels, one by one.
 
     ``reset_state``: every sample starts from the first contents of the variables; otherwise the samples are one stream, in order.
     ToolError where the wheel is missing or TFLM refuses the file.
@@ -25,7 +25,8 @@ def run_tflm(files: Mapping[str, bytes], inputs: Arrays, *, reset_state: bool = 
     start = time.perf_counter()
     interpreter = _prepare(model)
     details = [interpreter.get_input_details(index) for index in range(model.inputs)]
-    calls = sample_slices(inputs, [[int(size) for size in detail["shape"]] for detail in details], [np.dtype(detail["dtype"]) for detail in details])
+    calls = sample_slices(inputs, [[int(size) for size in detail["shape"]] for detail in details],
+                          [np.dtype(detail["dtype"]) for detail in details])
     rows, seconds = [], 0.0
     for number, arrays in enumerate(calls):
         if number and model.stateful and reset_state:
@@ -46,7 +47,7 @@ def run_tflm(files: Mapping[str, bytes], inputs: Arrays, *, reset_state: bool = 
 
 def _prepare(model: TfliteModel) -> Any:
     try:
-        from tflite_micro.python.tflite_micro import runtime  # noqa: PLC0415 (an optional extra)
+        from tflite_micro.python.tflite_micro import runtime
     except ImportError as error:
         raise ToolError("the tflite_micro wheel is not installed", hint="scripts/setup installs the pinned one") from error
     try:
@@ -56,4 +57,5 @@ def _prepare(model: TfliteModel) -> Any:
 
 
 def _refused(error: Exception) -> ToolError:
-    return ToolError(f"TensorFlow Lite Micro does not run this network: {error}", hint="what it printed before names the operator; LiteRT knows more of them")
+    return ToolError(f"TensorFlow Lite Micro does not run this network: {error}",
+                     hint="what it printed before names the operator; LiteRT knows more of them")
