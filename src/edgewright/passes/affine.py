@@ -19,10 +19,9 @@ from edgewright.passes.linear import (
     Linear,
     bias_array,
     contribution,
-    input_channel_weights,
+    input_channels,
     linear,
     scale_structure,
-    weight_axis,
     with_activation,
 )
 from edgewright.passes.registry import Context
@@ -128,10 +127,11 @@ def _into_reader(graph: Graph, part: Affine, edits: Edits, touched: set[str]) ->
     target = linear(graph, graph.sole_consumer(part.node.outputs[0]))
     if target is None or part.activation != "none" or target.data != part.node.outputs[0] or target.node.name in touched:
         return None
-    axis, pairs = weight_axis(graph, target), input_channel_weights(graph, target)
+    meeting = input_channels(graph, target)
     structure = graph.constants[target.weight].structure
-    if axis is None or pairs is None or (structure is not None and (structure.codebook is not None or structure.bits is not None)):
+    if meeting is None or (structure is not None and (structure.codebook is not None or structure.bits is not None)):
         return None
+    axis, pairs = meeting
     weight = graph.array(target.weight).astype(np.float64)
     offsets = np.broadcast_to(part.offset, graph.value(part.data).sample_shape)
     added = contribution(graph, target, offsets, weight)

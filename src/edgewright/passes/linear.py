@@ -76,30 +76,20 @@ def contribution(graph: Graph, part: Linear, data: FloatArray, weight: FloatArra
     return rows[0] if bool((spread <= tolerance).all()) else None
 
 
-def input_channel_weights(graph: Graph, part: Linear) -> NDArray[np.int64] | None:
-    """(n, 2): pairs (index along the last axis of the data, index along :func:`weight_axis` of the weight); None like there."""
-    axis = weight_axis(graph, part)
-    if axis is None:
-        return None
-    size = graph.value(part.data).shape[-1]
+def input_channels(graph: Graph, part: Linear) -> tuple[int, NDArray[np.int64]] | None:
+    """How channels of the data (its last axis) meet the weight: one of its axes, and pairs (channel, index along that axis), (n, 2).
+
+    None where some index of that axis meets several channels (grouped convolutions), or the operator does not say.
+    """
+    last = Axis("in", 0, graph.value(part.data).rank - 1)
     for coupling in part.node.op.couplings(graph.ins(part.node), graph.outs(part.node)) or ():
-        if (coupling.first, coupling.second) == (_last_of_data(graph, part), Axis("in", 1, axis)):
-            if coupling.pairs is not None:
-                return coupling.pairs
-            return np.repeat(np.arange(int(size or 0), dtype=np.int64)[:, None], 2, axis=1)
+        if coupling.first != last or (coupling.second.side, coupling.second.index) != ("in", 1):
+            continue
+        pairs = coupling.pairs
+        if pairs is None:
+            pairs = np.repeat(np.arange(int(graph.value(part.data).shape[-1] or 0), dtype=np.int64)[:, None], 2, axis=1)
+        return (coupling.second.axis, pairs) if len(np.unique(pairs[:, 1])) == len(pairs) else None
     return None
-
-
-def weight_axis(graph: Graph, part: Linear) -> int | None:
-    """The axis of the weight that runs along the last axis of the data; None where the operator does not say."""
-    for coupling in part.node.op.couplings(graph.ins(part.node), graph.outs(part.node)) or ():
-        if coupling.first == _last_of_data(graph, part) and coupling.second.side == "in" and coupling.second.index == 1:
-            return coupling.second.axis
-    return None
-
-
-def _last_of_data(graph: Graph, part: Linear) -> Axis:
-    return Axis("in", 0, graph.value(part.data).rank - 1)
 
 
 def scale_structure(structure: Structure | None, rows: FloatArray) -> Structure | None:

@@ -45,6 +45,14 @@ def test_input_normalization_goes_into_a_first_layer_without_padding() -> None:
     assert kinds(apply("fold_scalars", normalized(1).finish(["conv"]))[0]) == ["Sub", "Conv2D"]
 
 
+def test_a_grouped_convolution_takes_nothing() -> None:
+    """Each of its input channels has columns of its own in every row of its group only."""
+    for op in (Mul(), Add()):
+        net = Net()
+        y = net.apply(op, [net.enter("x", (None, 6, 6, 4)), scalar(net, "c", 4)], "scaled")
+        unchanged("fold_scalars", net.finish([net.layer(Conv2D(groups=2), y, "conv", net.numbers(6, 3, 3, 2))]))
+
+
 def test_long_runs_are_merged() -> None:
     net = Net()
     y = net.apply(MaxPool2D(), [net.enter("x", (None, 6, 6, 3))], "max")

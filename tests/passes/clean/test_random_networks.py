@@ -44,8 +44,8 @@ class RandomNet(Net):
         self.live = [self.enter("x", (None, 5, 6, 3))]
         for index in range(int(self.rng.integers(6, 16))):
             name = str(self.rng.choice(self.live[-3:]))
-            ways = (self._layer, self._layer, self._depthwise, self._pointwise, self._binary, self._join, self._move, self._scale,
-                    self._same)
+            ways = (self._layer, self._layer, self._depthwise, self._grouped, self._pointwise, self._binary, self._join, self._move,
+                    self._scale, self._same)
             made = ways[self.rng.integers(len(ways))](name, f"n{index}")
             if made is not None:
                 self.live.append(made)
@@ -72,6 +72,14 @@ class RandomNet(Net):
             return None
         dead = self.some(int(shape[3] or 0) * multiplier)
         return self.depthwise(x, name, 3, int(self.rng.integers(0, 2)), multiplier, self.pick(*ACTIVATIONS), dead)
+
+    def _grouped(self, x: str, name: str) -> str | None:
+        shape = self.value(x).shape
+        if int(shape[3] or 0) not in (4, 6, 8, 12):
+            return None
+        weight = self.numbers(6, 1, 1, int(shape[3] or 0) // 2)
+        weight[self.some(6)] = 0
+        return self.layer(Conv2D(groups=2, activation=self.pick(*ACTIVATIONS)), x, name, weight, self.biases(6))
 
     def _pointwise(self, x: str, name: str) -> str:
         op: Operator = (Relu(), Relu6(), HardSwish(), Requantize())[self.rng.integers(4)]

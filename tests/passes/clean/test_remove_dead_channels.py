@@ -105,6 +105,16 @@ def test_all_filters_of_a_multiplier_must_be_dead(net: Net) -> None:
     assert shape(after, "first/weight")[0] == 3 and shape(after, "middle/weight")[0] == 6 and shape(after, "last/weight")[3] == 6
 
 
+def test_a_group_leaves_as_a_whole(net: Net) -> None:
+    """Of three groups with two inputs and two outputs each, nobody reads the second; of the first and third, one output is read."""
+    x = net.enter("x", (None, 6, 6, 3))
+    y = net.conv(x, 6, "first")
+    z = net.layer(Conv2D(groups=3), y, "grouped", net.numbers(6, 3, 3, 2), net.biases(6))
+    after, _ = apply("remove_dead_channels", net.finish([net.conv(z, 4, "last", unread=[0, 2, 3, 5])]))
+    assert after.producers["grouped"].op == Conv2D(groups=2) and shape(after, "grouped/weight") == (4, 3, 3, 2)
+    assert shape(after, "first/weight")[0] == 4 and shape(after, "last/weight") == (4, 1, 1, 4)
+
+
 def test_residual_addition_needs_both_sides(net: Net) -> None:
     x = net.enter("x", (None, 6, 6, 3))
     left = net.conv(x, 6, "left", dead=[1, 4])

@@ -12,7 +12,7 @@ from edgewright.ir.graph import Graph, Node
 from edgewright.ir.operator import Axis
 from edgewright.passes.channels import ChannelGroups, ValueAxis, channel_groups, contractions, keep_one, operand, remove_channels
 from edgewright.passes.known import Known, known_elements
-from edgewright.passes.linear import Edits, FloatArray, Linear, bias_array, contribution, input_channel_weights, linear, weight_axis
+from edgewright.passes.linear import Edits, FloatArray, Linear, bias_array, contribution, input_channels, linear
 from edgewright.passes.registry import Context, graph_pass
 
 Indices = NDArray[np.int64]
@@ -85,12 +85,15 @@ def _readers(graph: Graph, groups: ChannelGroups) -> tuple[list[_Reader], NDArra
 
 def _read(graph: Graph, groups: ChannelGroups, part: Linear, known: Known | None, held: NDArray[np.bool_]) -> _Reader:
     """The reader ``part``; marks in ``held`` the channels that it needs."""
-    axis, pairs = weight_axis(graph, part), input_channel_weights(graph, part)
-    assert axis is not None and pairs is not None
+    reader = _Reader(part, groups.labels[part.data, graph.value(part.data).rank - 1], {})
+    meeting = input_channels(graph, part)
+    if meeting is None:
+        held[reader.labels] = True
+        return reader
+    axis, pairs = meeting
     weight = np.moveaxis(graph.array(part.weight), axis, 0)
     patterned = _has_pattern(graph, part.weight)
     used_rows = np.abs(weight.astype(np.float64)).reshape(len(weight), -1).sum(axis=1) > 0
-    reader = _Reader(part, groups.labels[part.data, graph.value(part.data).rank - 1], {})
     slabs = np.zeros(len(reader.labels), bool) if known is None else known.slabs(known.mask.ndim - 1)
     for channel in np.unique(pairs[:, 0]):
         rows = pairs[pairs[:, 0] == channel, 1]
