@@ -6,11 +6,16 @@
 from __future__ import annotations
 
 import importlib
-from typing import Any
+import sys
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from edgewright.pipeline import Optimized, emit, load, lower, measure, optimize, write_files
 
 __version__ = "0.1.0"
-_PIPELINE = ("load", "optimize", "lower", "emit", "measure", "write_files", "Optimized")
-__all__ = ["__version__", *_PIPELINE]
+__all__ = ["Optimized", "__version__", "emit", "load", "lower", "measure", "optimize", "write_files"]
+_PIPELINE = frozenset(__all__) - {"__version__"}
 
 
 def __getattr__(name: str) -> Any:
@@ -18,3 +23,17 @@ def __getattr__(name: str) -> Any:
     if name in _PIPELINE:
         return getattr(importlib.import_module("edgewright.pipeline"), name)
     raise AttributeError(f"module 'edgewright' has no attribute {name!r}")
+
+
+class _Package(ModuleType):
+    """``edgewright.emit`` and ``edgewright.lower`` are the verbs, although rooms of these names exist: importing a room does not bind it here.
+
+    ``from edgewright.emit.onnx import emit_onnx`` works as ever.
+    """
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if not (name in _PIPELINE and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package
