@@ -182,6 +182,14 @@ def test_several_inputs() -> None:
     np.testing.assert_array_equal(evaluate(fixed, [np.concatenate([x, x]), y])[0], np.concatenate([x, x]) + np.repeat(y, 2, 0))
 
 
+def test_an_input_without_a_batch_goes_whole_into_every_chunk() -> None:
+    graph = build(lambda b: [b.node(Add(), [b.input("x", (None, 3)), b.input("y", (3,))])])
+    x, y = np.arange(12, dtype=np.float32).reshape(4, 3), np.array([1.0, 2.0, 3.0], np.float32)
+    np.testing.assert_array_equal(evaluate(graph, [x, y], chunk=3)[0], x + y)
+    with pytest.raises(DataError, match="has 6 along axis 0, the network takes 3"):
+        evaluate(graph, [x, np.concatenate([y, y])])
+
+
 @pytest.mark.parametrize(
     ("graph", "inputs", "message"),
     [

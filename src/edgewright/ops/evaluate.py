@@ -26,18 +26,15 @@ def evaluate(
 ) -> list[NDArray[np.generic]]:
     """Outputs of ``graph`` for ``inputs`` (one array an input, the batch at axis 0, integers at the integer level).
 
-    Samples do not see each other: a symbolic batch goes through in chunks (of ``chunk`` samples; by default as many as work fastest), a
-    fixed one as often as its size fits into the inputs. ``states`` (value name → tensor) is read and updated in place; leave it out to
-    start every sample from the initial values. ``observe`` is called with every value that a node computes, and every input.
+    Samples do not see each other: a symbolic batch goes through in chunks (of ``chunk`` samples; by default as many as work fastest), with
+    inputs that have no symbolic batch whole in each; where no input has one, the network runs as often as its inputs fit in. ``states``
+    (value name → tensor) is read and updated in place; leave it out to start every sample from the initial values. ``observe`` is called
+    with every value that a node computes, and every input.
     """
     arrays = check_inputs(graph, inputs)
     constants = constant_tensors(graph)
-    calls = _calls(graph, arrays)
-    if calls is None:
-        step = max(1, _batch(arrays)) if graph.states else chunk or fast_chunk(graph)
-        parts = [[array[start:start + step] for array in arrays] for start in range(0, max(1, _batch(arrays)), step)]
-    else:
-        parts = [[_slice(array, call, calls) for array in arrays] for call in range(calls)]
+    step = (_samples(graph, arrays) if graph.states else chunk) or fast_chunk(graph)
+    parts = _parts(graph, arrays, step)
     if graph.states and states is not None and len(parts) > 1:
         raise DataError(f"graph {graph.name!r} has states and takes one batch of its size at a time, got {len(parts)}",
                         hint="give the samples one after the other")
@@ -47,7 +44,7 @@ def evaluate(
             tensors = [torch.from_numpy(np.array(array)) for array in part]
             outputs = run_nodes(graph, tensors, constants, {} if states is None else states, observe)
             pieces.append([_leave(graph.value(name), tensor) for name, tensor in zip(graph.outputs, outputs, strict=True)])
-    return [_join(graph.value(name), [piece[index] for piece in pieces], calls is None) for index, name in enumerate(graph.outputs)]
+    return [_join(graph, name, [piece[index] for piece in pieces]) for index, name in enumerate(graph.outputs)]
 
 
 def evaluate_in_order(graph: Graph, inputs: Arrays, *, observe: Observer | None = None) -> list[NDArray[np.generic]]:
@@ -59,9 +56,8 @@ def evaluate_in_order(graph: Graph, inputs: Arrays, *, observe: Observer | None 
     if not graph.states or not arrays:
         return evaluate(graph, arrays, observe=observe)
     states: dict[str, Tensor] = {}
-    calls = _calls(graph, arrays) or max(1, _batch(arrays))
-    pieces = [evaluate(graph, [_slice(array, call, calls) for array in arrays], states=states, observe=observe) for call in range(calls)]
-    return [_join(graph.value(name), [piece[index] for piece in pieces], False) for index, name in enumerate(graph.outputs)]
+    pieces = [evaluate(graph, part, states=states, observe=observe) for part in _parts(graph, arrays, 1)]
+    return [_join(graph, name, [piece[index] for piece in pieces]) for index, name in enumerate(graph.outputs)]
 
 
 def fast_chunk(graph: Graph) -> int:
@@ -76,6 +72,7 @@ def check_inputs(graph: Graph, inputs: Arrays) -> list[NDArray[np.generic]]:
         raise DataError(f"graph {graph.name!r} takes {len(graph.inputs)} inputs, got {len(inputs)}",
                         hint=f"they are {', '.join(graph.inputs)}")
     checked = []
+    symbolic = _is_symbolic(graph)
     for name, array in zip(graph.inputs, inputs, strict=True):
         value = graph.value(name)
         array = np.asarray(array)
@@ -83,38 +80,43 @@ def check_inputs(graph: Graph, inputs: Arrays) -> list[NDArray[np.generic]]:
             raise DataError(f"input {name!r} has shape {list(array.shape)}, the network takes {list(value.shape)}",
                             hint="axis 0 is the batch; images are height x width x channels")
         fixed = value.shape[0] if value.rank else None
-        if fixed is not None and (array.shape[0] == 0 or array.shape[0] % fixed):
+        if fixed is not None and (array.shape[0] != fixed if symbolic else array.shape[0] == 0 or array.shape[0] % max(fixed, 1)):
             raise DataError(f"input {name!r} has {array.shape[0]} along axis 0, the network takes {fixed} at a time",
-                            hint=f"give a multiple of {fixed}")
+                            hint=f"give {fixed}" if symbolic else f"give a multiple of {fixed}")
         if graph.level is Level.INTEGER and value.dtype.is_integer and array.dtype != value.dtype.numpy:
             raise DataError(f"input {name!r} is {array.dtype}, the network takes {value.dtype.value}",
                             hint="quantize it with the input's scale and zero point")
         checked.append(array if graph.level is Level.INTEGER and value.dtype.is_integer else array.astype(np.float32, copy=False))
-    shapes = [graph.value(name).shape for name in graph.inputs]
-    if len({array.shape[0] // (shape[0] or 1) for array, shape in zip(checked, shapes, strict=True) if shape}) > 1:
+    if len(_counts(graph, checked)) > 1:
         raise DataError("the inputs differ in their number of samples")
     return checked
 
 
-def _calls(graph: Graph, arrays: Arrays) -> int | None:
-    """How many times a graph whose batch is fixed has to run; None where the batch of every input is symbolic."""
-    shapes = [graph.value(name).shape for name in graph.inputs]
-    if shapes and all(shape[:1] == (None,) for shape in shapes):
-        return None
-    counts = [array.shape[0] // (shape[0] or 1) for array, shape in zip(arrays, shapes, strict=True) if shape]
-    return counts[0] if counts else 1
+def _is_symbolic(graph: Graph) -> bool:
+    """Whether an input has a symbolic batch."""
+    return any(graph.value(name).shape[:1] == (None,) for name in graph.inputs)
 
 
-def _batch(arrays: Arrays) -> int:
-    return arrays[0].shape[0] if arrays and arrays[0].ndim else 1
+def _counts(graph: Graph, arrays: Arrays) -> set[int]:
+    """How many samples each input with a symbolic batch has; where none has, how many times each input fits in."""
+    symbolic = _is_symbolic(graph)
+    pairs = [(array, graph.value(name).shape) for array, name in zip(arrays, graph.inputs, strict=True)]
+    return {array.shape[0] // (shape[0] or 1) for array, shape in pairs if shape and (shape[0] is None or not symbolic)}
 
 
-def _slice(array: NDArray[np.generic], call: int, calls: int) -> NDArray[np.generic]:
-    """The part of ``array`` that goes into one of ``calls`` calls."""
-    if not array.ndim:
-        return array
-    step = array.shape[0] // calls
-    return array[call * step:(call + 1) * step]
+def _samples(graph: Graph, arrays: Arrays) -> int:
+    return max(_counts(graph, arrays), default=1)
+
+
+def _parts(graph: Graph, arrays: Arrays, step: int) -> list[list[NDArray[np.generic]]]:
+    """The inputs of each call: ``step`` samples of a symbolic batch, or as many as the fixed one has."""
+    pairs = [(array, graph.value(name).shape) for array, name in zip(arrays, graph.inputs, strict=True)]
+    samples = _samples(graph, arrays)
+    if _is_symbolic(graph):
+        starts = range(0, max(1, samples), max(1, step))
+        return [[array[start:start + step] if shape[:1] == (None,) else array for array, shape in pairs] for start in starts]
+    sized = [(array, shape[0] or 1 if shape else 0) for array, shape in pairs]
+    return [[array[call * size:(call + 1) * size] if size else array for array, size in sized] for call in range(samples)]
 
 
 def _leave(value: Value, x: Tensor) -> NDArray[np.generic]:
@@ -122,9 +124,10 @@ def _leave(value: Value, x: Tensor) -> NDArray[np.generic]:
     return x.numpy().astype(value.dtype.numpy)
 
 
-def _join(value: Value, pieces: list[NDArray[np.generic]], symbolic: bool) -> NDArray[np.generic]:
+def _join(graph: Graph, name: str, pieces: list[NDArray[np.generic]]) -> NDArray[np.generic]:
     """An output of all calls; what has no batch (a constant) is the same in every chunk of a symbolic batch."""
-    if len(pieces) == 1 or (symbolic and value.shape[:1] != (None,)):
+    value = graph.value(name)
+    if len(pieces) == 1 or (_is_symbolic(graph) and value.shape[:1] != (None,)):
         return pieces[0]
     return np.concatenate(pieces) if value.rank else np.stack(pieces)
 
@@ -150,7 +153,7 @@ def run_nodes(
     """One pass over the nodes; values are dropped after their last reader."""
     integer = graph.level is Level.INTEGER
     held: dict[str, Tensor] = {name: _enter(graph.value(name), x, integer) for name, x in zip(graph.inputs, inputs, strict=True)}
-    batch = inputs[0].shape[0] if inputs and inputs[0].ndim else 1
+    batch = next((x.shape[0] for name, x in zip(graph.inputs, inputs, strict=True) if graph.value(name).shape[:1] == (None,)), 1)
     for state in graph.states:
         initial = constants[state.initial]
         fresh = initial.expand(batch, *initial.shape[1:]) if graph.value(state.read).shape[:1] == (None,) else initial
