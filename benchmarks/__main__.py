@@ -16,11 +16,13 @@ from edgewright.errors import EdgewrightError
 
 NAMES = ("size_speed", "same_bytes", "accuracy", "interchange")
 FOLDER = Path("build/benchmarks")
+WIDE = 230
+"""Columns of a table that goes to a file."""
 
 
 def main(names: list[str]) -> int:
     """Run ``names`` (all where none is given). Returns the exit code."""
-    console, talk = Console(), Console(stderr=True)
+    console, talk = Console(width=None if sys.stdout.isatty() else WIDE), Console(stderr=True)
     for name in names or NAMES:
         if name not in NAMES:
             talk.print(f"error: there is no benchmark {name!r}\nhint: one of {', '.join(NAMES)}")
