@@ -76,7 +76,7 @@ class Batch:
         self.outputs.append(name)
 
     def check(self, target: str = "host", samples: int = 3) -> None:
-        """Compile, run and compare with the integer evaluation, output by output. Target "dsp": the DSP kernels with their instructions in C."""
+        """Compile, run and compare with the integer evaluation. Target "dsp": the DSP kernels, with their instructions in C."""
         graph = verify(self.builder.finish(self.outputs))
         inputs = [self.integers((samples, *graph.value(name).shape[1:]), graph.value(name).dtype) for name in graph.inputs]
         host = load_target("host")

@@ -1,4 +1,4 @@
-"""The kernels of convolutions and dense layers against the integer evaluation: random shapes, strides, paddings, zero points, extreme values."""
+"""Convolutions and dense layers against the integer evaluation: random shapes, strides, paddings, zero points, extreme values."""
 
 from __future__ import annotations
 
@@ -36,7 +36,9 @@ def size(rng: np.random.Generator, most: int) -> tuple[int, int]:
     return int(rng.integers(1, most + 1)), int(rng.integers(1, most + 1))
 
 
-def window(rng: np.random.Generator, kernel: tuple[int, int], dilation: tuple[int, int], largest: int) -> tuple[tuple[int, int], tuple[tuple[int, int], ...]]:
+def window(
+    rng: np.random.Generator, kernel: tuple[int, int], dilation: tuple[int, int], largest: int
+) -> tuple[tuple[int, int], tuple[tuple[int, int], ...]]:
     """An input size that the kernel fits with a padding."""
     padding = tuple((int(rng.integers(0, 3)), int(rng.integers(0, 3))) if rng.integers(2) else (0, 0) for _ in range(2))
     shape = tuple(max(dilation[a] * (kernel[a] - 1) + 1 - sum(padding[a]), 1) + int(rng.integers(0, largest)) for a in range(2))

@@ -1,4 +1,4 @@
-"""The kernels that move elements against the integer evaluation: concatenation, slices, transposition, padding, nearest neighbours, views."""
+"""Kernels that move elements against the integer evaluation: concatenation, slices, transposition, padding, nearest neighbours."""
 
 from __future__ import annotations
 

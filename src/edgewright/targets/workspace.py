@@ -21,8 +21,8 @@ PLANE_BYTES = 1024
 class DepthwiseLayout:
     """How the depthwise kernel walks a picture.
 
-    ``exchanged``: height and width change roles, so that the longer side is the inner loop. ``strip``: output rows (after the exchange) for which
-    the input of one channel is copied at once, padded, to a plane of ``plane`` (height, width) elements.
+    ``exchanged``: height and width change roles, so that the longer side is the inner loop. ``strip``: output rows (after the exchange)
+    for which the input of one channel is copied at once, padded, to a plane of ``plane`` (height, width) elements.
     """
 
     exchanged: bool
@@ -52,8 +52,8 @@ def workspace_bytes(op: Operator, ins: Sequence[Value], outs: Sequence[Value], k
 
 
 def _unpacked_bytes(length: int, rows: int, *, direct: bool) -> int:
-    """Four columns of ``length`` numbers as halves; then four of them, and one of zero points, as bytes, one of the window's ``rows`` at a time
-    where words fit a row, else whole."""
+    """Four columns of ``length`` numbers as halves; then four of them, and one of zero points, as bytes: one of the window's ``rows`` at a
+    time where words fit a row, else whole."""
     padded = -(-length // 4) * 4
     if length // rows % 4:
         return 12 * padded

@@ -22,6 +22,7 @@ from edgewright.targets.workspace import depthwise_layout, is_matrix_product, is
 
 
 def call_conv2d(layer: Layer) -> list[Call]:
+    """The convolution kernel of the target."""
     op = layer.node.op
     assert isinstance(op, Conv2D)
     window = _window(layer, op.stride, op.dilation, (op.padding[0][0], op.padding[1][0]))
@@ -29,6 +30,7 @@ def call_conv2d(layer: Layer) -> list[Call]:
 
 
 def call_depthwise_conv2d(layer: Layer) -> list[Call]:
+    """One channel after the other; a picture of one channel is convolved as any other."""
     op = layer.node.op
     assert isinstance(op, DepthwiseConv2D)
     window = _window(layer, op.stride, op.dilation, (op.padding[0][0], op.padding[1][0]))
@@ -45,21 +47,30 @@ def call_depthwise_conv2d(layer: Layer) -> list[Call]:
     zero_point = tensor_quant(layer.ins[0])[1]
     factors, bounds = output_multiplier(layer.ins[0], layer.ins[1], layer.outs[0]), _bounds(layer, op.activation)
     parameters: dict[str, Parameter] = {
-        "window": window, **steps, "strip": layout.strip, "simple": _is_simple(factors, bounds), "input_zero_point": zero_point, **bounds,
-        "weights": Table("weights", np.ascontiguousarray(weight).astype(np.int8)), "bias": Table("bias", fold_zero_point(weight, bias, zero_point)),
+        "window": window,
+        **steps,
+        "strip": layout.strip,
+        "simple": _is_simple(factors, bounds),
+        "input_zero_point": zero_point,
+        **bounds,
+        "weights": Table("weights", np.ascontiguousarray(weight).astype(np.int8)),
+        "bias": Table("bias", fold_zero_point(weight, bias, zero_point)),
         **_factors(factors, weight.shape[0], doubled=layer.simd),
     }
     return [Call("depthwise_conv2d_s8", parameters, [layer.input(), layer.output(), Workspace()])]
 
 
 def call_transpose_conv2d(layer: Layer) -> list[Call]:
+    """The transposed convolution kernel."""
     op = layer.node.op
     assert isinstance(op, TransposeConv2D)
     weight, bias = _constants(layer)
     parameters: dict[str, Parameter] = {
         "window": _window(layer, op.stride, (1, 1), (op.padding[0][0], op.padding[1][0])),
-        "input_zero_point": tensor_quant(layer.ins[0])[1], **_bounds(layer, op.activation),
-        "weights": Table("weights", weight.astype(np.int8)), "bias": Table("bias", plain_bias(bias, weight.shape[0])),
+        "input_zero_point": tensor_quant(layer.ins[0])[1],
+        **_bounds(layer, op.activation),
+        "weights": Table("weights", weight.astype(np.int8)),
+        "bias": Table("bias", plain_bias(bias, weight.shape[0])),
         **_factors(output_multiplier(layer.ins[0], layer.ins[1], layer.outs[0]), weight.shape[0]),
     }
     return [Call("transpose_conv2d_s8", parameters, [layer.input(), layer.output()])]
@@ -79,19 +90,31 @@ def call_dense(layer: Layer) -> list[Call]:
         return [_conv2d(layer, window, 1, op.activation, direct=True, factors=factors)]
     zero_point = tensor_quant(layer.ins[0])[1]
     parameters: dict[str, Parameter] = {
-        "inputs": inputs, "outputs": outputs, **_bounds(layer, op.activation), "weights": Table("weights", weight.astype(np.int8)),
-        "bias": Table("bias", fold_zero_point(weight, bias, zero_point)), **_factors(factors, outputs),
+        "inputs": inputs,
+        "outputs": outputs,
+        **_bounds(layer, op.activation),
+        "weights": Table("weights", weight.astype(np.int8)),
+        "bias": Table("bias", fold_zero_point(weight, bias, zero_point)),
+        **_factors(factors, outputs),
     }
     return [Call("dense_s8", parameters, [layer.input(), layer.output()])]
 
 
-def _conv2d(layer: Layer, window: Mapping[str, int], groups: int, activation: str, *, direct: bool, factors: Multiplier | None = None) -> Call:
+def _conv2d(
+    layer: Layer, window: Mapping[str, int], groups: int, activation: str, *, direct: bool, factors: Multiplier | None = None
+) -> Call:
     weight, bias = _constants(layer)
     zero_point = tensor_quant(layer.ins[0])[1]
     factors, bounds = factors or output_multiplier(layer.ins[0], layer.ins[1], layer.outs[0]), _bounds(layer, activation)
     parameters: dict[str, Parameter] = {
-        "window": window, "groups": groups, "direct": direct, "simple": _is_simple(factors, bounds), "input_zero_point": zero_point, **bounds,
-        "weights": Table("weights", (pack_simd if layer.simd else pack_portable)(weight, groups)), "bias": Table("bias", fold_zero_point(weight, bias, zero_point)),
+        "window": window,
+        "groups": groups,
+        "direct": direct,
+        "simple": _is_simple(factors, bounds),
+        "input_zero_point": zero_point,
+        **bounds,
+        "weights": Table("weights", (pack_simd if layer.simd else pack_portable)(weight, groups)),
+        "bias": Table("bias", fold_zero_point(weight, bias, zero_point)),
         **_factors(factors, weight.shape[0], doubled=layer.simd),
     }
     return Call("conv2d_s8", parameters, [layer.input(), layer.output(), Workspace()])
@@ -130,23 +153,42 @@ def _window(layer: Layer, stride: Sequence[int], dilation: Sequence[int], paddin
     return _window_between(layer.ins[0], layer.outs[0], kernel, stride, dilation, padding)
 
 
-def _window_between(before: Value, after: Value, kernel: Sequence[int], stride: Sequence[int], dilation: Sequence[int],
-                    padding: Sequence[int]) -> dict[str, int]:
+def _window_between(
+    before: Value, after: Value, kernel: Sequence[int], stride: Sequence[int], dilation: Sequence[int], padding: Sequence[int]
+) -> dict[str, int]:
     batch, *inner = known(before.shape)
     outer = known(after.shape)[1:]
     if batch != 1:
-        raise UnsupportedError(f"value {before.name!r} has a fixed batch of {batch}", hint="export the network with a batch of 1 or a dynamic batch")
+        raise UnsupportedError(
+            f"value {before.name!r} has a fixed batch of {batch}", hint="export the network with a batch of 1 or a dynamic batch"
+        )
     return window_fields(inner, outer, kernel, stride, dilation, padding)
 
 
-def window_fields(inner: Sequence[int], outer: Sequence[int], kernel: Sequence[int], stride: Sequence[int], dilation: Sequence[int],
-                  padding: Sequence[int]) -> dict[str, int]:
+def window_fields(
+    inner: Sequence[int],
+    outer: Sequence[int],
+    kernel: Sequence[int],
+    stride: Sequence[int],
+    dilation: Sequence[int],
+    padding: Sequence[int],
+) -> dict[str, int]:
     """The fields of ``struct ew_window``; ``inner`` and ``outer`` are (height, width, channels)."""
     return {
-        "input_height": inner[0], "input_width": inner[1], "input_channels": inner[2],
-        "output_height": outer[0], "output_width": outer[1], "output_channels": outer[2],
-        "kernel_height": kernel[0], "kernel_width": kernel[1], "stride_height": stride[0], "stride_width": stride[1],
-        "dilation_height": dilation[0], "dilation_width": dilation[1], "padding_top": padding[0], "padding_left": padding[1],
+        "input_height": inner[0],
+        "input_width": inner[1],
+        "input_channels": inner[2],
+        "output_height": outer[0],
+        "output_width": outer[1],
+        "output_channels": outer[2],
+        "kernel_height": kernel[0],
+        "kernel_width": kernel[1],
+        "stride_height": stride[0],
+        "stride_width": stride[1],
+        "dilation_height": dilation[0],
+        "dilation_width": dilation[1],
+        "padding_top": padding[0],
+        "padding_left": padding[1],
     }
 
 

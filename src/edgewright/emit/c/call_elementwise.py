@@ -22,6 +22,7 @@ MOST_AXES = 4
 
 
 def call_sum(layer: Layer) -> list[Call]:
+    """Add and Sub, broadcast or, faster, of one shape."""
     op = layer.node.op
     assert isinstance(op, Add | Sub)
     layer.expect_int8(2)
@@ -30,17 +31,25 @@ def call_sum(layer: Layer) -> list[Call]:
     if flat is not None:
         return [flat]
     parameters: dict[str, Parameter] = {
-        **_broadcast(layer), "left_shift": factors.left_shift,
-        "first_zero_point": tensor_quant(layer.ins[0])[1], **_factor("first", factors.first),
-        "second_zero_point": tensor_quant(layer.ins[1])[1], **_factor("second", factors.second), "second_sign": -1 if isinstance(op, Sub) else 1,
+        **_broadcast(layer),
+        "left_shift": factors.left_shift,
+        "first_zero_point": tensor_quant(layer.ins[0])[1],
+        **_factor("first", factors.first),
+        "second_zero_point": tensor_quant(layer.ins[1])[1],
+        **_factor("second", factors.second),
+        "second_sign": -1 if isinstance(op, Sub) else 1,
         **_output(layer, factors.output, op.activation),
     }
     return [Call("sum_s8", parameters, [layer.input(0), layer.input(1), layer.output()])]
 
 
 def _flat_sum(layer: Layer, factors: SumMultipliers, op: Add | Sub) -> Call | None:
-    """The call of the kernel for two tensors of one shape, or None where the layer is not as it needs: no bounds but int8's, a factor below 1/2."""
-    if layer.ins[0].shape != layer.ins[1].shape or factors.output.shift[0] >= 0 or activation_range(op.activation, layer.outs[0]) != (-128, 127):
+    """The kernel for two tensors of one shape; None where it has bounds other than int8's, or an output factor of 1/2 or more."""
+    if (
+        layer.ins[0].shape != layer.ins[1].shape
+        or factors.output.shift[0] >= 0
+        or activation_range(op.activation, layer.outs[0]) != (-128, 127)
+    ):
         return None
     exact = Multiplier((1 << 30,), (0,))
     signs = (1, -1 if isinstance(op, Sub) else 1)
@@ -58,10 +67,14 @@ def _flat_sum(layer: Layer, factors: SumMultipliers, op: Add | Sub) -> Call | No
     zero_points = [tensor_quant(value)[1] for value in layer.ins]
     parameters: dict[str, Parameter] = {
         "count": layer.outs[0].elements,
-        "half_unit": half_unit, "half_offset": -zero_points[half] * half_unit,
-        "other_unit": other_unit, "other_offset": -zero_points[1 - half] * other_unit,
-        "other_doubled": _doubled(other), "other_right": 0 if extra else -1 - other.shift[0],
-        "output_doubled": _doubled(factors.output), "output_right": -1 - factors.output.shift[0],
+        "half_unit": half_unit,
+        "half_offset": -zero_points[half] * half_unit,
+        "other_unit": other_unit,
+        "other_offset": -zero_points[1 - half] * other_unit,
+        "other_doubled": _doubled(other),
+        "other_right": 0 if extra else -1 - other.shift[0],
+        "output_doubled": _doubled(factors.output),
+        "output_right": -1 - factors.output.shift[0],
         "output_offset": 2 * tensor_quant(layer.outs[0])[1] + 1,
     }
     return Call("sum_flat_s8", parameters, [layer.input(half), layer.input(1 - half), layer.output()])
@@ -73,37 +86,47 @@ def _doubled(factor: Multiplier) -> int:
 
 
 def call_mul(layer: Layer) -> list[Call]:
+    """The product, broadcast."""
     op = layer.node.op
     assert isinstance(op, Mul)
     layer.expect_int8(2)
     parameters: dict[str, Parameter] = {
-        **_broadcast(layer), "first_zero_point": tensor_quant(layer.ins[0])[1], "second_zero_point": tensor_quant(layer.ins[1])[1],
+        **_broadcast(layer),
+        "first_zero_point": tensor_quant(layer.ins[0])[1],
+        "second_zero_point": tensor_quant(layer.ins[1])[1],
         **_output(layer, op.multipliers(layer.ins, layer.outs), op.activation),
     }
     return [Call("mul_s8", parameters, [layer.input(0), layer.input(1), layer.output()])]
 
 
 def call_lookup(layer: Layer) -> list[Call]:
+    """A pointwise operator as a table of 256 results."""
     layer.expect_int8()
     table = lookup_table(layer.node.op, layer.ins[0], layer.outs[0])
     return [Call("lookup_s8", {"count": layer.outs[0].elements, "table": Table("table", table)}, [layer.input(), layer.output()])]
 
 
 def call_prelu(layer: Layer) -> list[Call]:
+    """Slopes by channel."""
     op = layer.node.op
     assert isinstance(op, PRelu)
     layer.expect_int8(2)
     identity, slope = op.multipliers(layer.ins, layer.outs)
     slopes = layer.array(1).astype(np.int16) - np.int16(tensor_quant(layer.ins[1])[1])
     parameters: dict[str, Parameter] = {
-        "positions": layer.outs[0].elements // max(slopes.size, 1), "channels": slopes.size,
-        "input_zero_point": tensor_quant(layer.ins[0])[1], "output_zero_point": tensor_quant(layer.outs[0])[1],
-        **_factor("identity", identity), **_factor("slope", slope), "slopes": Table("slopes", slopes),
+        "positions": layer.outs[0].elements // max(slopes.size, 1),
+        "channels": slopes.size,
+        "input_zero_point": tensor_quant(layer.ins[0])[1],
+        "output_zero_point": tensor_quant(layer.outs[0])[1],
+        **_factor("identity", identity),
+        **_factor("slope", slope),
+        "slopes": Table("slopes", slopes),
     }
     return [Call("prelu_s8", parameters, [layer.input(), layer.output()])]
 
 
 def call_quantize(layer: Layer) -> list[Call]:
+    """From float32 to int8, at the edge of the network."""
     layer.expect_types([DType.FLOAT32], DType.INT8)
     scale, zero_point = tensor_quant(layer.outs[0])
     parameters: dict[str, Parameter] = {"count": layer.outs[0].elements, "zero_point": zero_point, "scale": scale}
@@ -111,6 +134,7 @@ def call_quantize(layer: Layer) -> list[Call]:
 
 
 def call_dequantize(layer: Layer) -> list[Call]:
+    """From int8 to float32, at the edge of the network."""
     layer.expect_types([DType.INT8], DType.FLOAT32)
     scale, zero_point = tensor_quant(layer.ins[0])
     parameters: dict[str, Parameter] = {"count": layer.outs[0].elements, "zero_point": zero_point, "scale": scale}
@@ -140,7 +164,9 @@ def _broadcast(layer: Layer) -> dict[str, Parameter]:
         else:
             axes.append([size, *steps])
     if len(axes) > MOST_AXES:
-        raise UnsupportedError(f"{layer.node.op.kind} {layer.node.name!r} broadcasts along {len(axes)} separate axes", hint=f"the C kernels take {MOST_AXES}")
+        raise UnsupportedError(
+            f"{layer.node.op.kind} {layer.node.name!r} broadcasts along {len(axes)} separate axes", hint=f"the C kernels take {MOST_AXES}"
+        )
     axes = [[1, 0, 0]] * (MOST_AXES - len(axes)) + axes
     sizes, first, second = (list(row) for row in zip(*axes, strict=True))
     return {"sizes": sizes, "first_step": first, "second_step": second}
@@ -150,4 +176,3 @@ def _steps_within(value: Value, shape: Sequence[int]) -> tuple[int, ...]:
     """Steps of ``value`` along the axes of ``shape``; 0 where it is broadcast."""
     own = (1,) * (len(shape) - value.rank) + known(value.shape)
     return tuple(0 if size == 1 else step for size, step in zip(own, steps_of(own), strict=True))
-

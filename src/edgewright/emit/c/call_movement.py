@@ -18,6 +18,7 @@ MOST_AXES = 4
 
 
 def call_concat(layer: Layer) -> list[Call]:
+    """One copy for each input."""
     op = layer.node.op
     assert isinstance(op, Concat)
     steps = steps_of(known(layer.outs[0].shape))
@@ -31,6 +32,7 @@ def call_concat(layer: Layer) -> list[Call]:
 
 
 def call_slice(layer: Layer) -> list[Call]:
+    """One copy."""
     op = layer.node.op
     assert isinstance(op, Slice)
     steps = steps_of(known(layer.ins[0].shape))
@@ -41,6 +43,7 @@ def call_slice(layer: Layer) -> list[Call]:
 
 
 def call_transpose(layer: Layer) -> list[Call]:
+    """One copy."""
     op = layer.node.op
     assert isinstance(op, Transpose)
     steps, shape = steps_of(known(layer.ins[0].shape)), known(layer.outs[0].shape)
@@ -63,7 +66,10 @@ def call_pad(layer: Layer) -> list[Call]:
         corner = sum(op.padding[at][0] * steps[at] for at in range(axis + 1, len(inner)))
         edge, last = op.padding[axis][0] * steps[axis], (op.padding[axis][0] + inner[axis] - 1) * steps[axis]
         backwards = [-step if at == axis else step for at, step in enumerate(steps)]
-        for count, source, target in ((before, corner + edge + before * steps[axis], corner), (after, corner + last - steps[axis], corner + last + steps[axis])):
+        for count, source, target in (
+            (before, corner + edge + before * steps[axis], corner),
+            (after, corner + last - steps[axis], corner + last + steps[axis]),
+        ):
             if count:
                 part = [count if at == axis else size for at, size in enumerate(sizes)]
                 picture += _copy(layer, layer.output(), layer.output(), part, backwards, steps, from_start=source, to_start=target)
@@ -71,13 +77,18 @@ def call_pad(layer: Layer) -> list[Call]:
 
 
 def call_resize_nearest(layer: Layer) -> list[Call]:
+    """Every output pixel is a copy of one of the input."""
     op = layer.node.op
     assert isinstance(op, Resize)
     inner, outer = known(layer.ins[0].shape), known(layer.outs[0].shape)
     rows, columns = (op.nearest(inner[axis], outer[axis]).astype(np.uint16) for axis in (1, 2))
     parameters: dict[str, Parameter] = {
-        "input_width": inner[2], "output_height": outer[1], "output_width": outer[2], "pixel": layer.ins[0].dtype.bytes_of(inner[3]),
-        "rows": Table("rows", rows), "columns": Table("columns", columns),
+        "input_width": inner[2],
+        "output_height": outer[1],
+        "output_width": outer[2],
+        "pixel": layer.ins[0].dtype.bytes_of(inner[3]),
+        "rows": Table("rows", rows),
+        "columns": Table("columns", columns),
     }
     return [Call("resize_nearest", parameters, [layer.input(), layer.output()])]
 
@@ -94,8 +105,17 @@ def _fill(layer: Layer, integer: int) -> list[Call]:
     return [Call("copy", parameters, [Table("fill", pattern), layer.output()])]
 
 
-def _copy(layer: Layer, source: Place, target: Place, shape: Sequence[int], from_steps: Sequence[int], to_steps: Sequence[int], *,
-          from_start: int = 0, to_start: int = 0) -> list[Call]:
+def _copy(
+    layer: Layer,
+    source: Place,
+    target: Place,
+    shape: Sequence[int],
+    from_steps: Sequence[int],
+    to_steps: Sequence[int],
+    *,
+    from_start: int = 0,
+    to_start: int = 0,
+) -> list[Call]:
     """A copy of ``shape`` elements from ``source`` to ``target``; steps and starts are in elements."""
     if 0 in shape:
         return []
@@ -113,7 +133,10 @@ def _copy(layer: Layer, source: Place, target: Place, shape: Sequence[int], from
     if axes and axes[-1][1:] == [size, size]:
         run = axes.pop()[0] * size
     if len(axes) > MOST_AXES:
-        raise UnsupportedError(f"{layer.node.op.kind} {layer.node.name!r} moves elements along {len(axes)} separate axes", hint=f"the C kernels take {MOST_AXES}")
+        raise UnsupportedError(
+            f"{layer.node.op.kind} {layer.node.name!r} moves elements along {len(axes)} separate axes",
+            hint=f"the C kernels take {MOST_AXES}",
+        )
     places = Place(source.name, source.offset_bytes + from_start * size), Place(target.name, target.offset_bytes + to_start * size)
     return [Call("copy", _copy_parameters(axes, run), list(places))]
 

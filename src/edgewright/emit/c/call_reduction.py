@@ -25,13 +25,16 @@ MOST_DEPTH = 4095
 
 
 def call_pool(layer: Layer) -> list[Call]:
+    """Maximum and average pooling."""
     op = layer.node.op
     assert isinstance(op, MaxPool2D | AveragePool2D)
     layer.expect_int8()
     low, high = activation_range(op.activation, layer.outs[0])
     batch, *inner = known(layer.ins[0].shape)
     if batch != 1:
-        raise UnsupportedError(f"{op.kind} {layer.node.name!r} has a fixed batch of {batch}", hint="export the network with a batch of 1 or a dynamic batch")
+        raise UnsupportedError(
+            f"{op.kind} {layer.node.name!r} has a fixed batch of {batch}", hint="export the network with a batch of 1 or a dynamic batch"
+        )
     outer = known(layer.outs[0].shape)[1:]
     window = window_fields(inner, outer, op.kernel, op.stride, (1, 1), (op.padding[0][0], op.padding[1][0]))
     kernel = "max_pool2d_s8" if isinstance(op, MaxPool2D) else "average_pool2d_s8"
@@ -39,6 +42,7 @@ def call_pool(layer: Layer) -> list[Call]:
 
 
 def call_mean(layer: Layer) -> list[Call]:
+    """The mean over at most two runs of neighbouring axes."""
     op = layer.node.op
     assert isinstance(op, Mean)
     layer.expect_int8()
@@ -53,14 +57,20 @@ def call_mean(layer: Layer) -> list[Call]:
     (kept, kept_step), (averaged_sizes, averaged_step) = (_two(walks[side]) for side in (False, True))
     factor = op.multipliers(layer.ins, layer.outs)
     parameters: dict[str, Parameter] = {
-        "kept": kept, "kept_step": kept_step, "averaged": averaged_sizes, "averaged_step": averaged_step,
-        "input_offset": tensor_quant(layer.ins[0])[1] * op.count(layer.ins), "output_zero_point": tensor_quant(layer.outs[0])[1],
-        "output_multiplier": factor.multiplier[0], "output_shift": factor.shift[0],
+        "kept": kept,
+        "kept_step": kept_step,
+        "averaged": averaged_sizes,
+        "averaged_step": averaged_step,
+        "input_offset": tensor_quant(layer.ins[0])[1] * op.count(layer.ins),
+        "output_zero_point": tensor_quant(layer.outs[0])[1],
+        "output_multiplier": factor.multiplier[0],
+        "output_shift": factor.shift[0],
     }
     return [Call("mean_s8", parameters, [layer.input(), layer.output()])]
 
 
 def call_softmax(layer: Layer) -> list[Call]:
+    """Softmax with its exponentials, of every difference that counts, from a table."""
     op = layer.node.op
     assert isinstance(op, Softmax)
     rows, depth = _rows(layer)
@@ -69,11 +79,17 @@ def call_softmax(layer: Layer) -> list[Call]:
     exponentials = exp_on_negative(scaled_difference(differences, parameters)).numpy()
     # What adds nothing to the sum gives nothing either.
     heard = exponentials[rounding_divide_by_pot(torch.from_numpy(exponentials), SUM_INTEGER_BITS).numpy() > 0]
-    fields: dict[str, Parameter] = {"rows": rows, "depth": depth, "counted": len(heard), "exponentials": Table("exponentials", heard.astype(np.int32))}
+    fields: dict[str, Parameter] = {
+        "rows": rows,
+        "depth": depth,
+        "counted": len(heard),
+        "exponentials": Table("exponentials", heard.astype(np.int32)),
+    }
     return [Call("softmax_s8", fields, [layer.input(), layer.output()])]
 
 
 def call_log_softmax(layer: Layer) -> list[Call]:
+    """Log softmax with its differences and exponentials from tables."""
     op = layer.node.op
     assert isinstance(op, LogSoftmax)
     rows, depth = _rows(layer)
@@ -82,13 +98,20 @@ def call_log_softmax(layer: Layer) -> list[Call]:
     scaled = scaled_difference(torch.arange(0, smallest - 1, -1), forward)
     terms = rounding_divide_by_pot(exp_on_negative(scaled), SUM_INTEGER_BITS)
     fields: dict[str, Parameter] = {
-        "rows": rows, "depth": depth, "counted": len(scaled), "smallest": smallest, "multiplier": back.multiplier[0], "shift": back.shift[0],
-        "differences": Table("differences", scaled.numpy().astype(np.int32)), "exponentials": Table("exponentials", terms.numpy().astype(np.int32)),
+        "rows": rows,
+        "depth": depth,
+        "counted": len(scaled),
+        "smallest": smallest,
+        "multiplier": back.multiplier[0],
+        "shift": back.shift[0],
+        "differences": Table("differences", scaled.numpy().astype(np.int32)),
+        "exponentials": Table("exponentials", terms.numpy().astype(np.int32)),
     }
     return [Call("log_softmax_s8", fields, [layer.input(), layer.output()])]
 
 
 def call_resize(layer: Layer) -> list[Call]:
+    """Nearest neighbour or bilinear."""
     op = layer.node.op
     assert isinstance(op, Resize)
     if op.mode == "nearest":
@@ -109,7 +132,9 @@ def _rows(layer: Layer) -> tuple[int, int]:
     layer.expect_int8()
     depth = known(layer.ins[0].shape)[-1]
     if depth > MOST_DEPTH:
-        raise UnsupportedError(f"{layer.node.op.kind} {layer.node.name!r} over {depth} classes", hint=f"its integer form holds at most {MOST_DEPTH}")
+        raise UnsupportedError(
+            f"{layer.node.op.kind} {layer.node.name!r} over {depth} classes", hint=f"its integer form holds at most {MOST_DEPTH}"
+        )
     return layer.ins[0].elements // depth, depth
 
 

@@ -42,4 +42,6 @@ def calls_of(layer: Layer) -> list[Call]:
         return CALLS[op.kind](layer)
     if op.pointwise:
         return call_lookup(layer)
-    raise UnsupportedError(f"the C emitter has no kernel for {op.kind} ({layer.node.name!r})", hint="emit .tflite or .onnx, or replace the operator")
+    raise UnsupportedError(
+        f"the C emitter has no kernel for {op.kind} ({layer.node.name!r})", hint="emit .tflite or .onnx, or replace the operator"
+    )

@@ -40,7 +40,7 @@ Parameter = int | float | Table | Sequence[int] | Mapping[str, int]
 
 @dataclass(frozen=True, eq=False)
 class Call:
-    """One line of generated C: ``ew_<kernel>(&parameters, arguments…)``. ``parameters`` are the fields of ``struct ew_<kernel>``, in order."""
+    """A line of generated C: ``ew_<kernel>(&parameters, arguments…)``. ``parameters`` are the fields of ``struct ew_<kernel>``."""
 
     kernel: str
     parameters: Mapping[str, Parameter]
@@ -65,8 +65,10 @@ class Layer:
     def array(self, index: int) -> NDArray[np.generic]:
         """The numbers of constant input ``index``; UnsupportedError where it is not constant."""
         if not self.graph.is_constant(self.node.inputs[index]):
-            raise UnsupportedError(f"{self.node.op.kind} {self.node.name!r} computes its input {index} at run time",
-                                   hint="the C kernels take weights, biases and slopes as constants only")
+            raise UnsupportedError(
+                f"{self.node.op.kind} {self.node.name!r} computes its input {index} at run time",
+                hint="the C kernels take weights, biases and slopes as constants only",
+            )
         return self.graph.array(self.node.inputs[index])
 
     def input(self, index: int = 0, offset_bytes: int = 0) -> Place:
@@ -77,11 +79,13 @@ class Layer:
 
     def expect_types(self, ins: Sequence[DType], out: DType) -> None:
         """UnsupportedError unless the first inputs and the output have these element types."""
-        found = [value.dtype for value in (*self.ins[:len(ins)], self.outs[0])]
+        found = [value.dtype for value in (*self.ins[: len(ins)], self.outs[0])]
         if found != [*ins, out]:
             names = ", ".join(kind.value for kind in found[:-1])
-            raise UnsupportedError(f"{self.node.op.kind} {self.node.name!r} from {names} to {found[-1].value} has no C kernel",
-                                   hint=f"it takes {', '.join(kind.value for kind in ins)} and gives {out.value}")
+            raise UnsupportedError(
+                f"{self.node.op.kind} {self.node.name!r} from {names} to {found[-1].value} has no C kernel",
+                hint=f"it takes {', '.join(kind.value for kind in ins)} and gives {out.value}",
+            )
 
     def expect_int8(self, inputs: int = 1) -> None:
         self.expect_types([DType.INT8] * inputs, DType.INT8)
@@ -94,4 +98,4 @@ def known(shape: tuple[int | None, ...]) -> tuple[int, ...]:
 
 def steps_of(shape: Sequence[int]) -> tuple[int, ...]:
     """Elements between neighbours along each axis of a dense tensor."""
-    return tuple(math.prod(shape[axis + 1:]) for axis in range(len(shape)))
+    return tuple(math.prod(shape[axis + 1 :]) for axis in range(len(shape)))

@@ -13,7 +13,8 @@ def fold_zero_point(weight: NDArray[np.generic], bias: NDArray[np.generic] | Non
     """bias - zero_point * sum(weights) for each output channel (axis 0), wrapped to 32 bits as the accumulator wraps."""
     sums = weight.reshape(weight.shape[0], -1).astype(np.int64).sum(1)
     folded = (0 if bias is None else bias.astype(np.int64)) - zero_point * sums
-    return (folded & 0xFFFFFFFF).astype(np.uint32).view(np.int32)
+    wrapped: Int32 = (folded & 0xFFFFFFFF).astype(np.uint32).view(np.int32)
+    return wrapped
 
 
 def plain_bias(bias: NDArray[np.generic] | None, channels: int) -> Int32:
@@ -22,7 +23,7 @@ def plain_bias(bias: NDArray[np.generic] | None, channels: int) -> Int32:
 
 
 def interleave_rows(rows: Int8, block: int) -> Int8:
-    """Rows (n, length) in blocks of ``block``: byte 0 of each row of the block, byte 1 of each, …; the rows left over follow one by one."""
+    """Rows (n, length) in blocks of ``block``: byte 0 of each row of a block, byte 1 of each, …; rows left over follow one by one."""
     whole = rows.shape[0] // block * block
     blocks = rows[:whole].reshape(-1, block, rows.shape[1]).transpose(0, 2, 1)
     return np.concatenate([blocks.reshape(-1), rows[whole:].reshape(-1)])
@@ -35,14 +36,14 @@ def pack_portable(weight: NDArray[np.generic], groups: int) -> Int8:
 
 
 def pack_simd(weight: NDArray[np.generic], groups: int) -> Int8:
-    """OHWI weights for the convolution with DSP instructions: in each group pairs of output channels, then an odd last one, padded to fours.
+    """OHWI weights for the convolution with DSP instructions: in each group pairs of output channels, then an odd last one.
 
-    A pair has for each four steps the bytes first[0] second[0] first[2] second[2] first[1] second[1] first[3] second[3].
+    Rows are padded with zeros to fours. A pair has for each four steps the bytes first[0] second[0] first[2] second[2] first[1] second[1] first[3] second[3].
     """
     rows = weight.astype(np.int8).reshape(weight.shape[0], -1)
     padded = np.pad(rows, ((0, 0), (0, -rows.shape[1] % 4)))
     parts = []
     for part in np.split(padded, groups):
-        pairs = part[:part.shape[0] // 2 * 2].reshape(-1, 2, padded.shape[1] // 4, 4)
-        parts += [pairs.transpose(0, 2, 3, 1)[:, :, [0, 2, 1, 3]].reshape(-1), part[part.shape[0] // 2 * 2:].reshape(-1)]
+        pairs = part[: part.shape[0] // 2 * 2].reshape(-1, 2, padded.shape[1] // 4, 4)
+        parts += [pairs.transpose(0, 2, 3, 1)[:, :, [0, 2, 1, 3]].reshape(-1), part[part.shape[0] // 2 * 2 :].reshape(-1)]
     return np.concatenate(parts)

@@ -53,16 +53,31 @@ def _context(program: Program, prefix: str, source: Source) -> dict[str, Any]:
             workspace, stack_bytes = "workspace.s8" if needed else "NULL", max(stack_bytes, needed)
         calls = [] if source.is_free(node) else source.view_copies(node) if node.op.view else calls_of(layer)
         lines = [source.call_line(call, f"_{index + 1}{_letter(number)}", workspace) for number, call in enumerate(calls)]
-        layers.append({"comment": _heading(layer), "more": _details(source, layer), "calls": lines or ["/* the same bytes: nothing to do */"]})
+        layers.append(
+            {"comment": _heading(layer), "more": _details(source, layer), "calls": lines or ["/* the same bytes: nothing to do */"]}
+        )
     states = source.states()
-    edges = {side: [_edge(graph.value(name), source) for name in names] for side, names in (("input", graph.inputs), ("output", graph.outputs))}
+    edges = {
+        side: [_edge(graph.value(name), source) for name in names] for side, names in (("input", graph.inputs), ("output", graph.outputs))
+    }
     macs = sum(node.op.macs(graph.ins(node), graph.outs(node)) for node in graph.nodes)
     return {
-        "prefix": prefix, "macro": prefix.upper(), "title": c_comment(graph.name), "target": c_comment(program.target.name),
-        "arena_bytes": max(-(-plan.arena_bytes // 8) * 8, 8), "inputs": edges["input"], "outputs": edges["output"], "edges": edges,
-        "summary": _summary(program, macs, source.weight_bytes), "kernels": sorted(source.kernels), "tables": source.tables,
-        "parameter_blocks": source.parameter_blocks, "layers": layers, "stack_bytes": -(-stack_bytes // 4) * 4,
-        "uses_string": bool(states.resets or states.copies), "lazy_reset": states.lazy,
+        "prefix": prefix,
+        "macro": prefix.upper(),
+        "title": c_comment(graph.name),
+        "target": c_comment(program.target.name),
+        "arena_bytes": max(-(-plan.arena_bytes // 8) * 8, 8),
+        "inputs": edges["input"],
+        "outputs": edges["output"],
+        "edges": edges,
+        "summary": _summary(program, macs, source.weight_bytes),
+        "kernels": sorted(source.kernels),
+        "tables": source.tables,
+        "parameter_blocks": source.parameter_blocks,
+        "layers": layers,
+        "stack_bytes": -(-stack_bytes // 4) * 4,
+        "uses_string": bool(states.resets or states.copies),
+        "lazy_reset": states.lazy,
         "resets": [*states.resets, *(["state_is_set = 1;"] if states.lazy else [])] or ["/* this network keeps no state */"],
         "state_copies": states.copies,
     }
@@ -75,15 +90,19 @@ def _letter(number: int) -> str:
 
 def _summary(program: Program, macs: int, weight_bytes: int) -> list[str]:
     """The table of layers for the header."""
-    lines = [f"{len(program.graph.nodes)} layers, {macs:,} multiply-accumulates, {weight_bytes:,} bytes of constants, arena {program.plan.arena_bytes:,} bytes."]
+    lines = [f"{len(program.graph.nodes)} layers, {macs:,} multiply-accumulates, {weight_bytes:,} bytes of constants"]
     for index, node in enumerate(program.graph.nodes):
         ins, outs = program.graph.ins(node), program.graph.outs(node)
-        lines.append(f"{index + 1:4d}  {c_comment(node.op.kind):<16} {_shape(outs[0]):<20} {node.op.macs(ins, outs):>12,}  {c_comment(node.name)}")
+        lines.append(
+            f"{index + 1:4d}  {c_comment(node.op.kind):<16} {_shape(outs[0]):<20} {node.op.macs(ins, outs):>12,}  {c_comment(node.name)}"
+        )
     return lines
 
 
 def _heading(layer: Layer) -> str:
-    return f"{c_comment(layer.node.name)}: {c_comment(layer.node.op.kind)}, {layer.node.op.macs(layer.ins, layer.outs):,} multiply-accumulates"
+    return (
+        f"{c_comment(layer.node.name)}: {c_comment(layer.node.op.kind)}, {layer.node.op.macs(layer.ins, layer.outs):,} multiply-accumulates"
+    )
 
 
 def _details(source: Source, layer: Layer) -> list[str]:
@@ -103,7 +122,11 @@ def _edge(value: Value, source: Source) -> dict[str, object]:
     if math.prod(1 if size is None else size for size in value.shape) == 0:
         raise UnsupportedError(f"value {value.name!r} is empty", hint="a network needs inputs and outputs with elements")
     scale = "" if value.quant is None else f", scale {_numbers(value.quant.scale)}, zero point {_numbers(value.quant.zero_point)}"
-    return {"bytes": value.bytes, "place": source.place(value.name), "comment": f"{c_comment(value.name)}: {value.dtype.value} {_shape(value)}{scale}"}
+    return {
+        "bytes": value.bytes,
+        "place": source.place(value.name),
+        "comment": f"{c_comment(value.name)}: {value.dtype.value} {_shape(value)}{scale}",
+    }
 
 
 def _numbers(numbers: Sequence[float]) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from edgewright.emit.c.layer import Call, Place, Table, Workspace
+from edgewright.emit.c.layer import Call, Parameter, Place, Table, Workspace
 from edgewright.emit.c.text import C_TYPES, LINE, c_array, c_initializer
 from edgewright.errors import UnsupportedError
 from edgewright.ir.dtype import DType
@@ -19,7 +19,7 @@ MEMBERS = {DType.INT8: "s8", DType.INT16: "s16", DType.INT32: "s32", DType.FLOAT
 
 @dataclass(frozen=True)
 class StateText:
-    """``resets``: lines that set the state to its initial values. ``copies``: lines at the end of a run. ``lazy``: the first run has to reset."""
+    """``resets``: lines that set the initial state. ``copies``: lines at the end of a run. ``lazy``: the first run has to reset."""
 
     resets: list[str]
     copies: list[str]
@@ -87,7 +87,7 @@ class Source:
     def view_copies(self, node: Node) -> list[Call]:
         """A view whose source lies elsewhere (in flash, say) is a copy."""
         size = self.program.graph.value(node.outputs[0]).bytes
-        fields = {"sizes": [1, 1, 1, 1], "from_step": [0] * 4, "to_step": [0] * 4, "run": size}
+        fields: dict[str, Parameter] = {"sizes": [1, 1, 1, 1], "from_step": [0] * 4, "to_step": [0] * 4, "run": size}
         return [Call("copy", fields, [Place(node.inputs[0]), Place(node.outputs[0])])]
 
     def states(self) -> StateText:
@@ -104,8 +104,11 @@ class Source:
                 resets.append(f"memset({target}, {octets.pop()}, {size});")
             else:
                 resets.append(f"memcpy({target}, {self.table(Table('initial', initial))}, {size});")
-        copies = [f"memmove({self.place(state.read)}, {self.place(state.write)}, {graph.value(state.read).bytes});"
-                  for state in _in_order(graph.states) if self._moves(state)]
+        copies = [
+            f"memmove({self.place(state.read)}, {self.place(state.write)}, {graph.value(state.read).bytes});"
+            for state in _in_order(graph.states)
+            if self._moves(state)
+        ]
         return StateText(resets, copies, lazy)
 
     def _moves(self, state: State) -> bool:

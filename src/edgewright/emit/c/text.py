@@ -9,22 +9,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 LINE = 138
-KEYWORDS = frozenset(
-    "auto break case char const continue default do double else enum extern float for goto if inline int long register restrict return short signed "
-    "sizeof static struct switch typedef union unsigned void volatile while main".split()
-)
+HEADERS = frozenset({"arm_acle", "stddef", "stdint", "string"})
+"""Headers that the generated source includes: a network of such a name would hide them."""
 C_TYPES = {"int8": "int8_t", "uint8": "uint8_t", "int16": "int16_t", "uint16": "uint16_t", "int32": "int32_t", "float32": "float"}
 
 
 def c_identifier(name: str) -> str:
     """``name`` as a lower-case C identifier: other characters become underscores."""
     text = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_") or "network"
-    return f"network_{text}" if text[0].isdigit() or text in KEYWORDS or text.startswith("ew_") else text[:60]
+    return f"network_{text}"[:60] if text[0].isdigit() or text in HEADERS or text.startswith("ew_") else text[:60]
 
 
 def c_comment(text: str) -> str:
     """``text`` fit for a comment, whatever a file called its tensors."""
-    return re.sub(r"[^A-Za-z0-9_ .,:;()\[\]+=%<>-]", "_", text)[:120]
+    return re.sub(r"[^A-Za-z0-9_ .,:;()\[\]+=%<>/-]", "_", text)[:120]
 
 
 def c_integer(number: int) -> str:
