@@ -10,7 +10,7 @@ import numpy as np
 
 from edgewright.emit.onnx_writer import Emit, Tensor, Writer
 from edgewright.ir.graph import Node
-from edgewright.ir.layout import Atom, Axes, Group, Layout, shape_of
+from edgewright.ir.layout import Atom, Axes, Group, Layout
 from edgewright.ir.layout_plan import (
     channels_first,
     locate,
@@ -96,19 +96,11 @@ def _dense(writer: Writer, node: Node) -> Tensor:
     result = Layout((*layout.seen[:axis], outputs), (*wanted[:-1], outputs))
     if writer.graph.value(source).quant is None and value.quant is not None:
         return Tensor(_dynamic_dense(writer, node, x, numbers), result)
-    flat_shape = None
-    if len(wanted) > 2:
-        flat_shape = [-1 if size is None else size for size in shape_of((*wanted[:-1], outputs))]
-        x = writer.node("Reshape", [x, writer.constant("shape", np.asarray([-1, value.shape[1]], np.int64))])
-        quant = writer.graph.value(source).quant
-        x = x if quant is None else writer.rounded(x, quant, source)
     bias = [writer.weight(name, (0,)) for name in node.inputs[2:]]
-    name = writer.node("Gemm", [x, writer.weight(weight, (0, 1), numbers), *bias], transB=1)
-    if flat_shape is not None:
-        quant = writer.graph.value(node.outputs[0]).quant
-        name = name if quant is None else writer.rounded(name, quant, node.outputs[0])
-        name = writer.node("Reshape", [name, writer.constant("shape", np.asarray(flat_shape, np.int64))])
-    return Tensor(name, result)
+    if len(wanted) == 2:
+        return Tensor(writer.node("Gemm", [x, writer.weight(weight, (0, 1), numbers), *bias], transB=1), result)
+    product = writer.node("MatMul", [x, writer.weight(weight, (1, 0), numbers)])
+    return Tensor(writer.node("Add", [product, *bias]) if bias else product, result)
 
 
 def _columns(writer: Writer, weight: str, seen: Group, held: Group) -> Any:

@@ -9,7 +9,6 @@ import numpy as np
 from edgewright.ir.dtype import DType, Quant
 from edgewright.ir.edit import fresh_name, rebuild, replace_nodes
 from edgewright.ir.graph import Constant, Graph, Level, Node, Value
-from edgewright.ir.operator import Operator
 from edgewright.ops.add import Add
 from edgewright.ops.mean import Mean
 from edgewright.ops.relu import Relu
@@ -87,21 +86,33 @@ def _bias_quant(x: Value, weight: Value) -> Quant | None:
 
 
 def fuse_activations(graph: Graph) -> Graph:
-    """At the quantized level, a rectifier behind a node whose own output is not rounded is fused: only so does that node have integers."""
+    """At the quantized level, a rectifier is fused where what stands before it is not rounded, or rounded to the same grid."""
     if graph.level is not Level.QUANTIZED:
         return graph
-    names: dict[type[Operator], str] = {Relu: "relu", Relu6: "relu6"}
     replacements: dict[str, list[Node]] = {}
     for node in graph.nodes:
         reader = graph.sole_consumer(node.outputs[0])
-        fused = names.get(type(reader.op)) if reader is not None else None
-        if (
-            reader is None
-            or fused is None
-            or graph.value(node.outputs[0]).quant is not None
-            or getattr(node.op, "activation", "") != "none"
-        ):
+        fused = None if reader is None else _rectifier(graph, reader)
+        if reader is None or fused is None or getattr(node.op, "activation", "") != "none":
+            continue
+        if graph.value(node.outputs[0]).quant not in (None, graph.value(reader.outputs[0]).quant):
             continue
         op = dataclasses.replace(node.op, activation=fused)  # type: ignore[call-arg]
         replacements.update({node.name: [dataclasses.replace(node, op=op, outputs=reader.outputs)], reader.name: []})
     return rebuild(replace_nodes(graph, replacements))
+
+
+def _rectifier(graph: Graph, node: Node) -> str | None:
+    """The activation that ``node`` is: Relu, Relu6, or what stands for a clamp to -1 ... 1, an addition of nothing with an activation."""
+    if isinstance(node.op, Relu):
+        return "relu"
+    if isinstance(node.op, Relu6):
+        return "relu6"
+    if (
+        isinstance(node.op, Add)
+        and node.op.activation != "none"
+        and graph.is_constant(node.inputs[1])
+        and not graph.array(node.inputs[1]).any()
+    ):
+        return node.op.activation
+    return None

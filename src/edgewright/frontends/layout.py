@@ -81,7 +81,7 @@ Operand = Held | Known
 class Door:
     """Builds a channels-last Graph from operators that think in the source's axes.
 
-    ``orders``: input name → the seen axes in the order in which the graph holds them; other inputs are channels-last.
+    ``orders``: name of an input or output → the seen axes in the order in which the graph holds them; without it see above.
     """
 
     def __init__(self, name: str, *, symbolic_batch: bool = True, orders: Mapping[str, tuple[int, ...]] | None = None) -> None:
@@ -103,7 +103,8 @@ class Door:
         """A float32 graph input of seen ``shape``; ModelError for a shape that no network has."""
         if any(size < 1 for size in shape) or int(np.prod(shape, dtype=object)) > MAX_ELEMENTS:
             raise ModelError(f"input {name!r} has shape {list(shape)}", hint="export the model with the shape of its real inputs")
-        order = self._orders.get(name, channels_last(len(shape)))
+        order = self._orders.get(name, ())
+        order = order if len(order) == len(shape) else channels_last(len(shape))
         layout = Layout.fresh(shape, batch=self.symbolic_batch and len(shape) > 0, order=order)
         self._inputs[name] = layout
         return Held(self.builder.input(name, shape_of(layout.held)), layout)
@@ -176,7 +177,7 @@ class Door:
         for wanted, operand in outputs:
             if isinstance(operand, Known):
                 raise UnsupportedError(f"output {wanted!r} does not depend on any input", hint="leave it out of the exported model")
-            names.append(self.bring(operand, outward(operand.layout)).name)
+            names.append(self.bring(operand, outward(operand.layout, self._orders.get(wanted, ()))).name)
         graph = self.builder.finish(names)
         alone = [self.waiting[name] for name in graph.inputs if name in self.waiting and (name in graph.consumers or name in graph.outputs)]
         raise_unsupported(
@@ -256,9 +257,12 @@ def _transposes(graph: Graph) -> int:
     return sum(isinstance(node.op, Transpose) for node in graph.nodes)
 
 
-def outward(layout: Layout) -> Axes:
-    """How a graph output is held: as the source sees it or channels-last, whichever it already is up to axes of size 1; else as seen."""
+def outward(layout: Layout, order: Sequence[int] = ()) -> Axes:
+    """How a graph output is held: in the given ``order`` of seen axes; without one as the source sees it or channels-last, whichever it
+    already is up to axes of size 1, else as seen."""
     seen = layout.seen
+    if len(order) == layout.rank > 0:
+        return tuple(seen[axis] for axis in order)
     last = tuple(seen[axis] for axis in channels_last(layout.rank))
     for candidate in (last, seen):
         if layout.held == candidate:

@@ -26,6 +26,7 @@ from edgewright.ops.leaky_relu import LeakyRelu
 from edgewright.ops.log_softmax import LogSoftmax
 from edgewright.ops.max_pool2d import MaxPool2D
 from edgewright.ops.mean import Mean
+from edgewright.ops.mul import Mul
 from edgewright.ops.prelu import PRelu
 from edgewright.ops.resize import Resize
 from edgewright.ops.softmax import Softmax
@@ -178,9 +179,15 @@ def _per_channel(door: Door, x: Held, parameters: Sequence[Known]) -> tuple[Held
 
 
 def softmax(door: Door, x: Held, axis: int, *, log: bool) -> Held:
-    """Softmax, or its logarithm, over a seen axis."""
+    """Softmax, or its logarithm, over a seen axis. A factor in front of it, a temperature, becomes its ``beta``."""
+    beta, made = 1.0, door.expression(x.name)
+    if not log and made is not None and made[0] == Mul():
+        factors = [(door.numbers.get(other), value) for value, other in (made[1], made[1][::-1])]
+        array, value = next(((array, value) for array, value in factors if array is not None and array.size == 1), (None, ""))
+        if array is not None and float(array.reshape(-1)[0]) > 0:
+            beta, x = float(array.reshape(-1)[0]), Held(value, x.layout)
     x = door.bring(x, trailing(x.layout, axis, compact=False))
-    return Held(door.emit(LogSoftmax() if log else Softmax(), [x.name]), x.layout)
+    return Held(door.emit(LogSoftmax() if log else Softmax(beta), [x.name]), x.layout)
 
 
 def mean(door: Door, x: Held, axes: Sequence[int], *, keep_dims: bool) -> Held:

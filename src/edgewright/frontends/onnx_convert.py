@@ -77,7 +77,7 @@ def convert_graph(graph: OnnxGraph, name: str) -> Graph:
 class _Conversion:
     def __init__(self, graph: OnnxGraph, name: str, symbolic: bool, orders: Mapping[str, tuple[int, ...]]) -> None:
         self.graph = graph
-        self.door = Door(name, symbolic_batch=symbolic, orders=orders)
+        self.door = Door(name, symbolic_batch=symbolic, orders={**orders, **graph.orders})
         self.findings: list[Finding] = []
         self.readers: dict[str, list[OnnxNode]] = {}
         self.holders: dict[str, list[str]] = {}
@@ -253,7 +253,7 @@ def _kept_quant(node: OnnxNode, operands: Sequence[Operand | None]) -> Quant | N
         return None
     quant = quants.pop()
     if quants or node.kind not in ON_INTEGERS:
-        raise UnsupportedError("it computes with a quantized constant", hint="fold constants before quantizing")
+        return None  # computed in reals, which is what stands there
     if quant.axis is None or node.kind == "Identity":
         return quant
     permutation = node.attributes.get("perm")

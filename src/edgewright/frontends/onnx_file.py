@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import math
 import os
 from collections import deque
@@ -27,6 +29,7 @@ BITS = {1: 32, 2: 8, 3: 8, 4: 16, 5: 16, 6: 32, 7: 64, 9: 8, 10: 16, 11: 64, 16:
 TYPED_FIELDS = {1: "float_data", 7: "int64_data", 11: "double_data"}
 """The field that holds numbers outside of raw data; int32_data for all other types."""
 DOMAINS = ("", "ai.onnx")
+METADATA_KEY = "edgewright"
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,8 @@ class OnnxGraph:
     outputs: tuple[str, ...]
     nodes: tuple[OnnxNode, ...]
     constants: Mapping[str, Array]
+    orders: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    """Of files that Edgewright wrote: how the axes of inputs and outputs stand in the graph that they came from."""
 
 
 @dataclass
@@ -88,7 +93,7 @@ def read_onnx(source: str | Path | bytes | onnx.ModelProto) -> OnnxGraph:
             f"its operators are of opset {opset}, read are {LEAST_OPSET} to {MOST_OPSET}", hint="convert it with onnx.version_converter"
         )
     try:
-        return _graph(model.graph, _Reader(folder), 0)
+        return dataclasses.replace(_graph(model.graph, _Reader(folder), 0), orders=_orders(model))
     except (ValueError, TypeError, OverflowError, UnicodeDecodeError, AttributeError, MemoryError) as error:
         raise ModelError(f"the ONNX model cannot be read: {error}", hint=DAMAGED) from error
 
@@ -114,6 +119,21 @@ def _parse(source: str | Path | bytes | onnx.ModelProto) -> tuple[onnx.ModelProt
     except (DecodeError, RecursionError, ValueError, MemoryError) as error:
         raise ModelError("the bytes are not an ONNX model", hint=DAMAGED) from error
     return model, folder
+
+
+def _orders(model: onnx.ModelProto) -> dict[str, tuple[int, ...]]:
+    """What the metadata say of the axes, where they do and make sense."""
+    text = next((entry.value for entry in model.metadata_props if entry.key == METADATA_KEY), "{}")
+    orders = {}
+    try:
+        records = json.loads(text)
+        for record in [*records.get("inputs", ()), *records.get("outputs", ())]:
+            order = [int(axis) for axis in record["order"]]
+            if sorted(order) == list(range(len(order))):
+                orders[str(record["name"])] = tuple(order.index(axis) for axis in range(len(order)))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return {}
+    return orders
 
 
 def _graph(graph: onnx.GraphProto, reader: _Reader, depth: int) -> OnnxGraph:
