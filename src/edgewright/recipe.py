@@ -21,6 +21,8 @@ from typing import Any
 from edgewright.errors import RecipeError
 
 Option = bool | int | float | str
+EXAMPLE = 'for example: steps = ["clean", { pass = "quantize_static", options = { ranges = "mse" } }] and [budget] with ram_bytes = 65536'
+"""What a recipe in TOML looks like, as a hint."""
 
 CLEAN = (
     "fold_constants",
@@ -53,12 +55,13 @@ class Step:
         if not isinstance(self.name, str) or not self.name.isidentifier():
             raise RecipeError(f"{self.name!r} is not the name of a pass", hint="`edgewright passes` lists them")
         if not isinstance(self.options, Mapping):
-            raise RecipeError(f"the options of step {self.name!r} must be a table of names and values")
+            raise RecipeError(f"the options of step {self.name!r} must be a table of names and values", hint=EXAMPLE)
         if not isinstance(self.repeat, bool):
-            raise RecipeError(f"repeat of step {self.name!r} must be true or false")
+            raise RecipeError(f"repeat of step {self.name!r} must be true or false", hint=EXAMPLE)
         for option, value in self.options.items():
             if not isinstance(value, (bool, int, float, str)) or (isinstance(value, float) and not math.isfinite(value)):
-                raise RecipeError(f"option {option!r} of step {self.name!r} must be a number, a string, true or false, got {value!r}")
+                kinds = "a number, a string, true or false"
+                raise RecipeError(f"option {option!r} of step {self.name!r} must be {kinds}, got {value!r}", hint=EXAMPLE)
         object.__setattr__(self, "options", MappingProxyType(dict(self.options)))
 
     def __hash__(self) -> int:
@@ -109,7 +112,7 @@ class Budget:
         for name, value in self.limits().items():
             whole = name.endswith("_bytes")
             if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)) or not math.isfinite(value) or value < 0:
-                raise RecipeError(f"budget {name} must be a {'whole ' if whole else ''}number of at least 0, got {value!r}")
+                raise RecipeError(f"budget {name} must be a {'whole ' if whole else ''}number of at least 0, got {value!r}", hint=EXAMPLE)
         if self.accuracy_drop is not None and self.accuracy_drop > 1:
             raise RecipeError(f"budget accuracy_drop is a share of 1, got {self.accuracy_drop}", hint="0.01 is one percentage point")
 
@@ -164,7 +167,7 @@ def parse_recipe(text: str, *, name: str = "recipe") -> Recipe:
         raise RecipeError("a recipe needs a list of steps", hint='for example steps = ["clean", "quantize_static"]')
     for key in ("name", "summary"):
         if not isinstance(table.get(key, ""), str):
-            raise RecipeError(f"{key} of a recipe must be a string")
+            raise RecipeError(f"{key} of a recipe must be a string", hint=EXAMPLE)
     return Recipe(table.get("name", name), tuple(found for step in steps for found in _parse_step(step)), table.get("summary", ""))
 
 
@@ -172,7 +175,7 @@ def parse_budget(text: str) -> Budget:
     """The table ``[budget]`` of TOML ``text``."""
     table = _parse(text).get("budget", {})
     if not isinstance(table, dict):
-        raise RecipeError("budget must be a table")
+        raise RecipeError("budget must be a table", hint=EXAMPLE)
     _only(table, [field.name for field in dataclasses.fields(Budget)], "a budget")
     return Budget(**table)
 
@@ -213,14 +216,14 @@ def _parse(text: str) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise RecipeError(f"this is not TOML: {error}") from error
+        raise RecipeError(f"this is not TOML: {error}", hint=EXAMPLE) from error
 
 
 def _parse_step(step: Any) -> tuple[Step, ...]:
     if isinstance(step, str):
         return RECIPES[step].steps if step in RECIPES else (Step(step),)
     if not isinstance(step, dict) or not isinstance(step.get("pass"), str):
-        raise RecipeError(f"a step must be a name or a table with the key 'pass', got {step!r}")
+        raise RecipeError(f"a step must be a name or a table with the key 'pass', got {step!r}", hint=EXAMPLE)
     _only(step, ("pass", "options", "repeat"), f"step {step['pass']!r}")
     return (Step(step["pass"], step.get("options", {}), step.get("repeat", False)),)
 

@@ -135,6 +135,7 @@ def _parsed(setting: str, value: str) -> bool | int | float | str:
 
 
 def progress() -> Progress:
-    """A bar on standard error, with the time left."""
+    """A bar on standard error, with the time left; nothing where that is no terminal."""
+    console = Console(stderr=True)
     parts = (SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn(), TextColumn("left"))
-    return Progress(*parts, TimeRemainingColumn(), console=Console(stderr=True), transient=True)
+    return Progress(*parts, TimeRemainingColumn(), console=console, transient=True, disable=not console.is_terminal)
