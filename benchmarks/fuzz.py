@@ -31,8 +31,10 @@ from ai_edge_litert import schema_py_generated as schema
 from flatbuffers import Builder
 
 from benchmarks.data import wake_word_models
+from benchmarks.fuzz_onnx import mutate_onnx, onnx_seeds
 from edgewright.emit.tflite import emit_tflite
 from edgewright.errors import DataError, EdgewrightError
+from edgewright.frontends.onnx import load_onnx
 from edgewright.frontends.tflite import load_tflite
 from edgewright.ir.graph import Graph, Level
 from edgewright.ops.evaluate import evaluate
@@ -262,11 +264,13 @@ def _bend_structure(rng: random.Random, model: schema.ModelT, subgraph: schema.S
         buffer.offset, buffer.size = rng.choice(EXTREMES), rng.choice(EXTREMES)
 
 
-FORMATS = {"tflite": Format(load_tflite, mutate_tflite)}
+FORMATS = {"tflite": Format(load_tflite, mutate_tflite), "onnx": Format(load_onnx, mutate_onnx)}
 
 
 def seeds(name: str) -> list[bytes]:
     """The networks that are mutated: those of ../shared, and for .tflite the streaming ones of PyPI."""
+    if name == "onnx":
+        return onnx_seeds(MODELS)
     found = [path.read_bytes() for path in sorted(MODELS.rglob(f"*.{name}"))]
     if name == "tflite":
         found += wake_word_models().values()

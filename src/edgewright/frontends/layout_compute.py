@@ -17,6 +17,7 @@ from edgewright.ir.dtype import DType, Quant
 from edgewright.ir.layout import Atom, Axes, Group, Layout
 from edgewright.ir.layout_plan import reduced, reordered, trailing
 from edgewright.ir.operator import Operator
+from edgewright.ir.verify import MAX_ELEMENTS as MOST_ELEMENTS
 from edgewright.ops.average_pool2d import AveragePool2D
 from edgewright.ops.batch_norm import BatchNorm
 from edgewright.ops.conv2d import Conv2D
@@ -47,11 +48,15 @@ def plane(x: Held) -> Axes:
 
 def two(values: Sequence[int], fill: int) -> Pair:
     """Attributes of one or two spatial axes as (height, width)."""
+    if max(values) > MOST_ELEMENTS:
+        raise ModelError(f"a window with a size, stride or dilation of {max(values)}", hint=INCONSISTENT)
     return (values[0], values[1]) if len(values) == 2 else (fill, values[0])
 
 
 def _two_pads(padding: Pads) -> tuple[Pair, Pair]:
     pairs = [(int(low), int(high)) for low, high in padding]
+    if any(max(pair) > MOST_ELEMENTS for pair in pairs):
+        raise ModelError(f"a window with padding {pairs}", hint=INCONSISTENT)
     return (pairs[0], pairs[1]) if len(pairs) == 2 else ((0, 0), pairs[0])
 
 

@@ -51,6 +51,11 @@ def grid(scale: Known, zero_point: Known | None, dtype: str, axis: int) -> Quant
     return Quant(kind, tuple(float(item) for item in scales), tuple(int(item) - shift for item in zeros), along)
 
 
+def _axis(a: Arguments, rank: int) -> int:
+    """The axis that several scales run along; where there is one scale, the attribute means nothing."""
+    return a.axis(rank, 1) if a.known(1).array.size > 1 else 0
+
+
 def quantize(door: Door, a: Arguments, alone: bool) -> Integers:
     """QuantizeLinear. ``alone``: nothing reads its input but such that round it to the same grid, so that the input itself can carry it."""
     zero_point = a.maybe_known(2)
@@ -59,7 +64,7 @@ def quantize(door: Door, a: Arguments, alone: bool) -> Integers:
         raise UnsupportedError("quantization in blocks", hint="use one scale a tensor or a channel")
     x = a.operand(0)
     rank = x.array.ndim if isinstance(x, Known) else x.layout.rank
-    quant = grid(a.known(1), zero_point, dtype, a.axis(rank, 1))
+    quant = grid(a.known(1), zero_point, dtype, _axis(a, rank))
     if isinstance(x, Known):
         return Integers(Known(x.array, x.name, quant), quant, dtype)
     if quant.axis is not None:
@@ -80,11 +85,11 @@ def dequantize(door: Door, a: Arguments, x: Integers | Operand) -> Operand:
     if a.integer("block_size", 0):
         raise UnsupportedError("quantization in blocks", hint="use one scale a tensor or a channel")
     if isinstance(x, Known):
-        quant = grid(a.known(1), zero_point, x.array.dtype.name, a.axis(x.array.ndim, 1))
+        quant = grid(a.known(1), zero_point, x.array.dtype.name, _axis(a, x.array.ndim))
         shift = SHIFTS[x.array.dtype.name][1]
         if quant.axis is not None and len(quant.scale) != x.array.shape[quant.axis]:
             raise ModelError(f"{len(quant.scale)} scales for shape {list(x.array.shape)}", hint=INCONSISTENT)
-        return Known(quant.to_real(x.array.astype(np.int64) - shift), x.name, quant)
+        return Known(_finite(quant, x.array.astype(np.int64) - shift, x.name), x.name, quant)
     if isinstance(x, Held):
         raise UnsupportedError("it dequantizes what was never quantized", hint=INCONSISTENT)
     operand = x.operand
@@ -93,9 +98,17 @@ def dequantize(door: Door, a: Arguments, x: Integers | Operand) -> Operand:
         door.quants[operand.name] = quant
         return operand
     rank = operand.array.ndim if isinstance(operand, Known) else operand.layout.rank
-    if x.quant != grid(a.known(1), zero_point, x.dtype, a.axis(rank, 1)):
+    if x.quant != grid(a.known(1), zero_point, x.dtype, _axis(a, rank)):
         raise UnsupportedError("it dequantizes with another scale than was quantized with", hint="quantize the model again")
     if isinstance(operand, Known) and x.quant is not None:
-        reals: NDArray[np.float32] = x.quant.to_real(x.quant.to_integer(np.asarray(operand.array, np.float32)))
-        return Known(reals, operand.name, x.quant)
+        return Known(_finite(x.quant, x.quant.to_integer(np.asarray(operand.array, np.float32)), operand.name), operand.name, x.quant)
     return operand
+
+
+def _finite(quant: Quant, steps: NDArray[np.generic], name: str) -> NDArray[np.float32]:
+    """The reals that ``steps`` stand for; ModelError where a scale is so large that they overflow."""
+    with np.errstate(over="ignore"):
+        reals = quant.to_real(steps)
+    if not np.all(np.isfinite(reals)):
+        raise ModelError(f"the scales of {name!r} overflow float32", hint="the file is damaged, or the tensor was never calibrated")
+    return reals
