@@ -21,6 +21,7 @@ from edgewright.lower.program import Program
 from edgewright.lower.schedule import single_sample
 from edgewright.ops.evaluate import evaluate
 from edgewright.run.host import run_host
+from edgewright.run.qemu import run_qemu
 from edgewright.targets.target import Target, load_target
 from edgewright.targets.workspace import workspace_bytes
 
@@ -76,26 +77,25 @@ class Batch:
         self.outputs.append(name)
 
     def check(self, target: str = "host", samples: int = 3) -> None:
-        """Compile, run and compare with the integer evaluation. Target "dsp": the DSP kernels, with their instructions in C."""
+        """Compile, run and compare with the integer evaluation. Target "dsp": the DSP kernels on the host, with their instructions in C."""
         graph = verify(self.builder.finish(self.outputs))
         inputs = [self.integers((samples, *graph.value(name).shape[1:]), graph.value(name).dtype) for name in graph.inputs]
-        host = load_target("host")
-        compare(graph, inputs, host.model_copy(update={"kernels": ("dsp", "portable")}) if target == "dsp" else host)
+        chosen = load_target("host" if target == "dsp" else target)
+        compare(graph, inputs, chosen.model_copy(update={"kernels": ("dsp", "portable")}) if target == "dsp" else chosen)
 
 
 def compare(graph: Graph, inputs: Sequence[NDArray[np.generic]], target: Target) -> None:
-    """The outputs of the generated C, on the host with sanitizers, are those of the integer evaluation."""
+    """The outputs of the generated C, on the host under the sanitizers or on an emulated device, are those of the integer evaluation."""
     expected = evaluate(graph, inputs)
     program = spread_program(graph, target)
     files = emit_c(program)
-    if "dsp" in target.kernels:
-        files["kernels/arm_acle.h"] = (HERE / "acle_host" / "arm_acle.h").read_bytes()
-        files |= {name: text.replace(b"<arm_acle.h>", b'"arm_acle.h"') for name, text in files.items() if name.startswith("kernels/")}
-    files["poison.c"] = _poison(program)
     specs = [(graph.value(name).dtype.numpy, graph.value(name).shape[1:]) for name in graph.outputs]
     # The runners take integers; a network with a float32 edge is given its bytes.
     raw = [array.view(np.int32) if array.dtype == np.float32 else array for array in inputs]
-    run = run_host(files, raw, outputs=specs, sanitize=True)
+    if target.qemu is None:
+        run = run_host(_watched(files, program), raw, outputs=specs, sanitize=True)
+    else:
+        run = run_qemu(files, raw, target, outputs=specs, profile=False)
     for name, ours, theirs in zip(graph.outputs, run.outputs, expected, strict=True):
         node = graph.producers[name]
         wrong = np.argwhere(ours != theirs)
@@ -120,6 +120,15 @@ def spread_program(graph: Graph, target: Target) -> Program:
     buffers = tuple(Buffer(name, size, 0, len(graph.nodes)) for name, size in sizes.items())
     plan = MemoryPlan(buffers, offsets, {name: name for name in graph.values if name in offsets}, end, end, "spread")
     return Program(graph, target, plan, scratch)
+
+
+def _watched(files: dict[str, bytes], program: Program) -> dict[str, bytes]:
+    """The files with poisoned gaps, and with the DSP instructions in C where they are used."""
+    watched = {**files, "poison.c": _poison(program)}
+    if "dsp" in program.target.kernels:
+        watched["kernels/arm_acle.h"] = (HERE / "acle_host" / "arm_acle.h").read_bytes()
+        watched = {name: text.replace(b"<arm_acle.h>", b'"arm_acle.h"') for name, text in watched.items()}
+    return watched
 
 
 def _poison(program: Program) -> bytes:

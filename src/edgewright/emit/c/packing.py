@@ -38,7 +38,8 @@ def pack_portable(weight: NDArray[np.generic], groups: int) -> Int8:
 def pack_simd(weight: NDArray[np.generic], groups: int) -> Int8:
     """OHWI weights for the convolution with DSP instructions: in each group pairs of output channels, then an odd last one.
 
-    Rows are padded with zeros to fours. A pair has for each four steps the bytes first[0] second[0] first[2] second[2] first[1] second[1] first[3] second[3].
+    Rows are padded with zeros to fours. A pair has for each four steps the bytes
+    first[0] second[0] first[2] second[2] first[1] second[1] first[3] second[3].
     """
     rows = weight.astype(np.int8).reshape(weight.shape[0], -1)
     padded = np.pad(rows, ((0, 0), (0, -rows.shape[1] % 4)))
