@@ -27,11 +27,11 @@ from edgewright.run.qemu import run_qemu
 from edgewright.run.run import Run
 from edgewright.run.tflm import run_tflm
 from edgewright.targets.target import Target, list_targets, load_target
+from tests.contract.animals import EVERY, cleaned, integer_graph, original
 from tests.contract.parade import parade
-from tests.zoo import INTEGER_ZOO, ZOO, clean_zoo, integer_inputs, quantize_zoo, zoo_inputs
+from tests.zoo import ZOO, integer_inputs, quantize_zoo, zoo_inputs
 
 Arrays = list[NDArray[np.generic]]
-EVERY = {**ZOO, **INTEGER_ZOO}
 GROUPS = [list(EVERY)[start::4] for start in range(4)]
 WITHOUT_INT8_KERNEL_IN_TFLITE = {"HardSigmoid", "SiLU"}
 WITHOUT_TFLM_KERNEL = {"GELU"}
@@ -41,15 +41,10 @@ SAMPLES = 5
 
 
 @cache
-def integer_graph(name: str, clean: bool = False) -> Graph:
-    return quantize_zoo(EVERY[name](), clean=clean)
-
-
-@cache
 def inputs_of(name: str, clean: bool = False) -> Arrays:
     """Real inputs on the grid of the network, then integers over the whole range."""
     graph = integer_graph(name, clean)
-    real = integer_inputs(EVERY[name](), graph, SAMPLES - 2)
+    real = integer_inputs(original(name), graph, SAMPLES - 2)
     return [np.concatenate([first, second]) for first, second in zip(real, zoo_inputs(graph, 2, seed=9), strict=True)]
 
 
@@ -170,7 +165,7 @@ def graph_step(graph: Graph) -> float:
 
 @pytest.mark.parametrize("name", ZOO)
 def test_float_tflite_in_litert(name):
-    for graph in (ZOO[name](), clean_zoo(ZOO[name]())):
+    for graph in (original(name), cleaned(name)):
         arrays = zoo_inputs(graph, SAMPLES)
         for wanted, got in zip(evaluate(graph, arrays), run_litert(emit_tflite(graph), arrays).outputs, strict=True):
             np.testing.assert_allclose(got, wanted, rtol=1e-4, atol=1e-5 * max(1.0, float(np.abs(wanted).max())))
@@ -180,7 +175,7 @@ def test_float_tflite_in_litert(name):
 @pytest.mark.parametrize("name", ZOO)
 def test_small_float_tflite_in_litert(name, technique):
     """Float16 weights are exact; int8 weights meet activations that LiteRT quantizes as it goes, which costs a little."""
-    graph = load_passes()[technique].function(clean_zoo(ZOO[name]()), Context())
+    graph = load_passes()[technique].function(cleaned(name), Context())
     arrays = zoo_inputs(graph, SAMPLES)
     for wanted, got in zip(evaluate(graph, arrays), run_litert(emit_tflite(graph), arrays).outputs, strict=True):
         tolerance = 1e-5 if technique == "quantize_float16" else 0.05

@@ -10,8 +10,9 @@ from edgewright.frontends.tflite import load_tflite
 from edgewright.ir.graph import Graph
 from edgewright.ir.verify import verify
 from edgewright.ops.evaluate import evaluate
-from tests.contract.test_emitters import WITHOUT_INT8_KERNEL_IN_TFLITE, integer_graph, kinds
-from tests.zoo import INTEGER_ZOO, ZOO, zoo_inputs
+from tests.contract.animals import EVERY, integer_graph, original
+from tests.contract.test_emitters import WITHOUT_INT8_KERNEL_IN_TFLITE, kinds
+from tests.zoo import ZOO, zoo_inputs
 
 
 def there_and_back(graph: Graph) -> Graph:
@@ -27,7 +28,7 @@ def there_and_back(graph: Graph) -> Graph:
     return back
 
 
-INTEGER_IN_TFLITE = [name for name in (*ZOO, *INTEGER_ZOO) if not kinds(integer_graph(name)) & WITHOUT_INT8_KERNEL_IN_TFLITE]
+INTEGER_IN_TFLITE = [name for name in EVERY if not kinds(integer_graph(name)) & WITHOUT_INT8_KERNEL_IN_TFLITE]
 
 
 @pytest.mark.parametrize("name", INTEGER_IN_TFLITE)
@@ -40,7 +41,7 @@ def test_an_integer_network_comes_back_from_tflite_to_the_byte(name):
 
 @pytest.mark.parametrize("name", ZOO)
 def test_a_float_network_comes_back_from_tflite(name):
-    graph = ZOO[name]()
+    graph = original(name)
     back, arrays = there_and_back(graph), zoo_inputs(graph, 6)
     for wanted, got in zip(evaluate(graph, arrays), evaluate(back, arrays), strict=True):
         np.testing.assert_allclose(got, wanted, rtol=1e-5, atol=1e-6 * max(1.0, float(np.abs(wanted).max())))

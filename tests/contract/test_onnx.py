@@ -14,10 +14,10 @@ from edgewright.ir.graph import Graph, Level
 from edgewright.ir.verify import verify
 from edgewright.ops.evaluate import evaluate
 from edgewright.run.onnxruntime import run_onnxruntime
-from tests.contract.test_emitters import inputs_of, integer_graph
-from tests.zoo import INTEGER_ZOO, ZOO, clean_zoo, zoo_inputs
+from tests.contract.animals import EVERY, cleaned, integer_graph, original
+from tests.contract.test_emitters import inputs_of
+from tests.zoo import ZOO, zoo_inputs
 
-EVERY = [*ZOO, *INTEGER_ZOO]
 MOST_STEPS = 3
 """An output may lie so many steps from TFLM's arithmetic: QDQ rounds once, in float, and a step can grow from layer to layer."""
 
@@ -33,7 +33,7 @@ def step_of(graph: Graph, name: str) -> float:
 
 @pytest.mark.parametrize("name", ZOO)
 def test_float_networks_in_onnx_runtime(name):
-    for graph in (ZOO[name](), clean_zoo(ZOO[name]())):
+    for graph in (original(name), cleaned(name)):
         arrays = zoo_inputs(graph, 4)
         run = run_onnxruntime(emit_onnx(graph), arrays, optimization="none")
         for wanted, got in zip(evaluate(graph, arrays), run.outputs, strict=True):
@@ -55,7 +55,7 @@ def test_integer_networks_in_onnx_runtime(name, activations):
 @pytest.mark.parametrize("name", [name for name in ZOO if not ZOO[name]().states])
 def test_a_float_network_comes_back_from_onnx(name):
     """Its states, which ONNX does not have, would come back as inputs and outputs; three axes come back as (N, L, C)."""
-    graph = ZOO[name]()
+    graph = original(name)
     (data,) = emit_onnx(graph).values()
     back, arrays = verify(load_onnx(data)), zoo_inputs(graph, 4)
     assert back.level is Level.FLOAT

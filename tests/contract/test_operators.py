@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
-from functools import cache
 
 import numpy as np
 import pytest
@@ -16,21 +15,11 @@ from edgewright.ir.serial import load_graph, save_graph
 from edgewright.ir.show import show_graph
 from edgewright.ir.verify import verify
 from edgewright.ops.evaluate import constant_tensors, evaluate
-from tests.zoo import INTEGER_ZOO, ZOO, integer_inputs, quantize_zoo, zoo_inputs
+from tests.contract.animals import EVERY, integer_graph, original
+from tests.zoo import ZOO, integer_inputs, zoo_inputs
 
-EVERY = {**ZOO, **INTEGER_ZOO}
 BY_ROWS = {"Softmax", "LogSoftmax"}
 """Operators that read a whole row before they write it in place."""
-
-
-@cache
-def float_graph(name: str) -> Graph:
-    return EVERY[name]()
-
-
-@cache
-def integer_graph(name: str) -> Graph:
-    return quantize_zoo(float_graph(name))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,21 +44,21 @@ def steps(graph: Graph) -> Iterator[Step]:
 
 
 def test_every_operator_lives_in_the_zoo():
-    used = {node.op.kind for name in EVERY for graph in (float_graph(name), integer_graph(name)) for node in graph.nodes}
+    used = {node.op.kind for name in EVERY for graph in (original(name), integer_graph(name)) for node in graph.nodes}
     assert set(Operator.REGISTRY) - used == set()
 
 
 @pytest.mark.parametrize("name", EVERY)
 def test_animals_are_well_formed_and_say_why_they_exist(name):
     assert EVERY[name].__doc__ and len(EVERY[name].__doc__) > 20
-    graph = verify(float_graph(name))
+    graph = verify(original(name))
     assert graph.name == name
     assert verify(integer_graph(name)).level is Level.INTEGER
 
 
 @pytest.mark.parametrize("name", EVERY)
 def test_shapes_and_ranges_are_the_declared_ones(name):
-    for graph in (float_graph(name), integer_graph(name)):
+    for graph in (original(name), integer_graph(name)):
         for step in steps(graph):
             for value, tensor in zip(step.outs, step.outputs, strict=True):
                 assert tuple(tensor.shape) == tuple(2 if size is None else size for size in value.shape), step.node
@@ -96,7 +85,7 @@ def test_integers_follow_the_floats(name):
 def test_floats_are_differentiable(name):
     """The gradient of every operator agrees with a central difference along a random direction, in float64."""
     generator = torch.Generator().manual_seed(0)
-    for step in steps(float_graph(name)):
+    for step in steps(original(name)):
         # Off the kinks: after a rectifier many inputs are equal, and a maximum has no derivative there.
         inputs = [(x + 1e-3 * torch.rand(x.shape, dtype=torch.float64, generator=generator)).requires_grad_() for x in step.inputs]
         outputs = step.node.op.evaluate(inputs)
@@ -149,7 +138,7 @@ def test_removing_what_is_coupled_changes_nothing_else(name):
     Indices that reach no output are set to zero first: that is what their removal means.
     """
     rng = np.random.default_rng(0)
-    for step in steps(float_graph(name)):
+    for step in steps(original(name)):
         couplings = step.node.op.couplings(step.ins, step.outs)
         for axis in sorted({axis for coupling in couplings or () for axis in (coupling.first, coupling.second)}, key=repr):
             check_removal(step, couplings, axis, rng)
@@ -189,7 +178,7 @@ def select(x: torch.Tensor, side: str, index: int, keep: dict[Axis, torch.Tensor
 
 @pytest.mark.parametrize("name", ZOO)
 def test_outputs_see_no_more_than_their_window(name):
-    for step in steps(float_graph(name)):
+    for step in steps(original(name)):
         window = step.node.op.window(step.ins)
         if window is None or any(value.rank != 4 for value in (step.ins[0], step.outs[0])):
             continue
@@ -231,7 +220,7 @@ def test_a_batch_of_one_is_still_the_same_network(name):
     def single(value: Value) -> Value:
         return dataclasses.replace(value, shape=(1, *value.shape[1:]) if value.shape[:1] == (None,) else value.shape)
 
-    graph = float_graph(name)
+    graph = original(name)
     for node in graph.nodes:
         symbolic = any(value.shape[:1] == (None,) for value in graph.ins(node))
         op = node.op.with_batch(1) if symbolic else node.op
@@ -240,7 +229,7 @@ def test_a_batch_of_one_is_still_the_same_network(name):
 
 @pytest.mark.parametrize("name", EVERY)
 def test_costs_are_counts(name):
-    graph = float_graph(name)
+    graph = original(name)
     for node in graph.nodes:
         macs = node.op.macs(graph.ins(node), graph.outs(node))
         assert isinstance(macs, int) and macs >= 0
@@ -249,16 +238,16 @@ def test_costs_are_counts(name):
 
 @pytest.mark.parametrize("name", EVERY)
 def test_graphs_survive_a_file_and_print_the_same(name, tmp_path):
-    for graph in (float_graph(name), integer_graph(name)):
+    for graph in (original(name), integer_graph(name)):
         back = load_graph(save_graph(graph, tmp_path / f"{graph.level.value}.npz"))
         assert back.digest == graph.digest
         assert show_graph(back) == show_graph(graph)
-    assert EVERY[name]().digest == float_graph(name).digest
+    assert EVERY[name]().digest == original(name).digest
 
 
 def test_attributes_are_plain_and_hashable():
     for name in EVERY:
-        for node in float_graph(name).nodes:
+        for node in original(name).nodes:
             hash(node.op)
             for key, content in node.op.attributes().items():
                 assert isinstance(content, (bool, int, float, str, tuple)), (node.op.kind, key)

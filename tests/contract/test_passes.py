@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cache
-
 import numpy as np
 import pytest
 import torch
@@ -18,7 +16,8 @@ from edgewright.ops.evaluate import evaluate
 from edgewright.passes import load_passes
 from edgewright.passes.registry import Context, Pass
 from edgewright.targets.target import load_target
-from tests.zoo import INTEGER_ZOO, ZOO, clean_zoo, quantize_zoo, zoo_inputs
+from tests.contract.animals import EVERY, cleaned, integer_graph, original
+from tests.zoo import ZOO, clean_zoo, zoo_inputs
 
 PASSES = load_passes()
 LEAST_SIGNAL_TO_NOISE_DB = {"quantize_static": 20.0, "quantize_dynamic": 25.0, "quantize_float16": 55.0}
@@ -27,17 +26,15 @@ MOST_ROUNDS = 3
 """Applied to its own result again and again, a pass must have nothing left to do after so many rounds."""
 
 
-@cache
 def graph_of(name: str, level: Level) -> Graph:
-    graph = {**ZOO, **INTEGER_ZOO}[name]()
-    return graph if level is graph.level else quantize_zoo(graph)
+    return original(name) if level is Level.FLOAT else integer_graph(name)
 
 
 def cases() -> list[tuple[str, str, Level]]:
     found = []
     for technique in PASSES.values():
         for level in (Level.FLOAT, Level.INTEGER):
-            animals = {**ZOO, **INTEGER_ZOO} if level is Level.INTEGER else ZOO
+            animals = EVERY if level is Level.INTEGER else ZOO
             found += [(technique.name, name, level) for name in animals if technique.takes(level)]
     return found
 
@@ -76,7 +73,7 @@ def test_a_pass_keeps_its_promises(technique, name, level):
         result, ctx = apply(made, graph)
     except UnsupportedError as error:
         assert error.hint
-        graph = clean_zoo(graph)
+        graph = cleaned(name)
         digest = graph.digest
         result, ctx = apply(made, graph)
     assert graph.digest == digest, "the argument was changed"
@@ -146,6 +143,5 @@ def test_lossy_passes_declare_what_they_lose():
 @pytest.mark.parametrize("name", ZOO)
 def test_all_exact_passes_together_change_nothing(name):
     graph = graph_of(name, Level.FLOAT)
-    cleaned = clean_zoo(graph)
-    check_exact(graph, cleaned)
-    assert clean_zoo(cleaned) is cleaned
+    check_exact(graph, cleaned(name))
+    assert clean_zoo(cleaned(name)) is cleaned(name)
