@@ -17,11 +17,11 @@ from edgewright.ir.graph import Level
 from edgewright.passes import find_pass
 from edgewright.passes.registry import Line
 from edgewright.recipe import Recipe, load_recipe
-from edgewright.report.accuracy import compare
+from edgewright.report.accuracy import Accuracy, compare
 from edgewright.report.page import to_html
 from edgewright.report.report import make_report
 from edgewright.report.text import to_text
-from edgewright.targets.target import Target, load_target
+from edgewright.targets.target import load_target
 from edgewright.verbs.proof import Proof, prove
 from edgewright.verbs.result import Result
 
@@ -59,17 +59,14 @@ def optimize(
         result = pipeline.optimize(model, target=board, recipe=chosen, data=data, test=test, seed=seed, progress=step)
         step("emit", count, count)
         lines = list(result.lines)
-        if "c" in wanted and (why := _no_c(result, board)) and formats is None:
+        if "c" in wanted and (why := _no_c(result)) and formats is None:
             wanted = tuple(name for name in wanted if name != "c")
             lines.append(Line("emit_c", "skipped", result.graph.name, why))
         files = pipeline.emit(result, wanted, onnx_activations=onnx_activations)
         step("evaluate", count + 1, count)
-        judges = result.test or result.data
-        accuracy = None
-        if judges is not None:
-            accuracy = compare(result.source, result.graph, judges, samples_from="calibration" if result.test is None else "test")
+        accuracy = _judge(result)
         step("measure", count + 2, count)
-        proof = prove(result.program, result.graph, judges) if run and "c" in wanted and result.program is not None else Proof()
+        proof = prove(result) if run and "c" in wanted else Proof()
         lines += [] if proof.skipped is None else [proof.skipped]
         report = make_report(
             result.source,
@@ -94,12 +91,18 @@ def optimize(
     return Result(record, f"{to_text(report, out)}\n\nreport: {out / 'report.html'}", proof.failed)
 
 
-def _no_c(result: pipeline.Optimized, board: Target) -> str:
+def _judge(result: pipeline.Optimized) -> Accuracy | None:
+    """Before and after on the test data, or else on those of the calibration; None without either."""
+    judges, source = (result.test, "test") if result.test is not None else (result.data, "calibration")
+    return None if judges is None else compare(result.source, result.graph, judges, samples_from=source)
+
+
+def _no_c(result: pipeline.Optimized) -> str:
     """Why there is no C for this network and target; empty where there is."""
     if result.program is None:
         level = "computes in float" if result.graph.level is Level.FLOAT else "computes partly in float"
         return f"the network {level}, which the C kernels do not"
-    return "" if "c" in board.runtimes else f"{board.name} runs no C, it takes the .tflite"
+    return "" if "c" in result.target.runtimes else f"{result.target.name} runs no C, it takes the .tflite"
 
 
 def split(formats: str) -> list[str]:

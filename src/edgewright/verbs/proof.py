@@ -9,10 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgewright import pipeline
-from edgewright.data import Data
 from edgewright.errors import ToolError
 from edgewright.ir.graph import Graph
-from edgewright.lower.program import Program
 from edgewright.ops.evaluate import evaluate_in_order, quantize_inputs
 from edgewright.passes.registry import Line
 from edgewright.run.run import Run
@@ -37,8 +35,11 @@ class Proof:
         return f"{self.run.where} gave other bytes than the evaluation: a defect of the kernels or of the compiler"
 
 
-def prove(program: Program, graph: Graph, samples: Data | None) -> Proof:
-    """Run some ``samples`` (or random ones) and compare with integer ``graph``, from which ``program`` was made."""
+def prove(result: pipeline.Optimized) -> Proof:
+    """Run some of the samples at hand (or random ones) on the device, and compare with the evaluation."""
+    program, graph, samples = result.program, result.graph, result.test or result.data
+    if program is None:
+        return Proof()
     inputs = random_inputs(graph, SAMPLES) if samples is None else quantize_inputs(graph, samples.take(slice(0, SAMPLES)).inputs)
     try:
         run = pipeline.measure(program, inputs)
