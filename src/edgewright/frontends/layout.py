@@ -169,7 +169,7 @@ class Door:
                 elif units:
                     order.append(units.pop(0))
             order += [axis for axis in range(layout.rank) if axis not in order]
-            self.wishes[name] = tuple(order)
+            self.wishes[name] = (0, *(axis for axis in order if axis))
 
     def finish(self, outputs: Sequence[tuple[str, Operand]]) -> Graph:
         """The verified graph. ``outputs``: the source's names, and what they are. Level quantized where any value has an integer grid."""
