@@ -37,7 +37,9 @@ def main(names: list[str]) -> int:
         columns = list(dict.fromkeys(key for row in rows for key in row))
         table = Table(*columns, title=f"{name} ({time.perf_counter() - started:.0f} s)")
         for row in rows:
-            table.add_row(*("" if row.get(key) is None else f"{row[key]:,}" if isinstance(row[key], int) else str(row[key]) for key in columns))
+            table.add_row(
+                *("" if row.get(key) is None else f"{row[key]:,}" if isinstance(row[key], int) else str(row[key]) for key in columns)
+            )
         console.print(table)
         FOLDER.mkdir(parents=True, exist_ok=True)
         partial = FOLDER / f".{name}.partial"

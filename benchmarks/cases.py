@@ -14,13 +14,14 @@ from PIL import Image
 from sklearn.datasets import load_sample_images
 
 import edgewright
-from benchmarks.data import cifar10, imagenet_samples, traffic_lights
+from benchmarks.data import cifar10, imagenet_samples
 from benchmarks.networks import imagenet_inputs, mobilenet_v2
 from edgewright.errors import ToolError
 from edgewright.ir.graph import Graph
-from edgewright.lower.program import Program
+from edgewright.lower.program import Program, make_program
 from edgewright.ops.evaluate import quantize_inputs
 from edgewright.recipe import load_recipe
+from edgewright.targets.target import load_target
 
 Array = npt.NDArray[np.generic]
 MODELS = Path(__file__).resolve().parents[1].parent / "shared" / "models"
@@ -28,16 +29,19 @@ MODELS = Path(__file__).resolve().parents[1].parent / "shared" / "models"
 
 @dataclass(frozen=True)
 class Case:
-    """A network at the integer level. ``inputs(n)``: n integer samples, the real ones first. ``original``: the .tflite that it came from, if int8."""
+    """A network at the integer level.
+
+    ``inputs(n)``: n integer samples, the real ones first. ``original``: the .tflite that it came from, where that is int8.
+    """
 
     name: str
-    program: Program
+    graph: Graph
     inputs: Callable[[int], list[Array]]
     original: Path | None = None
 
-    @property
-    def graph(self) -> Graph:
-        return self.program.graph
+    def program(self, target: str) -> Program:
+        """The network as ``target`` runs it."""
+        return make_program(self.graph, load_target(target))
 
 
 def model_path(name: str) -> Path:
@@ -53,19 +57,20 @@ def _random(graph: Graph, count: int, seed: int = 0) -> list[Array]:
     arrays: list[Array] = []
     for name in graph.inputs:
         value = graph.value(name)
-        arrays.append(random.integers(value.dtype.minimum, value.dtype.maximum + 1, (count, *(s or 1 for s in value.shape[1:]))).astype(value.dtype.numpy))
+        shape = (count, *(size or 1 for size in value.shape[1:]))
+        arrays.append(random.integers(value.dtype.minimum, value.dtype.maximum + 1, shape).astype(value.dtype.numpy))
     return arrays
 
 
 def _then_random(graph: Graph, real: Array, count: int) -> list[Array]:
     """``count`` samples: ``real`` ones as far as they go, then uniformly random ones."""
-    return [np.concatenate([real[:count], _random(graph, max(0, count - len(real)))[0]])] if len(real) < count else [real[:count]]
+    return [np.concatenate([real[:count], _random(graph, max(0, count - len(real)))[0]])]
 
 
 def _imported(name: str, file: str, real: Callable[[], Array]) -> Case:
     path = model_path(file)
-    program = edgewright.lower(edgewright.load(path), "host")
-    return Case(name, program, lambda count: _then_random(program.graph, real(), count), path)
+    graph = edgewright.optimize(path).graph
+    return Case(name, graph, lambda count: _then_random(graph, real(), count), path)
 
 
 def _no_samples(program_shape: tuple[int, ...]) -> Array:
@@ -85,14 +90,17 @@ def cifar_pixels() -> Array:
 
 
 def kws_int8() -> Case:
+    """The keyword spotter of MLPerf Tiny (DS-CNN), as published."""
     return _imported("kws_int8", "mlperf_tiny/kws_int8.tflite", kws_sample)
 
 
 def ic_int8() -> Case:
+    """The image classifier of MLPerf Tiny (ResNet-8), as published."""
     return _imported("ic_int8", "mlperf_tiny/ic_int8.tflite", cifar_pixels)
 
 
 def micro_speech_int8() -> Case:
+    """TFLM's example of a keyword spotter; no real features are at hand, so its inputs are random."""
     return _imported("micro_speech_int8", "tflm/micro_speech_int8.tflite", lambda: _no_samples((1960,)))
 
 
@@ -103,16 +111,17 @@ def ic_float_quantized() -> edgewright.Optimized:
 
 
 def ic_float() -> Case:
-    program = _program(ic_float_quantized())
-    return Case("ic_float", program, lambda count: quantize_inputs(program.graph, [cifar10().test_inputs[:count].astype(np.float32)]))
+    """ResNet-8 in float, quantized here, on CIFAR-10 test images."""
+    graph = ic_float_quantized().graph
+    return Case("ic_float", graph, lambda count: quantize_inputs(graph, [cifar10().test_inputs[:count].astype(np.float32)]))
 
 
 def kws_float() -> Case:
-    """kws_float, w8a8. One real utterance is at hand: calibrated on it and on 100 random feature maps within the int8 model's input range."""
+    """kws_float, w8a8, calibrated on the one real utterance at hand and on 100 random feature maps within the int8 model's input range."""
     imported = edgewright.load(model_path("mlperf_tiny/kws_int8.tflite"))
     samples = dequantize_inputs(imported, [np.concatenate([kws_sample(), _random(imported, 100, seed=1)[0]])])
-    program = _program(edgewright.optimize(model_path("mlperf_tiny/kws_float.tflite"), data=samples))
-    return Case("kws_float", program, lambda count: _then_random(program.graph, quantize_inputs(program.graph, [samples[0][:1]])[0], count))
+    graph = edgewright.optimize(model_path("mlperf_tiny/kws_float.tflite"), data=samples).graph
+    return Case("kws_float", graph, lambda count: _then_random(graph, quantize_inputs(graph, [samples[0][:1]])[0], count))
 
 
 def dequantize_inputs(graph: Graph, inputs: list[Array]) -> list[npt.NDArray[np.float32]]:
@@ -140,7 +149,7 @@ def photograph_crops(size: int, count: int) -> npt.NDArray[np.uint8]:
         photograph = photographs[index % len(photographs)]
         side = int(random.integers(120, min(photograph.shape[:2]) + 1))
         top, left = (int(random.integers(0, length - side + 1)) for length in photograph.shape[:2])
-        crop = photograph[top:top + side, left:left + side]
+        crop = photograph[top : top + side, left : left + side]
         crop = np.ascontiguousarray(crop[:, ::-1] if random.random() < 0.5 else crop)
         crops.append(np.asarray(Image.fromarray(crop).resize((size, size), Image.Resampling.BILINEAR)))
     return np.stack(crops)
@@ -161,16 +170,16 @@ def mobilenet_quantized(size: int) -> edgewright.Optimized:
 
 
 def mobilenet_v2_96() -> Case:
-    program = _program(mobilenet_quantized(96))
-    return Case("mobilenet_v2_96", program, lambda count: quantize_inputs(program.graph, [imagenet_inputs(real_photographs(96)[:count])]))
-
-
-def _program(result: edgewright.Optimized) -> Program:
-    assert result.program is not None
-    return result.program
+    """MobileNetV2 from torch at 96 x 96, quantized here, on photographs."""
+    graph = mobilenet_quantized(96).graph
+    return Case("mobilenet_v2_96", graph, lambda count: quantize_inputs(graph, [imagenet_inputs(real_photographs(96)[:count])]))
 
 
 CASES: Mapping[str, Callable[[], Case]] = {
-    "kws_int8": kws_int8, "ic_int8": ic_int8, "micro_speech_int8": micro_speech_int8, "kws_float": kws_float, "ic_float": ic_float,
+    "kws_int8": kws_int8,
+    "ic_int8": ic_int8,
+    "micro_speech_int8": micro_speech_int8,
+    "kws_float": kws_float,
+    "ic_float": ic_float,
     "mobilenet_v2_96": mobilenet_v2_96,
 }

@@ -11,10 +11,8 @@ import numpy.typing as npt
 import edgewright
 from benchmarks.cases import CASES, Case
 from edgewright.emit.tflite import emit_tflite
-from edgewright.lower.program import make_program
 from edgewright.ops.evaluate import evaluate
 from edgewright.run.tflm import run_tflm
-from edgewright.targets.target import load_target
 
 CORES = ("cortex-m0plus", "cortex-m3", "cortex-m4", "cortex-m7", "cortex-m33", "cortex-m55", "rv32imac")
 SAMPLES = 200
@@ -33,16 +31,17 @@ def _row(case: Case) -> dict[str, object]:
     large = case.name.startswith("mobilenet")
     few = SLOW_SAMPLES if large else SAMPLES
     row: dict[str, object] = {"network": case.name, "samples": SAMPLES}
-    row["host C"] = _different(expected, edgewright.measure(case.program, inputs, target="host").outputs)
-    checked = edgewright.measure(case.program, [array[:SLOW_SAMPLES] for array in inputs], target="host", sanitize=True)
+    row["host C"] = _different(expected, edgewright.measure(case.program("host"), inputs).outputs)
+    checked = edgewright.measure(case.program("host"), [array[:SLOW_SAMPLES] for array in inputs], sanitize=True)
     row["host C, sanitized"] = _different(expected, checked.outputs)
     wheel = run_tflm(emit_tflite(case.graph), [array[:few] for array in inputs]).outputs
     row["TFLM, emitted"] = _different(expected, wheel)
     if case.original is not None:
-        row["TFLM, original"] = _different(expected, run_tflm({case.original.name: case.original.read_bytes()}, [array[:few] for array in inputs]).outputs)
+        original = {case.original.name: case.original.read_bytes()}
+        row["TFLM, original"] = _different(expected, run_tflm(original, [array[:few] for array in inputs]).outputs)
     for core in CORES:
-        program = make_program(case.graph, load_target(core))
-        row[core] = _different(expected, edgewright.measure(program, [array[:few] for array in inputs]).outputs)
+        run = edgewright.measure(case.program(core), [array[:few] for array in inputs], profile=False)
+        row[core] = _different(expected, run.outputs)
     return row
 
 
