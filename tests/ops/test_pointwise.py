@@ -92,6 +92,15 @@ def test_hard_swish_is_tflm_s_at_the_ends(input_scale, output_scale, needs_tflit
     np.testing.assert_array_equal(lookup_table(HardSwish(), *values(source, target)), run_tflm(model, [EVERY_INT8])[0][0])
 
 
+@pytest.mark.parametrize(("op", "code"), [(Sigmoid(), B.LOGISTIC), (Tanh(), B.TANH)], ids=["sigmoid", "tanh"])
+@pytest.mark.parametrize("scale", [1e-7, 3e-6, 3.999, 4.0, 7.5, 8.0, 15.9, 16.0, 100.0])
+def test_sigmoid_and_tanh_are_tflm_s_at_the_ends(op, code, scale, needs_tflite_micro):
+    for zero_point in (-128, -3, 0, 127):
+        source, target = Quant.per_tensor(scale, zero_point), Quant.per_tensor(*op.output_quant(()))
+        model = build_operator(code, None, [TensorSpec((1, 256), quant=source)], [TensorSpec((1, 256), quant=target)])
+        np.testing.assert_array_equal(lookup_table(op, *values(source, target)), run_tflm(model, [EVERY_INT8])[0][0])
+
+
 def test_hard_swish_refuses_what_tflm_refuses(needs_tflite_micro):
     source, target = Quant.per_tensor(1.0, 0), Quant.per_tensor(1e-3, 0)
     model = build_operator(

@@ -10,6 +10,7 @@ ACTIVATIONS = ("none", "relu", "relu6", "relu_n1_to_1")
 
 
 def check_activation(name: str) -> None:
+    """Raise a ModelError unless ``name`` is one of ACTIVATIONS."""
     if name not in ACTIVATIONS:
         raise ModelError(f"unknown fused activation {name!r}", hint=f"one of {', '.join(ACTIVATIONS)}")
 

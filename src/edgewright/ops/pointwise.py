@@ -94,7 +94,7 @@ def evaluate_in_q4(op: Operator, function: Callable[[Tensor], Tensor], x: Tensor
                                hint="quantize the network again; every TensorFlow Lite converter fixes these numbers")
     scale, zero_point = tensor_quant(input)
     factor = quantize_multipliers([scale * (1 << 27)])
-    radius = math.floor(15 * (1 << 27) / 2.0 ** factor.shift[0])
+    radius = math.floor(15 * (1 << 27) / 2.0 ** math.frexp(scale * (1 << 27))[1])
     centred = x.to(torch.int64) - zero_point
     within = centred.clamp(min(1 - radius, 0), max(radius - 1, 0))
     fraction_bits = 31 + int(math.log2(out[0]))
