@@ -1,4 +1,5 @@
-"""``python -m benchmarks [NAME …]``: run benchmarks, print their tables, and keep the rows in build/benchmarks/NAME.json."""
+"""``python -m benchmarks [NAME …]``: run benchmarks, print their tables, keep the rows in build/benchmarks/NAME.json, and
+fill in the tables of README.md."""
 
 from __future__ import annotations
 
@@ -12,6 +13,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.readme import fill
 from edgewright.errors import EdgewrightError
 
 NAMES = ("size_speed", "same_bytes", "accuracy", "interchange")
@@ -45,6 +47,7 @@ def main(names: list[str]) -> int:
         partial = FOLDER / f".{name}.partial"
         partial.write_text(json.dumps(rows, indent=2) + "\n")
         os.replace(partial, FOLDER / f"{name}.json")
+    fill(FOLDER)
     return 0
 
 
