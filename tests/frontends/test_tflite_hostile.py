@@ -271,6 +271,19 @@ def test_scales_that_no_kernel_changes() -> None:
     assert "differ in scale or zero point" in refuse(file.build([x], [y]), UnsupportedError)
 
 
+def test_a_reshape_does_not_change_the_scale() -> None:
+    file = File()
+    x, y = int8(file, [1, 4]), int8(file, [4, 1], 0.06)
+    file.operator("RESHAPE", [x, file.ints([4, 1])], [y])
+    assert "differ in scale or zero point" in refuse(file.build([x], [y]), UnsupportedError)
+
+
+def test_asymmetric_weights_are_refused() -> None:
+    file = network()
+    file.graph.tensors[1].quantization.zeroPoint = [0, 0, 5, 0]
+    assert "CONV_2D 't3': asymmetric weights" in refuse(file.build([0], [4]), UnsupportedError)
+
+
 def test_softmax_on_another_grid_is_refused() -> None:
     file = network()
     file.graph.tensors[4].quantization.scale = [0.01]

@@ -187,7 +187,10 @@ class Importer:
         known = self.folded.get(record.index)
         if known is not None and known.quant is not None and known.quant.axis not in (None, axis):
             self.folded[record.index] = Folded(known.array)
-        return self.constant(record, f"weight {axis}", 0, arrange)
+        name = self.constant(record, f"weight {axis}", 0, arrange)
+        if self.level is Level.INTEGER and np.any(record.zero_point):
+            raise InexpressibleError("asymmetric weights", "quantize the network again: the specification has weights with zero point 0")
+        return name
 
     def bias(self, operation: Operation, position: int, x: str, weight: str) -> tuple[str, ...]:
         """The constant bias at ``position`` as a tuple of one name; empty where there is none.
@@ -266,12 +269,12 @@ class Importer:
         self.values[record.index] = name
 
     def require_same_quant(self, operation: Operation, *positions: int) -> None:
-        """Integers pass through unchanged here, so that inputs and output 0 must share scale and zero point."""
+        """Integers pass through unchanged here, so that these inputs and all outputs must share scale and zero point."""
         wanted = self.quant(self.output_record(operation))
-        for position in positions:
-            record = self.record(operation, position)
+        others = [self.output_record(operation, position) for position in range(1, len(operation.outputs))]
+        for record in (*(self.record(operation, position) for position in positions), *others):
             if self.quant(record) != wanted:
-                raise InexpressibleError(f"input {record.name!r} and output differ in scale or zero point, which no kernel rescales here",
+                raise InexpressibleError(f"{record.name!r} and output differ in scale or zero point, which no kernel rescales here",
                                          "quantize the network again with a current converter")
 
     def full_shape(self, record: TensorRecord) -> Shape:

@@ -130,9 +130,6 @@ def fully_connected(importer: Importer, operation: Operation) -> None:
     x = importer.operand(operation, 0)
     shape = importer.value(x).shape
     weight = importer.weight(operation, 1, 0)
-    quant = importer.value(weight).quant
-    if quant is not None and any(quant.zero_point):
-        raise InexpressibleError("asymmetric weights", "quantize the network again: weights need zero point 0")
     if not (shape and shape[-1] == length and (len(shape) == 2 or options.keepNumDims)):
         elements = math.prod(size for size in shape if size is not None)
         if importer.symbolic and elements != length:

@@ -56,11 +56,13 @@ def reshape(importer: Importer, operation: Operation) -> None:
         if target.count(-1) > 1 or rest <= 0 or elements % rest:
             raise operation.broken(f"asks for shape {target} of {elements} elements")
         target[target.index(-1)] = elements // rest
+    importer.require_same_quant(operation, 0)
     _finish_reshape(importer, operation, name, target)
 
 
 def reshape_as_declared(importer: Importer, operation: Operation) -> None:
     """EXPAND_DIMS and SQUEEZE: the shape that the file declares for the output says all."""
+    importer.require_same_quant(operation, 0)
     _finish_reshape(importer, operation, importer.operand(operation, 0), importer.output_record(operation).shape)
 
 
