@@ -173,9 +173,23 @@ def test_recipes_without_integers_write_what_they_can(call: Call, net: Path, tmp
     assert not (tmp_path / "no").exists()
 
 
-def test_an_accelerator_gets_no_c(call: Call, net: Path, data: Path, tmp_path: Path) -> None:
+def test_an_accelerator_gets_the_tflite_compiled_and_no_c(
+    call: Call, net: Path, data: Path, integer: Path, tmp_path: Path, needs_vela: None
+) -> None:
     report = call("optimize", net, "-t", "ethos-u55-128", "-d", data, "-o", tmp_path / "out", "--json").json()
-    assert isinstance(report, dict) and {Path(name).suffix for name in report["files"]} == {".tflite", ".onnx"}
+    assert isinstance(report, dict) and report["npu"]["cycles"] > 0 and report["npu"]["cpu_operators"] == 0
+    assert {name.removeprefix(report["name"]) for name in report["files"]} == {".tflite", "_vela.tflite", ".onnx"}
+    assert report["memory"] is None and report["measured"] is None
+    assert call("measure", integer, "-t", "ethos-u85-256", "--json").json()["npu"]["accelerator"] == "ethos-u85-256"  # type: ignore[index]
+
+
+def test_an_accelerator_without_its_compiler(call: Call, net: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda *_: None)
+    report = call("optimize", net, "-t", "ethos-u55-128", "-d", data, "-o", tmp_path / "out", "--json").json()
+    assert isinstance(report, dict) and report["npu"] is None
+    assert [entry["detail"] for entry in report["entries"] if entry["technique"] == "measure"] == [
+        "Vela is not installed (pip install 'edgewright[ethos-u]')"
+    ]
 
 
 def test_optimize_without_the_tools_to_measure_says_so(
@@ -317,7 +331,6 @@ def test_usage(call: Call, arguments: list[str], message: str) -> None:
 def test_bad_values_of_other_verbs(call: Call, integer: Path, net: Path, data: Path) -> None:
     refused(call("measure", integer, "--samples", "0"), "--samples must be at least 1")
     refused(call("measure", net), "is a float network", "recipe w8a8")
-    refused(call("measure", integer, "-t", "ethos-u55-128"), "runs no C", "tflite")
     refused(call("run", integer, "-d", data, "--runtime", "litter"), "unknown runtime 'litter'", "did you mean 'litert'")
     refused(call("run", integer, "-d", data, "--runtime", "qemu", "-t", "host"), "host is not emulated", "cortex-m4")
 

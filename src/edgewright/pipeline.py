@@ -32,6 +32,7 @@ from edgewright.recipe import RECIPES, Recipe, Step, load_recipe
 from edgewright.run.device import run_device
 from edgewright.run.host import run_host
 from edgewright.run.run import Run
+from edgewright.run.vela import VelaReport, run_vela
 from edgewright.targets.target import Target, load_target
 
 Progress = Callable[[str, int, int], None]
@@ -241,6 +242,20 @@ def measure(
     if board.qemu is None:
         return run_host(emit_c(program), raw, **common)
     return run_device(emit_c(program), raw, board, **common)
+
+
+def compile_npu(result: Optimized | Graph, target: str | Target) -> VelaReport:
+    """Compile the .tflite of an integer network for the accelerator ``target``, and tell what that would cost there.
+
+    ToolError where its compiler is missing or refuses.
+    """
+    board = _target(target)
+    if board.compiler is None:
+        raise UnsupportedError(f"{board.name} has no compiler for .tflite", hint="choose an accelerator: `edgewright targets`")
+    graph = result if isinstance(result, Graph) else result.graph
+    compiler = board.compiler
+    files = emit_tflite(graph)
+    return run_vela(files, compiler.accelerator_config, system_config=compiler.system_config, memory_mode=compiler.memory_mode)
 
 
 def write_files(files: Mapping[str, bytes], folder: str | Path) -> list[Path]:

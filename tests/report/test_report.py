@@ -27,6 +27,7 @@ from edgewright.report.report import Report, live_bytes, make_report
 from edgewright.report.table import printable
 from edgewright.report.text import to_text
 from edgewright.run.run import Run
+from edgewright.run.vela import VelaReport
 from edgewright.targets.target import load_target
 
 HOSTILE = '<script>alert("1")</script>\'"&[/red]\x1b[2J\u202e{{7*7}}'
@@ -203,6 +204,16 @@ def test_ticks_end_at_the_top(most: int) -> None:
 
 def test_labels_keep_their_end() -> None:
     assert [_shortened("blocks/conv_1", letters) for letters in (2, 7, 13)] == ["", "…conv_1", "blocks/conv_1"]
+
+
+def test_the_verdict_of_an_accelerator() -> None:
+    verdict = VelaReport(
+        "ethos-u55-128", "Ethos_U55, Shared_Sram", 1234, 1000, 0.125, 2048, 4096, 0, 999, 3, 1, (f"Gelu {HOSTILE!r}: no",), {}, 1.0
+    )
+    found = make_report(float_network(), integer_network(), load_target("ethos-u55-128"), npu=verdict)
+    rows = dict(headline(found))
+    assert rows["operators on ethos-u55-128"] == "3 of 4" and rows["cycles there, modelled"] == "1,234" and rows["SRAM there"] == "2,048 B"
+    assert "left to the CPU" in to_text(found) and "Left to the CPU" in to_html(found) and "<script>alert" not in to_html(found)
 
 
 # Accuracy

@@ -9,7 +9,7 @@ Row = tuple[str, str]
 
 def headline(report: Report) -> list[Row]:
     """The figures that come first: label and text."""
-    return [*_quality(report), *_memory(report), *_speed(report)]
+    return [*_quality(report), *_npu(report), *_memory(report), *_speed(report)]
 
 
 def _quality(report: Report) -> list[Row]:
@@ -58,6 +58,20 @@ def _speed(report: Report) -> list[Row]:
     if measured.energy_modelled_uj is not None:
         rows.append(("energy, modelled", f"{measured.energy_modelled_uj:,.1f} µJ"))
     return rows
+
+
+def _npu(report: Report) -> list[Row]:
+    npu = report.npu
+    if npu is None:
+        return []
+    whole = npu.npu_operators + npu.cpu_operators
+    return [
+        (f"operators on {npu.accelerator}", f"{npu.npu_operators:,} of {whole:,}"),
+        ("cycles there, modelled", f"{npu.cycles:,}"),
+        ("latency there, modelled", f"{npu.latency_ms:.2f} ms"),
+        ("SRAM there", f"{npu.sram_bytes:,} B"),
+        ("flash there", f"{npu.flash_bytes:,} B"),
+    ]
 
 
 def changes(report: Report) -> list[tuple[str, str, str]]:

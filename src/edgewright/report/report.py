@@ -13,6 +13,7 @@ from edgewright.ops.cost import cost
 from edgewright.passes.registry import Line
 from edgewright.report.accuracy import Accuracy
 from edgewright.run.run import Run
+from edgewright.run.vela import VelaReport
 from edgewright.targets.target import Target
 
 
@@ -108,6 +109,21 @@ class Measured(BaseModel, frozen=True):
     notes: list[str]
 
 
+class Npu(BaseModel, frozen=True):
+    """What the compiler of an accelerator says of one inference; modelled, not measured. ``on_cpu``: operators left to the CPU, and why."""
+
+    accelerator: str
+    system: str
+    npu_operators: int
+    cpu_operators: int
+    on_cpu: list[str]
+    cycles: int
+    latency_ms: float
+    sram_bytes: int
+    flash_bytes: int
+    dram_bytes: int
+
+
 class Entry(BaseModel, frozen=True):
     """One line of what a technique did or skipped."""
 
@@ -131,6 +147,7 @@ class Report(BaseModel, frozen=True):
     accuracy: Accuracy | None
     memory: Memory | None
     measured: Measured | None
+    npu: Npu | None
     layers: list[Layer]
     entries: list[Entry]
     files: dict[str, int]
@@ -151,6 +168,7 @@ def make_report(
     files: Mapping[str, bytes] | None = None,
     run: Run | None = None,
     equal: bool | None = None,
+    npu: VelaReport | None = None,
 ) -> Report:
     """Gather the report of one optimization. ``equal``: whether ``run`` gave the evaluation's bytes."""
     memory = None if program is None else _memory(program)
@@ -166,6 +184,7 @@ def make_report(
         accuracy=accuracy,
         memory=memory,
         measured=None if run is None else _measured(run, equal),
+        npu=None if npu is None else _npu(npu),
         layers=_layers(final if program is None else program.graph, memory, run),
         entries=[Entry(technique=line.technique, action=line.action, where=line.where, detail=line.detail) for line in lines],
         files={name: len(contents) for name, contents in (files or {}).items()},
@@ -272,4 +291,19 @@ def _measured(run: Run, equal: bool | None) -> Measured:
         ram_bytes=run.ram_bytes,
         sections=dict(run.sections or {}),
         notes=list(run.notes),
+    )
+
+
+def _npu(verdict: VelaReport) -> Npu:
+    return Npu(
+        accelerator=verdict.accelerator,
+        system=verdict.system,
+        npu_operators=verdict.npu_operators,
+        cpu_operators=verdict.cpu_operators,
+        on_cpu=list(verdict.on_cpu),
+        cycles=verdict.cycles,
+        latency_ms=verdict.inference_ms,
+        sram_bytes=verdict.sram_bytes,
+        flash_bytes=verdict.flash_bytes,
+        dram_bytes=verdict.dram_bytes,
     )

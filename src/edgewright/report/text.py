@@ -17,6 +17,8 @@ def to_text(report: Report, folder: Path | None = None) -> str:
     skipped = [(entry.technique, entry.where, entry.detail) for entry in report.entries if entry.action == "skipped"]
     if skipped:
         tables.append(columns(("skipped by", "where", "why"), skipped))
+    if report.npu is not None and report.npu.on_cpu:
+        tables.append(columns(("left to the CPU",), [(operator,) for operator in report.npu.on_cpu]))
     if report.measured is not None and report.measured.notes:
         tables.append(columns(("note",), [(note,) for note in report.measured.notes]))
     if report.files:

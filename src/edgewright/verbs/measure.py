@@ -19,6 +19,10 @@ def measure(model: str, *, target: str, data: str | None, samples: int) -> Resul
         raise RecipeError(f"--samples must be at least 1, got {samples}", hint="two show whether the counts repeat")
     board = load_target(target)
     graph = pipeline.load(model)
+    if board.compiler is not None:
+        verdict = pipeline.compile_npu(graph, board)
+        report = make_report(graph, graph, board, npu=verdict)
+        return Result(report.model_dump(mode="json"), measured_text(report))
     given = None if data is None else load_data(data, graph)
     program = pipeline.lower(graph, board)
     inputs = random_inputs(graph, samples) if given is None else quantize_inputs(graph, given.take(slice(0, samples)).inputs)

@@ -66,22 +66,23 @@ def optimize(
         step("evaluate", count + 1, count)
         accuracy = _judge(result)
         step("measure", count + 2, count)
-        proof = prove(result) if run and "c" in wanted else Proof()
-        lines += [] if proof.skipped is None else [proof.skipped]
+        proof = prove(result, wanted) if run else Proof()
+        files |= {} if proof.npu is None else proof.npu.files
         report = make_report(
             result.source,
             result.graph,
             board,
             recipe=chosen.name,
             steps=[entry.name for entry in chosen.steps],
-            lines=lines,
+            lines=[*lines, *proof.skipped],
             calibration=result.data,
             test=result.test,
-            program=result.program,
+            program=result.program if "c" in board.runtimes else None,
             accuracy=accuracy,
             files=files,
             run=proof.run,
             equal=proof.equal,
+            npu=proof.npu,
         )
         step("done", count + LAST_STEPS, count)
     record = report.model_dump(mode="json")

@@ -1,8 +1,8 @@
-"""Whether the device gives the bytes of the evaluation."""
+"""What the device says: whether it gives the bytes of the evaluation, and what an accelerator's compiler makes of the network."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +14,7 @@ from edgewright.ir.graph import Graph
 from edgewright.ops.evaluate import evaluate_in_order, quantize_inputs
 from edgewright.passes.registry import Line
 from edgewright.run.run import Run
+from edgewright.run.vela import VelaReport
 
 SAMPLES = 8
 """Inferences that show that the bytes are the same; the first two are counted."""
@@ -21,11 +22,15 @@ SAMPLES = 8
 
 @dataclass(frozen=True)
 class Proof:
-    """A run and whether its outputs were the evaluation's; or, where a tool was missing, the line of the report that says so."""
+    """A run and whether its outputs were the evaluation's; the verdict of an accelerator's compiler.
+
+    ``skipped``: the lines of the report that say which tool was missing.
+    """
 
     run: Run | None = None
     equal: bool | None = None
-    skipped: Line | None = None
+    npu: VelaReport | None = None
+    skipped: tuple[Line, ...] = ()
 
     @property
     def failed(self) -> str:
@@ -35,27 +40,28 @@ class Proof:
         return f"{self.run.where} gave other bytes than the evaluation: a defect of the kernels or of the compiler"
 
 
-def prove(result: pipeline.Optimized) -> Proof:
-    """Run some of the samples at hand (or random ones) on the device, and compare with the evaluation."""
-    program, graph, samples = result.program, result.graph, result.test or result.data
-    if program is None:
+def prove(result: pipeline.Optimized, formats: Collection[str]) -> Proof:
+    """Run some of the samples at hand (or random ones) where there is C, and compile the .tflite where the target is an accelerator."""
+    if result.program is None:
         return Proof()
-    inputs = random_inputs(graph, SAMPLES) if samples is None else quantize_inputs(graph, samples.take(slice(0, SAMPLES)).inputs)
     try:
-        run = pipeline.measure(program, inputs)
+        if result.target.compiler is not None and "tflite" in formats:
+            return Proof(npu=pipeline.compile_npu(result, result.target))
+        if "c" in formats:
+            graph, samples = result.graph, result.test or result.data
+            inputs = random_inputs(graph, SAMPLES) if samples is None else quantize_inputs(graph, samples.take(slice(0, SAMPLES)).inputs)
+            run = pipeline.measure(result, inputs)
+            return Proof(run, same_bytes(evaluate_in_order(graph, inputs), run.outputs))
     except ToolError as error:
-        return Proof(
-            skipped=Line("measure", "skipped", program.target.name, f"{error.message} ({error.hint})" if error.hint else error.message)
-        )
-    return Proof(run, same_bytes(evaluate_in_order(graph, inputs), run.outputs))
+        why = f"{error.message} ({error.hint})" if error.hint else error.message
+        return Proof(skipped=(Line("measure", "skipped", result.target.name, why),))
+    return Proof()
 
 
 def same_bytes(expected: Sequence[NDArray[np.generic]], outputs: Sequence[NDArray[np.generic]]) -> bool:
     """Whether two lists of outputs hold the same numbers, shapes aside."""
-    return all(
-        mine.size == theirs.size and np.array_equal(mine, theirs.reshape(mine.shape))
-        for mine, theirs in zip(expected, outputs, strict=True)
-    )
+    pairs = zip(expected, outputs, strict=True)
+    return all(mine.size == theirs.size and np.array_equal(mine, theirs.reshape(mine.shape)) for mine, theirs in pairs)
 
 
 def random_inputs(graph: Graph, samples: int) -> list[NDArray[np.generic]]:

@@ -68,6 +68,9 @@ def _run_in(graph: Graph, reals: list[NDArray[np.float32]], runtime: str, board:
             )
         options: dict[str, Any] = {} if board.qemu is None else {"profile": False}
         outputs = pipeline.measure(pipeline.lower(graph, board), inputs, **options).outputs
+    elif runtime == "onnxruntime" and graph.states:
+        hint = "choose evaluate, host, qemu, litert or tflm"
+        raise UnsupportedError(f"{graph.name!r} has states, which ONNX Runtime does not keep from sample to sample", hint=hint)
     elif runtime == "onnxruntime":
         outputs = run_onnxruntime(emit_onnx(graph), inputs).outputs
     elif runtime == "tflm":
