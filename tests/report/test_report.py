@@ -22,9 +22,9 @@ from edgewright.ops.relu import Relu
 from edgewright.passes.registry import Line
 from edgewright.report.accuracy import Accuracy, compare, signal_to_noise_db
 from edgewright.report.figures import changes, headline
-from edgewright.report.page import _shortened, _ticks, memory_map, to_html
+from edgewright.report.page import _ticks, memory_map, to_html
 from edgewright.report.report import Report, live_bytes, make_report
-from edgewright.report.table import printable
+from edgewright.report.table import printable, shortened
 from edgewright.report.text import to_text
 from edgewright.run.run import Run
 from edgewright.run.vela import VelaReport
@@ -203,7 +203,7 @@ def test_ticks_end_at_the_top(most: int) -> None:
 
 
 def test_labels_keep_their_end() -> None:
-    assert [_shortened("blocks/conv_1", letters) for letters in (2, 7, 13)] == ["", "…conv_1", "blocks/conv_1"]
+    assert [shortened("blocks/conv_1", letters) for letters in (1, 7, 13)] == ["…", "…conv_1", "blocks/conv_1"]
 
 
 def test_the_verdict_of_an_accelerator() -> None:

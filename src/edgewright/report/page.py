@@ -10,6 +10,7 @@ from jinja2 import Environment, StrictUndefined, Template
 
 from edgewright.report.figures import changes, headline
 from edgewright.report.report import Block, Memory, Report
+from edgewright.report.table import shortened
 
 LEFT, RIGHT, TOP, BOTTOM = 64, 12, 14, 30
 """Margins of the memory map, for its axes."""
@@ -61,7 +62,7 @@ def memory_map(memory: Memory) -> dict[str, Any]:
                 "w": f"{width:.1f}",
                 "h": f"{height:.1f}",
                 "kind": block.kind,
-                "label": _shortened(block.name, letters),
+                "label": shortened(block.name, letters) if letters >= 3 else "",
                 "text_x": f"{x + 4:.1f}",
                 "text_y": f"{y + min(height / 2 + 4, 14):.1f}",
                 "title": _title(block, memory),
@@ -87,13 +88,6 @@ def _title(block: Block, memory: Memory) -> str:
     when = f"steps {block.first + 1} to {block.last + 1}" if block.last > block.first else f"step {block.first + 1}"
     at = f" ({memory.steps[block.first]})" if block.last == block.first and block.first < len(memory.steps) else ""
     return f"{values or block.name}\n{block.kind}, {block.size_bytes:,} bytes at {block.offset:,}, {when}{at}"
-
-
-def _shortened(name: str, letters: int) -> str:
-    """``name`` in so many letters: its end tells more than its beginning, which many share."""
-    if letters < 3:
-        return ""
-    return name if len(name) <= letters else f"…{name[1 - letters :]}"
 
 
 def _ticks(most: int) -> list[int]:

@@ -27,6 +27,11 @@ def printable(text: str) -> str:
     return "".join(character if character.isprintable() or character == "\n" else "\N{REPLACEMENT CHARACTER}" for character in text)
 
 
+def shortened(name: str, letters: int) -> str:
+    """``name`` in at most so many letters: its end tells more than its beginning, which many share."""
+    return name if len(name) <= letters else f"…{name[len(name) - letters + 1 :]}"
+
+
 def render(tables: Sequence[Table]) -> str:
     """The tables one below the other: as wide as the terminal and styled for it, or plain and WIDTH wide."""
     terminal = Console().is_terminal

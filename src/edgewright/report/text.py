@@ -8,7 +8,10 @@ from rich.table import Table
 
 from edgewright.report.figures import changes, headline
 from edgewright.report.report import Report
-from edgewright.report.table import columns, render
+from edgewright.report.table import columns, render, shortened
+
+LONGEST_NAME = 48
+"""Letters of a layer's name; the other forms of the report have all of it."""
 
 
 def to_text(report: Report, folder: Path | None = None) -> str:
@@ -45,7 +48,7 @@ def _layers(report: Report) -> Table:
     titles = ["layer", "operator", "output", "MACs", "weight bytes", *(["arena"] if placed else []), *(["instructions"] if counted else [])]
     rows = []
     for layer in report.layers:
-        row = [layer.name, layer.kind, layer.shape, f"{layer.macs:,}", f"{layer.weight_bytes:,}"]
+        row = [shortened(layer.name, LONGEST_NAME), layer.kind, layer.shape, f"{layer.macs:,}", f"{layer.weight_bytes:,}"]
         row += [f"{layer.live_bytes:,}"] if placed and layer.live_bytes is not None else []
         row += [f"{layer.instructions:,}"] if counted and layer.instructions is not None else []
         rows.append(row)
