@@ -145,7 +145,7 @@ def test_values_that_cannot_be_taken(source: object, message: str) -> None:
 
 def test_a_fixed_batch_wants_multiples() -> None:
     assert load_data(np.ones((4, 3)), network(3, batch=2)).count == 4
-    assert "the network takes 2 at a time" in refused(np.ones((3, 3)), network(3, batch=2)).message
+    assert "'x' of the network takes 2 at a time" in refused(np.ones((3, 3)), network(3, batch=2)).message
 
 
 # Files

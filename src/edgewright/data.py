@@ -117,14 +117,16 @@ def _fit(inputs: Sequence[NDArray[Any]], labels: NDArray[Any] | None, graph: Gra
             f"{source}: {len(inputs)} arrays, {graph.name!r} takes {len(graph.inputs)} inputs", hint=f"they are {', '.join(graph.inputs)}"
         )
     fitted = tuple(_fit_one(array, name, graph.value(name).shape, source) for name, array in zip(graph.inputs, inputs, strict=True))
-    counts = {len(array) for array in fitted}
-    if len(counts) > 1:
-        raise DataError(f"{source}: the inputs differ in their number of samples: {sorted(counts)}", hint="axis 0 counts the samples")
     if not fitted or not len(fitted[0]):
         raise DataError(f"{source}: no samples", hint="a hundred samples or more calibrate well")
-    batch = graph.value(graph.inputs[0]).shape[0]
-    if batch is not None and len(fitted[0]) % batch:
-        raise DataError(f"{source}: {len(fitted[0])} samples, the network takes {batch} at a time", hint=f"give a multiple of {batch}")
+    batches = [graph.value(name).shape[0] or 1 for name in graph.inputs]
+    for name, array, batch in zip(graph.inputs, fitted, batches, strict=True):
+        if len(array) % batch:
+            message = f"{source}: {len(array)} samples, input {name!r} of the network takes {batch} at a time"
+            raise DataError(message, hint=f"give a multiple of {batch}")
+    counts = sorted({len(array) // batch for array, batch in zip(fitted, batches, strict=True)})
+    if len(counts) > 1:
+        raise DataError(f"{source}: the inputs differ in their number of samples: {counts}", hint="axis 0 counts the samples")
     return Data(fitted, None if labels is None else _fit_labels(labels, len(fitted[0]), graph, source), source)
 
 
