@@ -27,7 +27,7 @@ def call_sum(layer: Layer) -> list[Call]:
     assert isinstance(op, Add | Sub)
     layer.expect_int8(2)
     factors = op.multipliers(layer.ins, layer.outs)
-    flat = _flat_sum(layer, factors, op) if layer.simd else None
+    flat = _flat_sum(layer, factors, op)
     if flat is not None:
         return [flat]
     parameters: dict[str, Parameter] = {

@@ -14,6 +14,7 @@ static inline void ew_copy_run(int8_t *restrict to, const int8_t *restrict from,
         memcpy(to, from, 4);
         to += 4;
         from += 4;
+        EW_KEEP_LOOP();
     }
     for (; bytes > 0; bytes--) {
         *to++ = *from++;

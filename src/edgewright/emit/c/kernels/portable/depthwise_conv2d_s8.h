@@ -2,11 +2,10 @@
 #ifndef EW_DEPTHWISE_CONV2D_S8_H
 #define EW_DEPTHWISE_CONV2D_S8_H
 
-#include "clamp.h"
-#include "kernel.h"
-#include "multiply_add.h"
-#include "requantize.h"
-#include "window.h"
+#include <string.h>
+
+#include "depthwise_any.h"
+#include "fill_plane.h"
 
 /* A layer may be laid out with height and width exchanged: positions are found by the strides in elements alone.
  * Weights: kernel_height * kernel_width bytes for each output channel; output channel c * multiplier + j comes from input
@@ -27,51 +26,43 @@ struct ew_depthwise_conv2d_s8 {
  * ((strip - 1) * stride_height + (kernel_height - 1) * dilation_height + 1)
  * * ((output_width - 1) * stride_width + (kernel_width - 1) * dilation_width + 1) bytes. */
 EW_KERNEL void ew_depthwise_conv2d_s8(const struct ew_depthwise_conv2d_s8 *layer, const int8_t *restrict input, int8_t *restrict output,
-                                   int8_t *restrict plane)
+                                      int8_t *restrict plane)
 {
     const struct ew_window *window = &layer->window;
     const int32_t filters = window->output_channels / window->input_channels;
     const int32_t width = (window->output_width - 1) * window->stride_width + (window->kernel_width - 1) * window->dilation_width + 1;
+    const int32_t span = (window->kernel_height - 1) * window->dilation_height + 1;
     const int32_t taps = window->kernel_height * window->kernel_width;
+    const int small = window->kernel_height == 3 && window->kernel_width == 3
+                      && window->stride_height * window->stride_width * window->dilation_height * window->dilation_width == 1;
+    struct ew_channel channel = {.offset = 2 * layer->output_zero_point + 1, .zero_point = layer->output_zero_point, .low = layer->output_min,
+                                 .high = layer->output_max};
+    struct ew_outputs outputs = {.count = window->output_width, .row_step = layer->output_row, .step = layer->output_column};
 
     for (int32_t first = 0; first < window->output_height; first += layer->strip) {
         const int32_t left = window->output_height - first;
-        const int32_t rows = left < layer->strip ? left : layer->strip;
-        const int32_t height = (rows - 1) * window->stride_height + (window->kernel_height - 1) * window->dilation_height + 1;
-        const int32_t top = first * window->stride_height - window->padding_top;
+        const int32_t strip = left < layer->strip ? left : layer->strip;
+        const struct ew_plane shape = {layer->input_row, layer->input_column, first * window->stride_height - window->padding_top,
+                                       (strip - 1) * window->stride_height + span, width};
 
-        for (int32_t channel = 0; channel < window->input_channels; channel++) {
-            int8_t *to = plane;
+        outputs.rows = strip;
+        memset(plane, layer->input_zero_point, (size_t)(shape.height * width));
+        for (int32_t filter = 0; filter < window->output_channels; filter++) {
+            const int8_t *weights = layer->weights + filter * taps;
 
-            for (int32_t y = top; y < top + height; y++) {
-                for (int32_t x = -window->padding_left; x < width - window->padding_left; x++) {
-                    const int inside = y >= 0 && y < window->input_height && x >= 0 && x < window->input_width;
-
-                    *to++ = inside ? input[channel + y * layer->input_row + x * layer->input_column] : (int8_t)layer->input_zero_point;
-                }
+            if (filter % filters == 0) {
+                ew_fill_plane(window, &shape, input + filter / filters, plane);
             }
-            for (int32_t filter = channel * filters; filter < (channel + 1) * filters; filter++) {
-                const int8_t *w = layer->weights + filter * taps;
-                const int32_t multiplier = layer->multiplier[filter];
-                const int32_t shift = layer->shift[filter];
-
-                for (int32_t y = 0; y < rows; y++) {
-                    int8_t *out = output + filter + (first + y) * layer->output_row;
-
-                    for (int32_t x = 0; x < window->output_width; x++) {
-                        const int8_t *from = plane + y * window->stride_height * width + x * window->stride_width;
-                        int32_t sum = layer->bias[filter];
-
-                        for (int32_t ky = 0; ky < window->kernel_height; ky++) {
-                            for (int32_t kx = 0; kx < window->kernel_width; kx++) {
-                                sum = ew_multiply_add(sum, w[ky * window->kernel_width + kx], from[kx * window->dilation_width]);
-                            }
-                            from += window->dilation_height * width;
-                        }
-                        out[x * layer->output_column] = ew_clamp(ew_requantize(sum, multiplier, shift), layer->output_zero_point,
-                                                                 layer->output_min, layer->output_max);
-                    }
-                }
+            outputs.first = output + first * layer->output_row + filter;
+            channel.bias = layer->bias[filter];
+            channel.multiplier = layer->multiplier[filter];
+            channel.shift = layer->shift[filter];
+            channel.right = -1 - channel.shift;
+            channel.simple = layer->simple && channel.shift < -1;
+            if (small) {
+                ew_depthwise_3x3(&channel, weights, plane, width, &outputs);
+            } else {
+                ew_depthwise_any(window, &channel, weights, plane, width, &outputs);
             }
         }
     }

@@ -7,7 +7,7 @@
 
 /* Writes kernel_height x kernel_width x channels bytes to `column`: what the window at output (y, x) sees of `channels`
  * channels, `input` pointing to the first of them; `fill` where it reaches beyond the picture. */
-static inline void ew_gather_column(const struct ew_window *window, int32_t y, int32_t x, int32_t channels, int8_t fill,
+EW_KERNEL void ew_gather_column(const struct ew_window *window, int32_t y, int32_t x, int32_t channels, int8_t fill,
                                     const int8_t *restrict input, int8_t *restrict column)
 {
     const int32_t left = x * window->stride_width - window->padding_left;
