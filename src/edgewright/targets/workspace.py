@@ -10,6 +10,7 @@ from edgewright.ir.operator import Operator
 from edgewright.ops.conv2d import Conv2D
 from edgewright.ops.dense import Dense
 from edgewright.ops.depthwise_conv2d import DepthwiseConv2D
+from edgewright.targets.workspace_helium import helium_bytes
 
 STACK_BYTES = 1536
 """Working memory up to this size is taken from the stack, larger ones from the arena."""
@@ -32,6 +33,8 @@ class DepthwiseLayout:
 
 def workspace_bytes(op: Operator, ins: Sequence[Value], outs: Sequence[Value], kernels: Sequence[str]) -> int:
     """Bytes of working memory for ``op`` with the kernel folders ``kernels``; 0 for operators that need none."""
+    if "helium" in kernels:
+        return helium_bytes(op, ins, outs)
     simd = "dsp" in kernels
     if isinstance(op, DepthwiseConv2D) and not is_plain(op, ins):
         layout = depthwise_layout(op, ins, outs, kernels)

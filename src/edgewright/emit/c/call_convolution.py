@@ -25,7 +25,7 @@ def call_conv2d(layer: Layer) -> list[Call]:
     """The convolution kernel of the target."""
     op = layer.node.op
     assert isinstance(op, Conv2D)
-    window = _window(layer, op.stride, op.dilation, (op.padding[0][0], op.padding[1][0]))
+    window = window_of(layer, op.stride, op.dilation, (op.padding[0][0], op.padding[1][0]))
     return [_conv2d(layer, window, op.groups, op.activation, direct=is_matrix_product(op, layer.ins, layer.outs))]
 
 
@@ -33,10 +33,10 @@ def call_depthwise_conv2d(layer: Layer) -> list[Call]:
     """One channel after the other; a picture of one channel is convolved as any other."""
     op = layer.node.op
     assert isinstance(op, DepthwiseConv2D)
-    window = _window(layer, op.stride, op.dilation, (op.padding[0][0], op.padding[1][0]))
+    window = window_of(layer, op.stride, op.dilation, (op.padding[0][0], op.padding[1][0]))
     if is_plain(op, layer.ins):
         return [_conv2d(layer, window, 1, op.activation, direct=False)]
-    weight, bias = _constants(layer)
+    weight, bias = constants_of(layer)
     layout = depthwise_layout(op, layer.ins, layer.outs, layer.kernels)
     inner, outer = steps_of(known(layer.ins[0].shape)), steps_of(known(layer.outs[0].shape))
     steps = {"input_row": inner[1], "input_column": inner[2], "output_row": outer[1], "output_column": outer[2]}
@@ -45,7 +45,7 @@ def call_depthwise_conv2d(layer: Layer) -> list[Call]:
         weight = weight.transpose(0, 2, 1, 3)
         steps = {"input_row": inner[2], "input_column": inner[1], "output_row": outer[2], "output_column": outer[1]}
     zero_point = tensor_quant(layer.ins[0])[1]
-    factors, bounds = output_multiplier(layer.ins[0], layer.ins[1], layer.outs[0]), _bounds(layer, op.activation)
+    factors, bounds = output_multiplier(layer.ins[0], layer.ins[1], layer.outs[0]), bounds_of(layer, op.activation)
     parameters: dict[str, Parameter] = {
         "window": window,
         **steps,
@@ -64,11 +64,11 @@ def call_transpose_conv2d(layer: Layer) -> list[Call]:
     """The transposed convolution kernel."""
     op = layer.node.op
     assert isinstance(op, TransposeConv2D)
-    weight, bias = _constants(layer)
+    weight, bias = constants_of(layer)
     parameters: dict[str, Parameter] = {
-        "window": _window(layer, op.stride, (1, 1), (op.padding[0][0], op.padding[1][0])),
+        "window": window_of(layer, op.stride, (1, 1), (op.padding[0][0], op.padding[1][0])),
         "input_zero_point": tensor_quant(layer.ins[0])[1],
-        **_bounds(layer, op.activation),
+        **bounds_of(layer, op.activation),
         "weights": Table("weights", weight.astype(np.int8)),
         "bias": Table("bias", plain_bias(bias, weight.shape[0])),
         **_factors(output_multiplier(layer.ins[0], layer.ins[1], layer.outs[0]), weight.shape[0]),
@@ -80,19 +80,19 @@ def call_dense(layer: Layer) -> list[Call]:
     """A dense layer on several vectors is a 1x1 convolution over as many positions."""
     op = layer.node.op
     assert isinstance(op, Dense)
-    weight, bias = _constants(layer)
+    weight, bias = constants_of(layer)
     outputs, inputs = weight.shape
     vectors = layer.outs[0].elements // outputs
     factors = output_multiplier(layer.ins[0], layer.ins[1], layer.outs[0])
     if vectors != 1:
         pixels = replace(layer.ins[0], shape=(1, 1, vectors, inputs)), replace(layer.outs[0], shape=(1, 1, vectors, outputs))
-        window = _window_between(pixels[0], pixels[1], (1, 1), (1, 1), (1, 1), (0, 0))
+        window = window_between(pixels[0], pixels[1], (1, 1), (1, 1), (1, 1), (0, 0))
         return [_conv2d(layer, window, 1, op.activation, direct=True, factors=factors)]
     zero_point = tensor_quant(layer.ins[0])[1]
     parameters: dict[str, Parameter] = {
         "inputs": inputs,
         "outputs": outputs,
-        **_bounds(layer, op.activation),
+        **bounds_of(layer, op.activation),
         "weights": Table("weights", weight.astype(np.int8)),
         "bias": Table("bias", fold_zero_point(weight, bias, zero_point)),
         **_factors(factors, outputs),
@@ -103,9 +103,9 @@ def call_dense(layer: Layer) -> list[Call]:
 def _conv2d(
     layer: Layer, window: Mapping[str, int], groups: int, activation: str, *, direct: bool, factors: Multiplier | None = None
 ) -> Call:
-    weight, bias = _constants(layer)
+    weight, bias = constants_of(layer)
     zero_point = tensor_quant(layer.ins[0])[1]
-    factors, bounds = factors or output_multiplier(layer.ins[0], layer.ins[1], layer.outs[0]), _bounds(layer, activation)
+    factors, bounds = factors or output_multiplier(layer.ins[0], layer.ins[1], layer.outs[0]), bounds_of(layer, activation)
     parameters: dict[str, Parameter] = {
         "window": window,
         "groups": groups,
@@ -120,7 +120,7 @@ def _conv2d(
     return Call("conv2d_s8", parameters, [layer.input(), layer.output(), Workspace()])
 
 
-def _constants(layer: Layer) -> tuple[NDArray[np.generic], NDArray[np.generic] | None]:
+def constants_of(layer: Layer) -> tuple[NDArray[np.generic], NDArray[np.generic] | None]:
     """Weight and bias of a layer whose data and weights are int8."""
     layer.expect_types([DType.INT8, DType.INT8], DType.INT8)
     if len(layer.ins) > 2 and layer.ins[2].dtype is not DType.INT32:
@@ -143,19 +143,22 @@ def _is_simple(factors: Multiplier, bounds: Mapping[str, int]) -> bool:
     return max(factors.shift) < 0 and (bounds["output_min"], bounds["output_max"]) == (-128, 127)
 
 
-def _bounds(layer: Layer, activation: str) -> dict[str, int]:
+def bounds_of(layer: Layer, activation: str) -> dict[str, int]:
+    """The zero point of the output, and its smallest and largest integer after the fused ``activation``."""
     low, high = activation_range(activation, layer.outs[0])
     return {"output_zero_point": tensor_quant(layer.outs[0])[1], "output_min": low, "output_max": high}
 
 
-def _window(layer: Layer, stride: Sequence[int], dilation: Sequence[int], padding: Sequence[int]) -> dict[str, int]:
+def window_of(layer: Layer, stride: Sequence[int], dilation: Sequence[int], padding: Sequence[int]) -> dict[str, int]:
+    """The fields of ``struct ew_window`` for a layer whose input 1 is its weight."""
     kernel = known(layer.ins[1].shape)[1:3]
-    return _window_between(layer.ins[0], layer.outs[0], kernel, stride, dilation, padding)
+    return window_between(layer.ins[0], layer.outs[0], kernel, stride, dilation, padding)
 
 
-def _window_between(
+def window_between(
     before: Value, after: Value, kernel: Sequence[int], stride: Sequence[int], dilation: Sequence[int], padding: Sequence[int]
 ) -> dict[str, int]:
+    """The fields of ``struct ew_window`` for a kernel that slides over ``before``; UnsupportedError where the batch is not 1."""
     batch, *inner = known(before.shape)
     outer = known(after.shape)[1:]
     if batch != 1:

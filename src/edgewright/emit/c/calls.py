@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from edgewright.emit.c import call_helium
 from edgewright.emit.c.call_convolution import call_conv2d, call_dense, call_depthwise_conv2d, call_transpose_conv2d
 from edgewright.emit.c.call_elementwise import call_dequantize, call_lookup, call_mul, call_prelu, call_quantize, call_sum
 from edgewright.emit.c.call_movement import call_concat, call_pad, call_slice, call_transpose
@@ -35,9 +36,19 @@ CALLS: Mapping[str, Callable[[Layer], list[Call]]] = {
 }
 
 
+HELIUM: Mapping[str, Callable[[Layer], list[Call]]] = {
+    "Conv2D": call_helium.call_conv2d,
+    "Dense": call_helium.call_dense,
+    "DepthwiseConv2D": call_helium.call_depthwise_conv2d,
+}
+"""Operators whose Helium kernels take other parameters."""
+
+
 def calls_of(layer: Layer) -> list[Call]:
     """The calls that compute ``layer``; pointwise operators without an entry are tables of 256 numbers."""
     op = layer.node.op
+    if "helium" in layer.kernels and op.kind in HELIUM:
+        return HELIUM[op.kind](layer)
     if op.kind in CALLS:
         return CALLS[op.kind](layer)
     if op.pointwise:

@@ -6,23 +6,22 @@
 
 #include "kernel.h"
 
-/* One step of all eight sums; the second half of the register names are sums of the second row. */
-#define EW_MULTIPLY_8(name)                         \
-    name ".s8 r0, q0, q2\n\t"                       \
-    name ".s8 r2, q1, q2\n\t"                       \
-    "vldrb.8 q2, [r7], #16\n\t"                     \
-    name ".s8 r4, q0, q3\n\t"                       \
-    name ".s8 r6, q1, q3\n\t"                       \
-    "vldrb.8 q3, [r9], #16\n\t"                     \
-    name ".s8 r8, q0, q2\n\t"                       \
-    name ".s8 r10, q1, q2\n\t"                      \
-    name ".s8 r12, q0, q3\n\t"                      \
-    name ".s8 lr, q1, q3\n\t"
-#define EW_MULTIPLY_STEP                            \
-    "vldrb.8 q0, [r1, #16]\n\t"                     \
-    "vldrb.8 q2, [r3], #16\n\t"                     \
-    "vldrb.8 q1, [r1, #32]!\n\t"                    \
-    "vldrb.8 q3, [r5], #16\n\t" EW_MULTIPLY_8("vmladava")
+/* One step of all eight sums. */
+#define EW_MULTIPLY_STEP            \
+    "vldrb.8 q0, [r1, #16]\n\t"     \
+    "vldrb.8 q2, [r3], #16\n\t"     \
+    "vmladava.s8 r0, q0, q2\n\t"    \
+    "vldrb.8 q1, [r1, #32]!\n\t"    \
+    "vmladava.s8 r2, q1, q2\n\t"    \
+    "vldrb.8 q3, [r5], #16\n\t"     \
+    "vmladava.s8 r4, q0, q3\n\t"    \
+    "vldrb.8 q2, [r7], #16\n\t"     \
+    "vmladava.s8 r6, q1, q3\n\t"    \
+    "vmladava.s8 r8, q0, q2\n\t"    \
+    "vldrb.8 q3, [r9], #16\n\t"     \
+    "vmladava.s8 r10, q1, q2\n\t"   \
+    "vmladava.s8 r12, q0, q3\n\t"   \
+    "vmladava.s8 lr, q1, q3\n\t"
 
 /* sums[16 * c + 2 * i] and sums[16 * c + 2 * i + 1] become the products of column c with the first and the second row of pair i < pairs.
  * `weights`: for each pair, the first bytes of both rows, (length - 1) % 16 + 1 of them, then sixteen bytes of the first row, sixteen of the
@@ -48,25 +47,24 @@ static inline const int8_t *ew_multiply_tile(const int8_t *weights, const int8_t
                      "ldrd r3, r5, %[from]\n\t"
                      "ldrd r7, r9, %[more]\n\t"
                      "add r1, r1, r11\n\t"
-                     "vpstttt\n\t"
+                     "vpst\n\t"
                      "vldrbt.8 q0, [r1]\n\t"
-                     "vldrbt.8 q2, [r3], #16\n\t"
-                     "vldrbt.8 q3, [r5], #16\n\t"
-                     "vldrbt.8 q1, [r7], #16\n\t"
                      "add r1, r1, r11\n\t"
+                     "vpsttt\n\t"
+                     "vldrbt.8 q2, [r3], #16\n\t"
+                     "vldrbt.8 q1, [r1]\n\t"
+                     "vldrbt.8 q3, [r5], #16\n\t"
                      "ldr r11, %[steps]\n\t"
                      "vmladav.s8 r0, q0, q2\n\t"
+                     "vmladav.s8 r2, q1, q2\n\t"
                      "vmladav.s8 r4, q0, q3\n\t"
-                     "vmladav.s8 r8, q0, q1\n\t"
+                     "vmladav.s8 r6, q1, q3\n\t"
                      "lsrs r11, r11, #1\n\t"
                      "adc r11, r11, #0\n\t"
-                     "vpst\n\t"
-                     "vldrbt.8 q1, [r1]\n\t"
-                     "vmladav.s8 r2, q1, q2\n\t"
-                     "vmladav.s8 r6, q1, q3\n\t"
                      "vpstt\n\t"
+                     "vldrbt.8 q2, [r7], #16\n\t"
                      "vldrbt.8 q3, [r9], #16\n\t"
-                     "vldrbt.8 q2, [r7, #-16]\n\t"
+                     "vmladav.s8 r8, q0, q2\n\t"
                      "vmladav.s8 r10, q1, q2\n\t"
                      "vmladav.s8 r12, q0, q3\n\t"
                      "vmladav.s8 lr, q1, q3\n\t"
