@@ -10,7 +10,8 @@ import pytest
 
 @pytest.mark.parametrize("first", ["", "import edgewright.emit.tflite, edgewright.lower.integer", "from edgewright.emit.c import emit_c"])
 def test_the_verbs_are_functions_whatever_was_imported_before(first: str) -> None:
-    code = f"{first}\nimport edgewright, inspect\nassert all(inspect.isfunction(getattr(edgewright, name)) for name in ('load', 'optimize', 'lower', 'emit', 'measure'))"
+    names = ("load", "optimize", "lower", "emit", "measure")
+    code = f"{first}\nimport edgewright, inspect\nassert all(inspect.isfunction(getattr(edgewright, name)) for name in {names})"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 

@@ -26,7 +26,7 @@ def __getattr__(name: str) -> Any:
 
 
 class _Package(ModuleType):
-    """``edgewright.emit`` and ``edgewright.lower`` are the verbs, although rooms of these names exist: importing a room does not bind it here.
+    """``edgewright.emit`` and ``edgewright.lower`` are the verbs, although rooms of these names exist: importing one does not bind it here.
 
     ``from edgewright.emit.onnx import emit_onnx`` works as ever.
     """
