@@ -109,14 +109,18 @@ def _columns(writer: Writer, weight: str, seen: Group, held: Group) -> Any:
 
 
 def _dynamic_dense(writer: Writer, node: Node, x: str, numbers: Any) -> str:
-    """Activations rounded to uint8 by their range at run time, sums in int32, and back to reals."""
+    """Activations rounded to uint8 by their range at run time, sums in int32, and back to reals.
+
+    The weights are uint8 around 128: int8 ones saturate on x86 processors without VNNI.
+    """
     weight = writer.graph.value(node.inputs[1])
     assert weight.quant is not None
     array = np.asarray(writer.graph.array(node.inputs[1]) if numbers is None else numbers)
     integers = writer.steps_of(node.inputs[1], array, weight.quant)
     steps, scale, zero_point = writer.nodes_of("DynamicQuantizeLinear", [x], 3)
-    matrix = writer.constant(node.inputs[1], integers.transpose(1, 0).astype(np.int8))
-    sums = writer.node("Cast", [writer.node("MatMulInteger", [steps, matrix, zero_point])], to=1)
+    matrix = writer.constant(node.inputs[1], (integers.transpose(1, 0).astype(np.int32) + 128).astype(np.uint8))
+    centre = writer.constant("zero_point", np.asarray(128, np.uint8))
+    sums = writer.node("Cast", [writer.node("MatMulInteger", [steps, matrix, zero_point, centre])], to=1)
     scales = writer.constant(f"{node.inputs[1]}/scale", np.asarray(weight.quant.scale, np.float32))
     name = writer.node("Mul", [sums, writer.node("Mul", [scale, scales])])
     return name if len(node.inputs) < 3 else writer.node("Add", [name, writer.weight(node.inputs[2], (0,))])

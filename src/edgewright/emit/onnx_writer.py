@@ -160,8 +160,8 @@ class Writer:
         place = {atom: index for index, atom in enumerate(flat(wanted))}
         for name, layout in self._inputs.items():
             if layout.rank == 3 and name not in self.wishes and all(atom in place for atom in flat(layout.seen)):
-                order = sorted(range(3), key=lambda axis: place[layout.seen[axis][0]] if layout.seen[axis] else axis)
-                self.wishes[name] = tuple(order)
+                order = sorted((1, 2), key=lambda axis: place[layout.seen[axis][0]] if layout.seen[axis] else axis)
+                self.wishes[name] = (0, *order)
 
     def layout(self, name: str) -> Layout:
         """How value ``name`` is held; constants are held as they are seen."""

@@ -81,6 +81,7 @@ class _Conversion:
         self.findings: list[Finding] = []
         self.readers: dict[str, list[OnnxNode]] = {}
         self.holders: dict[str, list[str]] = {}
+        self.absent: set[str] = set()
         for node in graph.nodes:
             for value in set(node.inputs):
                 self.readers.setdefault(value, []).append(node)
@@ -146,7 +147,9 @@ class _Conversion:
                     f"{node.kind} {node.name!r} has inputs or attributes that do not fit together: {error}", hint=INCONSISTENT
                 ) from error
             for name, result in zip(node.outputs, results, strict=False):
-                if name and result is not None:
+                if result is None:
+                    self.absent.add(name)
+                elif name:
                     env[name] = result
                     if isinstance(result, Held):
                         self.holders.setdefault(result.name, []).append(name)
@@ -184,6 +187,8 @@ class _Conversion:
     def _look_up(self, name: str, node: OnnxNode, env: Mapping[str, Item]) -> Item | None:
         if not name:
             return None
+        if name in self.absent:
+            raise UnsupportedError(f"it reads {name!r}, indices or another result beside the main one", hint="use the main result alone")
         if name not in env:
             raise ModelError(f"it reads {name!r}, which nothing computes", hint=INCONSISTENT)
         return env[name]

@@ -13,7 +13,7 @@ import torch
 
 from edgewright.errors import ModelError, UnsupportedError
 from edgewright.frontends.audit import Finding, raise_unsupported
-from edgewright.frontends.layout import Door, Held, Known, Operand, convert
+from edgewright.frontends.layout import INCONSISTENT, Door, Held, Known, Operand, convert
 from edgewright.frontends.torch_arguments import Arguments, Handler
 from edgewright.frontends.torch_ops_compute import COMPUTE
 from edgewright.frontends.torch_ops_pointwise import POINTWISE
@@ -152,6 +152,10 @@ class _Conversion:
                 raise
             except ModelError as error:
                 raise ModelError(f"{call.target} {self.door.where!r}: {error.message}", hint=error.hint) from error
+            except (ValueError, IndexError, TypeError, KeyError, AttributeError, OverflowError, ZeroDivisionError, RecursionError) as error:
+                raise ModelError(
+                    f"{call.target} {self.door.where!r} has arguments that do not fit together: {error}", hint=INCONSISTENT
+                ) from error
             self._store(call, result, env)
 
     def _store(self, call: Call, result: Any, env: dict[str, Any]) -> None:
@@ -198,6 +202,9 @@ class _Conversion:
                 raise ModelError(
                     f"the program reads {value.name!r} before it is computed", hint="the file is damaged; export the network again"
                 )
+            if env[value.name] is None:
+                problem = f"it reads {value.name!r}, indices or another result beside the main one"
+                raise UnsupportedError(problem, hint="use the main result alone")
             return env[value.name]
         if isinstance(value, list):
             return [self._resolve(item, env) for item in value]

@@ -72,10 +72,10 @@ def _read(archive: zipfile.ZipFile, name: str) -> Program:
         if kind == "user_input":
             tag, argument = _only(body["arg"])
             if tag == "as_tensor":
-                inputs.append(_input(argument["name"], described[argument["name"]]))
+                inputs.append(_input(_name(argument["name"]), described[argument["name"]]))
         elif kind in ("parameter", "buffer", "tensor_constant"):
             qualified = body[f"{kind}_name"]
-            constants[body["arg"]["name"]] = (qualified, _constant(tensors, qualified))
+            constants[_name(body["arg"]["name"])] = (_name(qualified), _constant(tensors, qualified))
         elif kind != "constant_input":
             raise UnsupportedError(f"the exported program takes a {kind.replace('_', ' ')}", hint="give it tensors only")
     outputs, mutated = [], {}
@@ -84,7 +84,7 @@ def _read(archive: zipfile.ZipFile, name: str) -> Program:
         if kind == "user_output":
             outputs.append(_argument(body["arg"], 0))
         elif kind == "buffer_mutation":
-            mutated[body["arg"]["name"]] = body["buffer_name"]
+            mutated[_name(body["arg"]["name"])] = _name(body["buffer_name"])
         else:
             raise UnsupportedError(f"the exported program returns a {kind.replace('_', ' ')}", hint="export the network for inference")
     return Program(name, tuple(inputs), constants, _calls(module["graph"], 0), tuple(outputs), mutated)
@@ -177,17 +177,23 @@ def _call(node: Mapping[str, Any], depth: int) -> Call:
         values = [entry["arg"] for entry in node["inputs"]]
         position = next(index for index, value in enumerate(values) if "as_graph" in value)
         graph = values[position]["as_graph"]["graph"]
-        names = [entry["as_tensor"]["name"] for entry in graph["inputs"]]
+        names = [_name(entry["as_tensor"]["name"]) for entry in graph["inputs"]]
         body = Program(short, (), {}, _calls(graph, depth + 1), tuple(_argument(entry, depth) for entry in graph["outputs"]), {})
         given = [_argument(value, depth) for value in values[position + 1 :]]
         return Call(short, dict(zip(names, given, strict=True)), tuple(outputs), True, module, body)
     return Call(
         target,
-        {entry["name"] or str(index): _argument(entry["arg"], depth) for index, entry in enumerate(node["inputs"])},
+        {_name(entry["name"]) or str(index): _argument(entry["arg"], depth) for index, entry in enumerate(node["inputs"])},
         tuple(outputs),
         many,
         module,
     )
+
+
+def _name(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} is no name")
+    return value
 
 
 def _module(stack: str) -> tuple[str, str]:
@@ -203,9 +209,9 @@ def _argument(union: Mapping[str, Any], depth: int) -> Any:
     if tag == "as_none":
         return None
     if tag == "as_tensor":
-        return Ref(content["name"])
+        return Ref(_name(content["name"]))
     if tag in ("as_tensors", "as_nested_tensors"):
-        return [Ref(item["name"]) if isinstance(item, dict) else [Ref(inner["name"]) for inner in item] for item in content]
+        return [Ref(_name(item["name"])) if isinstance(item, dict) else [Ref(_name(inner["name"])) for inner in item] for item in content]
     if tag in ("as_sym_int", "as_sym_float", "as_sym_bool", "as_optional_tensor"):
         return _symbol(content)
     if tag in ("as_sym_ints", "as_sym_floats", "as_optional_tensors"):
@@ -236,9 +242,9 @@ def _argument(union: Mapping[str, Any], depth: int) -> Any:
 def _symbol(union: Mapping[str, Any]) -> Any:
     tag, content = _only(union)
     if tag == "as_name":
-        return Ref(content)
+        return Ref(_name(content))
     if tag == "as_tensor":
-        return Ref(content["name"])
+        return Ref(_name(content["name"]))
     if tag == "as_none":
         return None
     return content
