@@ -7,13 +7,16 @@ import time
 import pytest
 
 from edgewright.lower.allocate import allocate
+from edgewright.lower.check_plan import check_plan
 from edgewright.lower.memory import Buffer
 from edgewright.lower.plan_memory import lifetimes, peak_step, plan_memory
 from edgewright.ops.add import Add
 from edgewright.ops.concat import Concat
 from edgewright.ops.max_pool2d import MaxPool2D
+from edgewright.ops.pad import Pad
 from edgewright.ops.relu import Relu
 from edgewright.ops.reshape import Reshape
+from edgewright.ops.slice import Slice
 from tests.lower.graphs import IntegerBuilder
 from tests.lower.test_allocate import instance
 
@@ -53,16 +56,56 @@ def test_a_value_that_is_read_later_is_not_overwritten() -> None:
     assert plan.arena_bytes == 16
 
 
-def test_outputs_and_states_keep_their_bytes() -> None:
+def test_outputs_keep_their_bytes() -> None:
+    b = IntegerBuilder()
+    kept = b.node(Relu(), b.input("x", 8), name="kept")
+    plan = plan_memory(b.finish([kept, b.node(Relu(), kept, name="after")]))
+    assert plan.buffer_of["after"] == "after"
+
+
+def test_a_state_is_written_in_its_place_when_its_old_content_is_dead() -> None:
+    b = IntegerBuilder()
+    x, past = b.input("x", 1, 2), b.state("past", 3, 2)
+    window = b.node(Concat(1), past, x, name="window")
+    b.write(past, b.node(Slice((0, 1, 0), (1, 3, 2), (1, 1, 1)), window, name="kept"))
+    plan = plan_memory(b.finish([b.node(Relu(), window, name="y")]))
+    assert plan.buffer_of["kept"] == "past"
+    assert plan.arena_bytes == 8 + 8 + 4  # window, state, input
+
+
+def test_a_state_that_is_still_read_is_not_overwritten() -> None:
     b = IntegerBuilder()
     x, state = b.input("x", 8), b.state("s", 8)
-    kept = b.node(Relu(), x, name="kept")
-    after = b.node(Relu(), kept, name="after")
-    new = b.node(Relu(), state, name="new")
+    new = b.node(Pad(((0, 0), (0, 0))), x, name="new")
     b.write(state, new)
-    last = b.node(Relu(), new, name="last")
-    plan = plan_memory(b.finish([kept, after, last]))
-    assert {name: plan.buffer_of[name] for name in ("after", "new", "last")} == {"after": "after", "new": "new", "last": "last"}
+    late = b.node(Add(), new, b.node(Relu(), state, name="old"), name="late")
+    plan = plan_memory(b.finish([late]))
+    assert plan.buffer_of["new"] == "new" and plan.buffer_of["old"] == "old"
+
+
+def test_a_state_is_updated_in_place() -> None:
+    b = IntegerBuilder()
+    x, state = b.input("x", 8), b.state("s", 8)
+    b.write(state, b.node(Add(), x, state, name="sum"))
+    graph = b.finish([b.node(Relu(), "sum", name="y")])
+    assert plan_memory(graph).buffer_of["sum"] == "s"
+    b = IntegerBuilder()
+    pooled = b.node(MaxPool2D((3, 3), (1, 1), ((1, 1), (1, 1))), b.state("s", 4, 4, 1), name="pooled")
+    b.write("s", b.node(Add(), pooled, b.input("x", 4, 4, 1), name="sum"))
+    plan = plan_memory(b.finish([pooled]))
+    assert plan.buffer_of["pooled"] == "pooled" and plan.buffer_of["sum"] == "s"
+
+
+def test_two_states_that_hold_the_same_have_two_places() -> None:
+    b = IntegerBuilder()
+    x, first, second = b.input("x", 8), b.state("a", 8), b.state("b", 8)
+    total = b.node(Add(), b.node(Add(), x, first), second, name="total")
+    b.write(first, total)
+    b.write(second, total)
+    graph = b.finish([b.node(Relu(), total)])
+    plan = plan_memory(graph)
+    assert plan.buffer_of["total"] == "a" and plan.buffer_of["b"] == "b"
+    check_plan(graph, plan)
 
 
 def test_both_operands_the_same_value() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from edgewright.ir.graph import Graph
+from edgewright.ir.graph import Graph, Node
 from edgewright.lower.allocate import allocate, lower_bound
 from edgewright.lower.memory import Buffer, MemoryPlan
 
@@ -51,32 +51,43 @@ def lifetimes(graph: Graph) -> dict[str, tuple[int, int]]:
 def share_buffers(graph: Graph) -> dict[str, str]:
     """Value name → buffer name (the first value in it).
 
-    Views always share; an operator that can work in place takes over a dying input's buffer.
+    Views always share. What is written to a state is computed in its place where nobody needs the old content any more. Otherwise an
+    operator that can work in place takes over a dying input's buffer.
     """
-    spans = lifetimes(graph)
-    owner = {name: name for name in spans}
-    pinned = {state.read for state in graph.states}
-    for step, node in enumerate(graph.nodes):
+    owner = {name: name for name in lifetimes(graph)}
+    steps = {node.name: step for step, node in enumerate(graph.nodes)}
+    states = {state.read for state in graph.states}
+    homes = {state.write: state.read for state in reversed(graph.states)}
+    for node in graph.nodes:
         output = node.outputs[0]
-        source = node.inputs[0] if node.inputs else ""
-        if node.op.view and source in owner:
-            owner[output] = owner[source]
+        if node.op.view and node.inputs[0] in owner:
+            owner[output] = owner[node.inputs[0]]
             continue
-        for index in node.op.in_place(graph.ins(node), graph.outs(node)):
-            name = node.inputs[index]
-            if name not in owner or owner[name] in pinned or graph.value(name).bytes != graph.value(output).bytes:
-                continue
-            # Every value in that buffer must be dead after this step, or the write would destroy it.
-            if _last_read(graph, owner, owner[name], spans) <= step and node.inputs.count(name) == 1:
-                owner[output] = owner[name]
+        candidates = [owner[name] for name in _in_place(graph, node) if name in owner and owner[name] not in states]
+        if output in homes and graph.value(output).bytes == graph.value(homes[output]).bytes:
+            candidates.insert(0, homes[output])
+        for buffer in candidates:
+            if _may_take(graph, owner, steps, node, buffer):
+                owner[output] = buffer
                 break
     return owner
 
 
-def _last_read(graph: Graph, owner: Mapping[str, str], buffer: str, spans: Mapping[str, tuple[int, int]]) -> int:
-    end = max(spans[name][1] for name, root in owner.items() if root == buffer)
-    visible = any(root == buffer and name in graph.kept for name, root in owner.items())
-    return len(graph.nodes) if visible else end
+def _in_place(graph: Graph, node: Node) -> list[str]:
+    """Inputs whose bytes output 0 may overwrite one by one."""
+    indices = node.op.in_place(graph.ins(node), graph.outs(node))
+    size = graph.value(node.outputs[0]).bytes
+    return [node.inputs[i] for i in indices if node.inputs.count(node.inputs[i]) == 1 and graph.value(node.inputs[i]).bytes == size]
+
+
+def _may_take(graph: Graph, owner: Mapping[str, str], steps: Mapping[str, int], node: Node, buffer: str) -> bool:
+    """Whether all that ``buffer`` holds is dead when ``node`` writes: read before, or by ``node`` itself as it can work in place."""
+    held = [name for name, root in owner.items() if root == buffer]
+    if any(name in graph.kept for name in held):
+        return False
+    last = max((steps[reader.name] for name in held for reader in graph.consumers.get(name, ())), default=-1)
+    now = steps[node.name]
+    return last < now or (last == now and all(name in _in_place(graph, node) for name in node.inputs if owner.get(name) == buffer))
 
 
 def _buffers(graph: Graph, owner: Mapping[str, str], scratch: Mapping[str, int], alignment: int) -> tuple[Buffer, ...]:
