@@ -62,7 +62,7 @@ def optimize(
     out: Out = Path("edgewright-out"),
     formats: Annotated[str | None, typer.Option("--formats", help="of tflite, onnx, c, with commas; all that the network can have")] = None,
     onnx_activations: OnnxActivations = "int8",
-    seed: int = 0,
+    seed: Annotated[int, typer.Option("--seed", help="for techniques that draw at random")] = 0,
     no_measure: Annotated[bool, typer.Option("--no-measure", help="do not build and run the C")] = False,
     as_json: Json = False,
 ) -> None:
