@@ -17,7 +17,7 @@ struct ew_dense_s8 {
     const int8_t *shift;
 };
 
-#if defined(__ARM_FEATURE_DSP) && defined(__OPTIMIZE__) && !defined(__clang__)
+#if defined(EW_ASSEMBLY) && defined(__ARM_FEATURE_DSP)
 #define EW_DENSE_ROW(sum, from)                 \
     "ldr %[w], [" from "], #4\n\t"              \
     "sxtb16 %[v], %[w], ror #8\n\t"             \

@@ -5,7 +5,7 @@
 #include "kernel.h"
 #include "rescale_channel.h"
 
-#if defined(__ARM_FEATURE_DSP) && defined(__OPTIMIZE__) && !defined(__clang__)
+#if defined(EW_ASSEMBLY) && defined(__ARM_FEATURE_DSP)
 /* Three taps of two outputs: of outputs one apart, and of outputs two apart. */
 #define EW_DEPTHWISE_3X3_NEAR(from, a, b)           \
     "ldrd %[p], %[q], [" from "]\n\t"               \

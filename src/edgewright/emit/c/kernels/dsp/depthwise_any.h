@@ -10,7 +10,7 @@ static inline int32_t ew_load_halves(const int16_t *from)
 {
     int32_t word;
 
-    memcpy(&word, from, 4);
+    EW_COPY_4(&word, from);
     return word;
 }
 

@@ -20,7 +20,7 @@ static inline int8_t *ew_put(int8_t *to, int32_t count, int8_t value)
 static inline int8_t *ew_take(int8_t *to, int32_t count, const int8_t *from)
 {
     for (; count >= 4; count -= 4) {
-        memcpy(to, from, 4);
+        EW_COPY_4(to, from);
         to += 4;
         from += 4;
     }

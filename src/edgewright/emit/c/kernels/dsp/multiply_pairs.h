@@ -28,7 +28,7 @@ struct ew_pairs {
     int32_t zero_point, low, high;
 };
 
-#if defined(__ARM_FEATURE_DSP) && defined(__OPTIMIZE__) && !defined(__clang__)
+#if defined(EW_ASSEMBLY) && defined(__ARM_FEATURE_DSP)
 /* Two steps: sixteen multiplications, 52 bytes of code. */
 #define EW_PAIRS_TWO_STEPS                    \
     "ldrd %[x], %[y], [%[from]], #8\n\t"      \
@@ -127,36 +127,39 @@ static inline const int8_t *ew_multiply_some_pairs(struct ew_pairs *pairs, const
     return weights;
 }
 #else
-/* All pairs where they are simple; else the sums of one pair. */
+/* All pairs where they are simple; else the sums of one pair. Two columns at a time: more sums than that do not stay in registers. */
 static inline const int8_t *ew_multiply_some_pairs(struct ew_pairs *pairs, const int8_t *weights)
 {
     do {
-        int32_t *s = pairs->sums;
+        for (int c = 0; c < 4; c += 2) {
+            int32_t a0 = pairs->bias[0], a1 = a0, b0 = pairs->bias[1], b1 = b0;
+            const int8_t *from = weights;
 
-        for (int c = 0; c < 8; c++) {
-            s[c] = pairs->bias[c / 4];
-        }
-        for (const int32_t *x = pairs->span.columns; x != pairs->span.end; x += 4) {
-            const int32_t word = ew_load(weights);
-            const int32_t w = ew_even(word);
-            const int32_t v = ew_odd(word);
+            for (const int32_t *x = pairs->span.columns + c; x < pairs->span.end; x += 4) {
+                const int32_t word = ew_load(from);
+                const int32_t w = ew_even(word);
+                const int32_t v = ew_odd(word);
 
-            s[0] = ew_dot(w, x[0], s[0]);
-            s[1] = ew_dot(w, x[1], s[1]);
-            s[2] = ew_dot(w, x[2], s[2]);
-            s[3] = ew_dot(w, x[3], s[3]);
-            s[4] = ew_dot(v, x[0], s[4]);
-            s[5] = ew_dot(v, x[1], s[5]);
-            s[6] = ew_dot(v, x[2], s[6]);
-            s[7] = ew_dot(v, x[3], s[7]);
-            weights += 4;
+                a0 = ew_dot(w, x[0], a0);
+                a1 = ew_dot(w, x[1], a1);
+                b0 = ew_dot(v, x[0], b0);
+                b1 = ew_dot(v, x[1], b1);
+                from += 4;
+            }
+            pairs->sums[c] = a0;
+            pairs->sums[c + 1] = a1;
+            pairs->sums[c + 4] = b0;
+            pairs->sums[c + 5] = b1;
         }
+        weights += pairs->span.end - pairs->span.columns;
         pairs->bias += 2;
         if (!pairs->how.simple) {
             break;
         }
         for (int c = 0; c < 8; c++) {
-            pairs->output[pairs->at[c % 4] + c / 4] = (int8_t)ew_rescale(s[c], pairs->doubled[c / 4], -1 - pairs->shift[c / 4], pairs->offset);
+            const int32_t byte = ew_rescale(pairs->sums[c], pairs->doubled[c / 4], -1 - pairs->shift[c / 4], pairs->offset);
+
+            pairs->output[pairs->at[c % 4] + c / 4] = (int8_t)byte;
         }
         pairs->doubled += 2;
         pairs->shift += 2;

@@ -4,14 +4,15 @@
 
 #include <arm_acle.h>
 #include <stdint.h>
-#include <string.h>
+
+#include "kernel.h"
 
 /* Four bytes from any address. */
 static inline int32_t ew_load(const int8_t *from)
 {
     int32_t word;
 
-    memcpy(&word, from, 4);
+    EW_COPY_4(&word, from);
     return word;
 }
 

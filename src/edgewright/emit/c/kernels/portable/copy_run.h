@@ -11,7 +11,7 @@ static inline void ew_copy_run(int8_t *restrict to, const int8_t *restrict from,
 {
 #if defined(__ARM_FEATURE_UNALIGNED)
     for (; bytes >= 4; bytes -= 4) {
-        memcpy(to, from, 4);
+        EW_COPY_4(to, from);
         to += 4;
         from += 4;
         EW_KEEP_LOOP();

@@ -5,7 +5,7 @@
 #include "kernel.h"
 #include "multiply_add.h"
 
-#if defined(__thumb2__) && defined(__OPTIMIZE__) && !defined(__clang__)
+#if defined(EW_ASSEMBLY) && defined(__thumb2__)
 /* One step: eight multiplications, 56 bytes of code. */
 #define EW_MULTIPLY_4X2_STEP          \
     "ldrsb %[x], [%[x0]], #1\n\t"     \
