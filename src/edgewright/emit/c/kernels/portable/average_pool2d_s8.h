@@ -4,6 +4,7 @@
 
 #include "clamp.h"
 #include "kernel.h"
+#include "sum_strided.h"
 #include "window.h"
 
 struct ew_average_pool2d_s8 {
@@ -27,18 +28,15 @@ EW_KERNEL void ew_average_pool2d_s8(const struct ew_average_pool2d_s8 *layer, co
             const int32_t x1 = left + window->kernel_width < window->input_width ? left + window->kernel_width : window->input_width;
             const int32_t count = (y1 - y0) * (x1 - x0);
             const int8_t *corner = input + (y0 * window->input_width + x0) * channels;
+            /* Rows that the window sees whole lie one behind the other. */
+            const int32_t runs = x1 - x0 < window->input_width ? y1 - y0 : 1;
 
             for (int32_t channel = 0; channel < channels; channel++) {
                 const int8_t *row = corner + channel;
                 int32_t sum = 0;
 
-                for (int32_t i = y0; i < y1; i++) {
-                    const int8_t *from = row;
-
-                    for (int32_t j = x0; j < x1; j++) {
-                        sum += *from;
-                        from += channels;
-                    }
+                for (int32_t run = 0; run < runs; run++) {
+                    sum = ew_sum_strided(sum, row, count / runs, channels);
                     row += window->input_width * channels;
                 }
                 sum = (sum > 0 ? sum + count / 2 : sum - count / 2) / count;

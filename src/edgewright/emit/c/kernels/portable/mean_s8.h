@@ -5,6 +5,7 @@
 #include "clamp.h"
 #include "kernel.h"
 #include "requantize.h"
+#include "sum_strided.h"
 
 /* Two axes are kept and two are averaged over (sizes of 1 where there are fewer); steps are in elements; the output is dense.
  * The zero point of the input, times the number of elements averaged, is `input_offset`. */
@@ -22,12 +23,7 @@ EW_KERNEL void ew_mean_s8(const struct ew_mean_s8 *layer, const int8_t *restrict
             int32_t sum = -layer->input_offset;
 
             for (int32_t m = 0; m < layer->averaged[0]; m++) {
-                const int8_t *from = outer;
-
-                for (int32_t n = 0; n < layer->averaged[1]; n++) {
-                    sum += *from;
-                    from += layer->averaged_step[1];
-                }
+                sum = ew_sum_strided(sum, outer, layer->averaged[1], layer->averaged_step[1]);
                 outer += layer->averaged_step[0];
             }
             *output++ = ew_clamp(ew_requantize(sum, layer->output_multiplier, layer->output_shift), layer->output_zero_point, -128, 127);
