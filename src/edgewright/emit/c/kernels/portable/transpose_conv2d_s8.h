@@ -22,31 +22,33 @@ EW_KERNEL void ew_transpose_conv2d_s8(const struct ew_transpose_conv2d_s8 *layer
 {
     const struct ew_window *window = &layer->window;
     const int32_t channels = window->input_channels;
+    const int32_t taps = window->kernel_height * window->kernel_width;
 
     for (int32_t y = 0; y < window->output_height; y++) {
+        /* Output row y gets input row i through tap ky where i * stride + ky = y + padding: every stride-th tap, each a row higher. */
+        const int32_t first_row = (y + window->padding_top) / window->stride_height;
+        const int32_t first_ky = (y + window->padding_top) % window->stride_height;
+
         for (int32_t x = 0; x < window->output_width; x++) {
-            const int8_t *w = layer->weights;
+            const int32_t first_column = (x + window->padding_left) / window->stride_width;
+            const int32_t first_kx = (x + window->padding_left) % window->stride_width;
 
             for (int32_t channel = 0; channel < window->output_channels; channel++) {
                 int32_t sum = layer->bias[channel];
+                int32_t row = first_row;
 
-                for (int32_t ky = 0; ky < window->kernel_height; ky++) {
-                    const int32_t row = y + window->padding_top - ky;
+                for (int32_t ky = first_ky; ky < window->kernel_height; ky += window->stride_height, row--) {
+                    int32_t column = first_column;
 
-                    for (int32_t kx = 0; kx < window->kernel_width; kx++) {
-                        const int32_t column = x + window->padding_left - kx;
-                        const int32_t i = row / window->stride_height;
-                        const int32_t j = column / window->stride_width;
-
-                        if (row >= 0 && column >= 0 && i * window->stride_height == row && j * window->stride_width == column
-                            && i < window->input_height && j < window->input_width) {
-                            const int8_t *from = input + (i * window->input_width + j) * channels;
+                    for (int32_t kx = first_kx; kx < window->kernel_width; kx += window->stride_width, column--) {
+                        if (row >= 0 && row < window->input_height && column >= 0 && column < window->input_width) {
+                            const int8_t *from = input + (row * window->input_width + column) * channels;
+                            const int8_t *w = layer->weights + (channel * taps + ky * window->kernel_width + kx) * channels;
 
                             for (int32_t k = 0; k < channels; k++) {
                                 sum = ew_multiply_add(sum, w[k], from[k] - layer->input_zero_point);
                             }
                         }
-                        w += channels;
                     }
                 }
                 *output++ = ew_clamp(ew_requantize(sum, layer->multiplier[channel], layer->shift[channel]), layer->output_zero_point,
