@@ -9,12 +9,24 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edgewright.ir.dtype import DType
+from edgewright.ir.dtype import DType, Quant
+from edgewright.ir.edit import GraphBuilder
+from edgewright.ir.graph import Level
+from edgewright.ir.verify import verify
+from edgewright.ops.add import Add
+from edgewright.ops.average_pool2d import AveragePool2D
 from edgewright.ops.conv2d import Conv2D
 from edgewright.ops.dense import Dense
 from edgewright.ops.depthwise_conv2d import DepthwiseConv2D
-from tests.kernels.harness import Batch
+from edgewright.ops.hard_swish import HardSwish
+from edgewright.ops.max_pool2d import MaxPool2D
+from edgewright.ops.mean import Mean
+from edgewright.ops.mul import Mul
+from edgewright.ops.sub import Sub
+from edgewright.targets.target import load_target
+from tests.kernels.harness import Batch, compare
 from tests.kernels.test_convolution import ACTIVATIONS, size, weights, window
+from tests.kernels.test_elementwise import shapes
 
 pytestmark = pytest.mark.usefixtures("needs_arm")
 CORE = "cortex-m55"
@@ -106,4 +118,95 @@ def test_dense() -> None:
         x = batch.input((*vectors, inputs))
         w, b, quant = weights(batch, (outputs, inputs), inputs, batch.builder.value(x).quant.scale[0], per_tensor=bool(rng.integers(2)))
         batch.add(Dense(str(rng.choice(ACTIVATIONS))), [x, w, b] if rng.integers(4) else [x, w], quant)
+    batch.check(CORE)
+
+
+def test_rescaling_of_extreme_sums() -> None:
+    """Weights of zero leave the biases: the ends of int32, and halves in either rounding, with factors from 2**-30 to 2**8."""
+    batch = Batch(np.random.default_rng(0))
+    rng = batch.rng
+    # With factors that are powers of two every odd number is a half in the first rounding, and many are in the second.
+    near = np.concatenate([(1 << k) + np.arange(-3, 4) for k in range(8, 31)])
+    sums = np.concatenate([np.arange(-40, 40), [(1 << 31) - 1, -(1 << 31), 1 - (1 << 31)], near, -near])
+    for case in range(48):
+        scales = np.exp2(rng.integers(*[(-30, -1), (-12, -2), (-30, 9)][case % 3], sums.size)).astype(np.float32)
+        scales = scales if case % 2 else (scales * rng.uniform(0.5, 1, sums.size)).astype(np.float32)
+        weight = batch.builder.constant("w", np.zeros((sums.size, 1, 1, 2), np.int8), quant=Quant.per_axis(scales, 0))
+        bias = batch.builder.constant("b", rng.permutation(sums).astype(np.int32), dtype=DType.INT32)
+        activation, zero_point = (("none", 5), ("relu", -128), ("relu", 9), ("relu6", -128))[case // 3 % 4]
+        x = batch.input((1, 3, 2), Quant.per_tensor(1.0, 0))
+        batch.add(Conv2D((1, 1), ((0, 0), (0, 0)), (1, 1), 1, activation), [x, weight, bias], Quant.per_tensor(1.0, zero_point))
+        matrix = batch.builder.constant("w", np.zeros((sums.size, 2), np.int8), quant=Quant.per_axis(scales, 0))
+        x = batch.input((2,), Quant.per_tensor(1.0, 0))
+        batch.add(Dense(activation), [x, matrix, bias], Quant.per_tensor(1.0, zero_point))
+    batch.check(CORE, samples=1)
+
+
+def test_add_sub_mul() -> None:
+    rng = np.random.default_rng(0)
+    batch = Batch(rng)
+    for _ in range(120):
+        first, second = shapes(rng)
+        first, second = (tuple(n * 7 if n > 3 else n for n in shape) for shape in (first, second))
+        op = rng.choice([Add, Sub, Mul])(str(rng.choice(ACTIVATIONS)))  # type: ignore[operator]
+        other = batch.input(second if len(second) == len(first) else (1,) * (len(first) - len(second)) + second)
+        same = batch.builder.value(other).quant if rng.integers(4) == 0 else None
+        operands = [batch.input(first, same), other]
+        quant = batch.quant(0.00002, 0.01) if isinstance(op, Mul) else batch.quant(0.005, 0.5)
+        batch.add(op, operands if rng.integers(2) else operands[::-1], quant)
+    batch.check(CORE)
+
+
+def test_every_pair_of_summands() -> None:
+    """All 65,536 pairs of bytes, with factors of 1/2 on either side, both, or neither."""
+    for op, first, second in ((Add(), 0.05, 0.031), (Add(), 0.02, 0.031), (Sub("relu"), 0.031, 0.031), (Sub(), 0.02, 0.031)):
+        builder = GraphBuilder("batch", Level.INTEGER)
+        a = builder.input("a", (None, 256, 256), DType.INT8, Quant.per_tensor(first, -128))
+        b = builder.input("b", (None, 256, 256), DType.INT8, Quant.per_tensor(second, 3))
+        out = builder.node(op, [a, b], quants=[Quant.per_tensor(0.043, -7)], dtype=DType.INT8)
+        every = np.arange(-128, 128, dtype=np.int8)
+        pairs = [np.ascontiguousarray(np.broadcast_to(axis, (256, 256)))[None] for axis in (every[:, None], every)]
+        compare(verify(builder.finish([out])), pairs, load_target(CORE))
+
+
+def test_pools() -> None:
+    rng = np.random.default_rng(0)
+    batch = Batch(rng)
+    for case in range(60):
+        large = case % 10 == 0
+        kernel = tuple(int(n) for n in rng.integers(*((14, 18) if large else (1, 5)), 2))
+        stride = tuple(int(n) for n in rng.integers(1, 4, 2))
+        padding = tuple((int(rng.integers(0, k)), int(rng.integers(0, k))) for k in kernel)
+        height, width = (max(kernel[a] - sum(padding[a]), 1) + int(rng.integers(0, 6)) for a in range(2))
+        x = batch.input((height, width, int(rng.integers(1, 35))))
+        op = rng.choice([MaxPool2D, AveragePool2D])(kernel, stride, padding, str(rng.choice(ACTIVATIONS)))  # type: ignore[operator]
+        batch.add(op, [x], batch.builder.value(x).quant)
+    batch.check(CORE)
+
+
+def test_average_of_many() -> None:
+    """Windows of more pixels than 16 bits hold the sum of, up to more than a reciprocal of 32 bits divides by."""
+    batch = Batch(np.random.default_rng(0))
+    for height, width in ((1, 256), (2, 300), (40, 40), (80, 81)):
+        x = batch.input((height, width, 3))
+        batch.add(AveragePool2D((height, width), (1, 1), ((0, 0), (0, 0))), [x], batch.builder.value(x).quant)
+        batch.add(Mean((1, 2)), [x], batch.builder.value(x).quant)
+    batch.check(CORE, samples=4)
+
+
+def test_mean() -> None:
+    rng = np.random.default_rng(0)
+    batch = Batch(rng)
+    for _ in range(60):
+        shape = tuple(int(n) for n in rng.integers(1, 9, rng.integers(1, 4)))
+        shape = (*shape[:-1], shape[-1] * int(rng.choice([1, 5])))
+        axes = tuple(int(a) for a in rng.permutation(len(shape))[: rng.integers(1, len(shape) + 1)] + 1)
+        batch.add(Mean(tuple(sorted(axes)), bool(rng.integers(2))), [batch.input(shape)], batch.quant())
+    batch.check(CORE)
+
+
+def test_tables() -> None:
+    batch = Batch(np.random.default_rng(0))
+    for count in (1, 15, 16, 17, 256, 300):
+        batch.add(HardSwish(), [batch.input((count,))], batch.quant())
     batch.check(CORE)

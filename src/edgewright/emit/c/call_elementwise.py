@@ -31,14 +31,14 @@ def call_sum(layer: Layer) -> list[Call]:
     if flat is not None:
         return [flat]
     parameters: dict[str, Parameter] = {
-        **_broadcast(layer),
+        **broadcast_of(layer),
         "left_shift": factors.left_shift,
         "first_zero_point": tensor_quant(layer.ins[0])[1],
-        **_factor("first", factors.first),
+        **factor_fields("first", factors.first),
         "second_zero_point": tensor_quant(layer.ins[1])[1],
-        **_factor("second", factors.second),
+        **factor_fields("second", factors.second),
         "second_sign": -1 if isinstance(op, Sub) else 1,
-        **_output(layer, factors.output, op.activation),
+        **output_fields(layer, factors.output, op.activation),
     }
     return [Call("sum_s8", parameters, [layer.input(0), layer.input(1), layer.output()])]
 
@@ -91,10 +91,10 @@ def call_mul(layer: Layer) -> list[Call]:
     assert isinstance(op, Mul)
     layer.expect_int8(2)
     parameters: dict[str, Parameter] = {
-        **_broadcast(layer),
+        **broadcast_of(layer),
         "first_zero_point": tensor_quant(layer.ins[0])[1],
         "second_zero_point": tensor_quant(layer.ins[1])[1],
-        **_output(layer, op.multipliers(layer.ins, layer.outs), op.activation),
+        **output_fields(layer, op.multipliers(layer.ins, layer.outs), op.activation),
     }
     return [Call("mul_s8", parameters, [layer.input(0), layer.input(1), layer.output()])]
 
@@ -118,8 +118,8 @@ def call_prelu(layer: Layer) -> list[Call]:
         "channels": slopes.size,
         "input_zero_point": tensor_quant(layer.ins[0])[1],
         "output_zero_point": tensor_quant(layer.outs[0])[1],
-        **_factor("identity", identity),
-        **_factor("slope", slope),
+        **factor_fields("identity", identity),
+        **factor_fields("slope", slope),
         "slopes": Table("slopes", slopes),
     }
     return [Call("prelu_s8", parameters, [layer.input(), layer.output()])]
@@ -141,16 +141,18 @@ def call_dequantize(layer: Layer) -> list[Call]:
     return [Call("dequantize_s8_f32", parameters, [layer.input(), layer.output()])]
 
 
-def _factor(stem: str, factor: Multiplier) -> dict[str, int]:
+def factor_fields(stem: str, factor: Multiplier) -> dict[str, int]:
+    """Multiplier and shift of a factor for a whole tensor."""
     return {f"{stem}_multiplier": factor.multiplier[0], f"{stem}_shift": factor.shift[0]}
 
 
-def _output(layer: Layer, factor: Multiplier, activation: str) -> dict[str, int]:
+def output_fields(layer: Layer, factor: Multiplier, activation: str) -> dict[str, int]:
+    """How sums or products of a whole tensor become outputs."""
     low, high = activation_range(activation, layer.outs[0])
-    return {"output_zero_point": tensor_quant(layer.outs[0])[1], **_factor("output", factor), "output_min": low, "output_max": high}
+    return {"output_zero_point": tensor_quant(layer.outs[0])[1], **factor_fields("output", factor), "output_min": low, "output_max": high}
 
 
-def _broadcast(layer: Layer) -> dict[str, Parameter]:
+def broadcast_of(layer: Layer) -> dict[str, Parameter]:
     """Sizes and steps of at most four axes over which both operands and the output walk."""
     shape = known(layer.outs[0].shape)
     walks = [shape, *(_steps_within(value, shape) for value in layer.ins)]

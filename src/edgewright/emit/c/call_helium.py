@@ -1,4 +1,4 @@
-"""Convolutions and dense layers as calls of the Helium kernels."""
+"""Layers as calls of those Helium kernels that take other parameters than the portable ones."""
 
 from __future__ import annotations
 
@@ -9,14 +9,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgewright.emit.c.call_convolution import bounds_of, constants_of, window_between, window_of
+from edgewright.emit.c.call_elementwise import broadcast_of, factor_fields, output_fields
 from edgewright.emit.c.layer import Call, Layer, Parameter, Table, Workspace
 from edgewright.emit.c.packing import fold_zero_point
 from edgewright.emit.c.packing_helium import order_planes, order_tiles, pack_planes, pack_tiles
+from edgewright.errors import UnsupportedError
+from edgewright.ops.add import Add
 from edgewright.ops.conv2d import Conv2D
 from edgewright.ops.dense import Dense
 from edgewright.ops.depthwise_conv2d import DepthwiseConv2D
 from edgewright.ops.requant import Multiplier, output_multiplier, tensor_quant
+from edgewright.ops.sub import Sub
 from edgewright.targets.workspace_helium import depthwise_tile, is_contiguous, is_inside
+
+SUM_BITS = 20
+"""Extra bits of the operands of a sum."""
+HALF = Multiplier((1 << 30,), (0,))
 
 
 def rounding_of(shifts: tuple[int, ...], bounds: Mapping[str, int]) -> int:
@@ -78,6 +86,27 @@ def call_dense(layer: Layer) -> list[Call]:
     return [_conv2d(layer, window, 1, op.activation, True)]
 
 
+def call_sum(layer: Layer) -> list[Call]:
+    """Sums and differences; of two summands, the one whose factor is 1/2 comes first, as the kernel takes that for exact."""
+    op = layer.node.op
+    assert isinstance(op, Add | Sub)
+    layer.expect_int8(2)
+    factors = op.multipliers(layer.ins, layer.outs)
+    if factors.left_shift != SUM_BITS or max(factor.shift[0] for factor in (factors.first, factors.second, factors.output)) > 0:
+        raise UnsupportedError(f"{op.kind} {layer.node.name!r} has factors above 1", hint="calibrate with data that exercise its output")
+    broadcast, sides = broadcast_of(layer), [("first", factors.first), ("second", factors.second)]
+    order = (1, 0) if isinstance(op, Add) and factors.first != HALF and factors.second == HALF else (0, 1)
+    parameters: dict[str, Parameter] = {
+        "sizes": broadcast["sizes"],
+        **{f"{name}_step": broadcast[f"{sides[index][0]}_step"] for name, index in zip(("first", "second"), order, strict=True)},
+        "halved": sides[order[0]][1] == HALF,
+    }
+    for name, index in zip(("first", "second"), order, strict=True):
+        parameters |= {f"{name}_zero_point": tensor_quant(layer.ins[index])[1], **factor_fields(name, sides[index][1])}
+    parameters |= {"second_sign": -1 if isinstance(op, Sub) else 1, **output_fields(layer, factors.output, op.activation)}
+    return [Call("sum_s8", parameters, [layer.input(order[0]), layer.input(order[1]), layer.output()])]
+
+
 def _conv2d(layer: Layer, window: Mapping[str, int], groups: int, activation: str, contiguous: bool) -> Call:
     weight, bias = constants_of(layer)
     zero_point, bounds = tensor_quant(layer.ins[0])[1], bounds_of(layer, activation)
@@ -86,6 +115,7 @@ def _conv2d(layer: Layer, window: Mapping[str, int], groups: int, activation: st
     parameters: dict[str, Parameter] = {
         "window": window,
         "groups": groups,
+        "whole": window["kernel_width"] == 1 or (groups == 1 and window["dilation_width"] == 1),
         "contiguous": contiguous,
         "rounding": rounding_of(factors.shift, bounds),
         "input_zero_point": zero_point,

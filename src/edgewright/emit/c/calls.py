@@ -37,9 +37,11 @@ CALLS: Mapping[str, Callable[[Layer], list[Call]]] = {
 
 
 HELIUM: Mapping[str, Callable[[Layer], list[Call]]] = {
+    "Add": call_helium.call_sum,
     "Conv2D": call_helium.call_conv2d,
     "Dense": call_helium.call_dense,
     "DepthwiseConv2D": call_helium.call_depthwise_conv2d,
+    "Sub": call_helium.call_sum,
 }
 """Operators whose Helium kernels take other parameters."""
 

@@ -12,7 +12,8 @@
 struct ew_conv2d_s8 {
     struct ew_window window;
     int32_t groups;
-    int32_t contiguous; /* 1: what a window sees lies in one piece, unless it reaches beyond the picture */
+    int32_t whole;      /* 1: a row of a window within the picture lies in one piece */
+    int32_t contiguous; /* 1: all of it does */
     int32_t rounding;
     int32_t input_zero_point, output_zero_point, output_min, output_max;
     const int8_t *weights;
@@ -20,6 +21,14 @@ struct ew_conv2d_s8 {
     const int32_t *multiplier;
     const int8_t *shift;
 };
+
+/* The places at which a window of `taps` taps, `spread` apart, lies within `size`. */
+static inline int32_t ew_room(int32_t size, int32_t taps, int32_t spread)
+{
+    const int32_t room = size - (taps - 1) * spread;
+
+    return room > 0 ? room : 0;
+}
 
 /* `columns`: 4 * kernel_height * kernel_width * input_channels / groups bytes; unused where every window is contiguous and within the picture. */
 EW_KERNEL void ew_conv2d_s8(const struct ew_conv2d_s8 *layer, const int8_t *restrict input, int8_t *restrict output, int8_t *restrict columns)
@@ -29,9 +38,13 @@ EW_KERNEL void ew_conv2d_s8(const struct ew_conv2d_s8 *layer, const int8_t *rest
     const int32_t length = window->kernel_height * window->kernel_width * channels;
     const int32_t rows = window->output_channels / layer->groups;
     const int32_t positions = window->output_height * window->output_width;
-    const int32_t bottom = window->input_height - (window->kernel_height - 1) * window->dilation_height;
-    const int32_t right = window->input_width - (window->kernel_width - 1) * window->dilation_width;
-    int32_t x = 0, y = 0;
+    const int32_t pitch = window->input_width * window->input_channels;
+    const int32_t run = window->kernel_width * channels;
+    const int32_t end = window->output_width * window->stride_width - window->padding_left;
+    /* The corners of windows within the picture lie below these. */
+    const int32_t bottom = ew_room(window->input_height, window->kernel_height, window->dilation_height);
+    const int32_t right = ew_room(window->input_width, window->kernel_width, window->dilation_width);
+    int32_t top = -window->padding_top, left = -window->padding_left;
 
     for (int32_t position = 0; position < positions; position += 4) {
         struct ew_rescaling rescaling = {layer->bias, layer->multiplier, layer->shift, layer->rounding, layer->output_zero_point,
@@ -41,12 +54,12 @@ EW_KERNEL void ew_conv2d_s8(const struct ew_conv2d_s8 *layer, const int8_t *rest
         int32_t tops[4], lefts[4];
 
         for (int32_t c = 0; c < four.count; c++) {
-            tops[c] = y * window->stride_height - window->padding_top;
-            lefts[c] = x * window->stride_width - window->padding_left;
-            x++;
-            if (x == window->output_width) {
-                x = 0;
-                y++;
+            tops[c] = top;
+            lefts[c] = left;
+            left += window->stride_width;
+            if (left == end) {
+                left = -window->padding_left;
+                top += window->stride_height;
             }
         }
         four.output = output + position * window->output_channels;
@@ -54,16 +67,21 @@ EW_KERNEL void ew_conv2d_s8(const struct ew_conv2d_s8 *layer, const int8_t *rest
             const int8_t *first = input + group * channels;
 
             for (int32_t c = 0; c < 4; c++) {
-                const int32_t top = tops[c];
-                const int32_t left = lefts[c];
+                int8_t *column = columns + c * length;
 
+                four.from[c] = column;
                 if (c >= four.count) {
                     four.from[c] = four.from[c - 1];
-                } else if (layer->contiguous && top >= 0 && left >= 0 && top < bottom && left < right) {
-                    four.from[c] = first + (top * window->input_width + left) * window->input_channels;
+                } else if ((uint32_t)tops[c] < (uint32_t)bottom && (uint32_t)lefts[c] < (uint32_t)right && layer->whole) {
+                    const int8_t *corner = first + tops[c] * pitch + lefts[c] * window->input_channels;
+
+                    if (layer->contiguous) {
+                        four.from[c] = corner;
+                    } else {
+                        ew_copy_rows(column, run, corner, window->dilation_height * pitch, run, window->kernel_height);
+                    }
                 } else {
-                    four.from[c] = columns + c * length;
-                    ew_gather_column(window, top, left, channels, (int8_t)layer->input_zero_point, first, columns + c * length);
+                    ew_gather_column(window, tops[c], lefts[c], channels, (int8_t)layer->input_zero_point, first, column);
                 }
             }
             weights = ew_multiply_columns(&rescaling, weights, &four, rows);

@@ -12,6 +12,44 @@ struct ew_sums {
     int32x4_t a, b, c, d;
 };
 
+#if defined(__OPTIMIZE__) && !defined(__clang__)
+/* Products of the even channels are in q4, those of the odd ones in q6; q5 is free. */
+#define EW_WIDEN                                \
+    "vmovlb.s16 q5, q4\n\t"                     \
+    "vmovlt.s16 q4, q4\n\t"                     \
+    "vadd.i32 q0, q0, q5\n\t"                   \
+    "vadd.i32 q2, q2, q4\n\t"                   \
+    "vmovlb.s16 q5, q6\n\t"                     \
+    "vmovlt.s16 q6, q6\n\t"                     \
+    "vadd.i32 q1, q1, q5\n\t"                   \
+    "vadd.i32 q3, q3, q6\n\t"
+/* Tap x with weights w; two taps whose products fit 16 bits together (one of the inputs is loaded twice: there is no register left). */
+#define EW_TAP(x, w)                            \
+    "vldrb.8 q6, [" x "]\n\t"                   \
+    "vldrb.8 q5, [" w "]\n\t"                   \
+    "vmullb.s8 q4, q6, q5\n\t"                  \
+    "vmullt.s8 q6, q6, q5\n\t" EW_WIDEN
+#define EW_TWO_TAPS(x, y, w, v)                 \
+    "vldrb.8 q6, [" x "]\n\t"                   \
+    "vldrb.8 q5, [" w "]\n\t"                   \
+    "vmullb.s8 q4, q6, q5\n\t"                  \
+    "vmullt.s8 q6, q6, q5\n\t"                  \
+    "vldrb.8 q5, [" y "]\n\t"                   \
+    "vldrb.8 q7, [" v "]\n\t"                   \
+    "vmullb.s8 q5, q5, q7\n\t"                  \
+    "vadd.i16 q4, q4, q5\n\t"                   \
+    "vldrb.8 q5, [" y "]\n\t"                   \
+    "vmullt.s8 q5, q5, q7\n\t"                  \
+    "vadd.i16 q6, q6, q5\n\t" EW_WIDEN
+/* Nine taps at x, y and z with the weights around w. */
+#define EW_NINE_TAPS(x, y, z, w)                                 \
+    EW_TWO_TAPS(x, x ", #16", w ", #-64", w ", #-48")            \
+    EW_TWO_TAPS(x ", #32", y, w ", #-32", w ", #-16")            \
+    EW_TWO_TAPS(y ", #16", y ", #32", w, w ", #16")              \
+    EW_TWO_TAPS(z, z ", #16", w ", #32", w ", #48")              \
+    EW_TAP(z ", #32", w ", #64")
+#endif
+
 /* Adds 16-bit numbers of the even and the odd channels. */
 static inline __attribute__((always_inline)) struct ew_sums ew_widen(struct ew_sums sums, int16x8_t even, int16x8_t odd)
 {
@@ -43,20 +81,9 @@ static inline __attribute__((always_inline)) struct ew_sums ew_two_taps(struct e
     return ew_widen(sums, even, odd);
 }
 
-static inline __attribute__((always_inline)) struct ew_sums ew_taps_3x3(struct ew_sums sums, const int8_t *from, int32_t pitch, const int8_t *w)
-{
-    const int8_t *next = from + pitch;
-    const int8_t *last = next + pitch;
-
-    sums = ew_two_taps(sums, from, from + 16, w);
-    sums = ew_two_taps(sums, from + 32, next, w + 32);
-    sums = ew_two_taps(sums, next + 16, next + 32, w + 64);
-    sums = ew_two_taps(sums, last, last + 16, w + 96);
-    return ew_tap(sums, last + 32, w + 128);
-}
-
-static inline __attribute__((always_inline)) struct ew_sums ew_taps_any(struct ew_sums sums, const struct ew_window *window, const int8_t *from,
-                                                                        int32_t pitch, const int8_t *w, int32_t pairs)
+/* The taps of any window. `pairs`: two products fit 16 bits. */
+static inline struct ew_sums ew_taps_any(struct ew_sums sums, const struct ew_window *window, const int8_t *from, int32_t pitch, const int8_t *w,
+                                         int32_t pairs)
 {
     const int32_t spread = 16 * window->dilation_width;
 

@@ -7,14 +7,12 @@
 #include "kernel.h"
 #include "window.h"
 
-/* Outputs that one plane serves, and where they begin. `lanes`: which of the sixteen channels there are. */
+/* A part of the input, which may reach beyond the picture. */
 struct ew_tile {
-    int32_t rows, columns;
-    int8_t *output;
-    mve_pred16_t lanes;
+    int32_t top, left, height, width;
 };
 
-/* Sixteen output channels: which there are, and the input channel of each, counted from `first`. */
+/* Sixteen output channels: which there are, and the input channel of each, counted from `first`; `spread`: they are not neighbours. */
 struct ew_lanes {
     mve_pred16_t active;
     int32_t first, spread;
@@ -36,52 +34,49 @@ static inline struct ew_lanes ew_lanes_of(int32_t channel, int32_t channels, int
     return lanes;
 }
 
-static inline void ew_fill_pixels(int8_t **to, int32_t count, int8x16_t fill)
+static inline int8_t *ew_fill_pixels(int8_t *to, int32_t count, int8x16_t fill)
 {
     for (; count > 0; count--) {
-        vstrbq_s8(*to, fill);
-        *to += 16;
+        vstrbq_s8(to, fill);
+        to += 16;
     }
+    return to;
 }
 
-/* Returns the bytes of a row of the plane. */
-static inline int32_t ew_fill_plane(const struct ew_window *window, int32_t y, int32_t x, const struct ew_tile *tile, const struct ew_lanes *lanes,
-                                    int8_t fill_byte, const int8_t *input, int8_t *plane)
+/* Writes sixteen bytes for each pixel of the tile. */
+EW_KERNEL void ew_fill_plane(const struct ew_window *window, const struct ew_tile *tile, const struct ew_lanes *lanes, int8_t fill_byte,
+                             const int8_t *restrict input, int8_t *restrict plane)
 {
-    const int32_t height = (tile->rows - 1) * window->stride_height + (window->kernel_height - 1) * window->dilation_height + 1;
-    const int32_t width = (tile->columns - 1) * window->stride_width + (window->kernel_width - 1) * window->dilation_width + 1;
-    const int32_t top = y * window->stride_height - window->padding_top;
-    const int32_t left = x * window->stride_width - window->padding_left;
-    const int32_t before = left >= 0 ? 0 : -left < width ? -left : width;
-    const int32_t inside = left + width < window->input_width ? width - before : window->input_width - left - before;
+    const int32_t step = window->input_channels;
+    const int32_t start = tile->left >= 0 ? tile->left : 0;
+    const int32_t end = tile->left + tile->width < window->input_width ? tile->left + tile->width : window->input_width;
     const int8x16_t fill = vdupq_n_s8(fill_byte);
+    const uint8x16_t spread = lanes->from;
+    const mve_pred16_t active = lanes->active;
 
-    for (int32_t row = top; row < top + height; row++) {
-        const int8_t *from = input + (row * window->input_width + left + before) * window->input_channels + lanes->first;
+    for (int32_t row = tile->top; row < tile->top + tile->height; row++) {
+        const int8_t *from = input + lanes->first + (row * window->input_width + start) * step;
 
-        if (row < 0 || row >= window->input_height || inside <= 0) {
-            ew_fill_pixels(&plane, width, fill);
+        if (row < 0 || row >= window->input_height || start >= end) {
+            plane = ew_fill_pixels(plane, tile->width, fill);
             continue;
         }
-        ew_fill_pixels(&plane, before, fill);
+        plane = ew_fill_pixels(plane, start - tile->left, fill);
         if (lanes->spread) {
-            for (int32_t count = inside; count > 0; count--) {
-                vstrbq_s8(plane, vldrbq_gather_offset_z_s8(from, lanes->from, lanes->active));
-                from += window->input_channels;
+            for (int32_t count = end - start; count > 0; count--) {
+                vstrbq_s8(plane, vldrbq_gather_offset_z_s8(from, spread, active));
+                from += step;
                 plane += 16;
             }
         } else {
-            const int32_t step = window->input_channels;
-
-            for (int32_t count = inside; count > 0; count--) {
-                vstrbq_s8(plane, vldrbq_z_s8(from, lanes->active));
+            for (int32_t count = end - start; count > 0; count--) {
+                vstrbq_s8(plane, vldrbq_z_s8(from, active));
                 from += step;
                 plane += 16;
             }
         }
-        ew_fill_pixels(&plane, width - before - inside, fill);
+        plane = ew_fill_pixels(plane, tile->left + tile->width - end, fill);
     }
-    return 16 * width;
 }
 
 #endif

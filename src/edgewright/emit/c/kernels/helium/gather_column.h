@@ -4,6 +4,7 @@
 
 #include <arm_mve.h>
 
+#include "kernel.h"
 #include "window.h"
 
 /* bytes >= 1. */
@@ -48,8 +49,8 @@ static inline void ew_clip_taps(int32_t start, int32_t taps, int32_t spread, int
 
 /* Writes kernel_height x kernel_width x channels bytes to `column`: what the window whose corner is (top, left) sees of `channels` channels,
  * `input` pointing to the first of them; `fill` where it reaches beyond the picture. */
-static inline void ew_gather_column(const struct ew_window *window, int32_t top, int32_t left, int32_t channels, int8_t fill, const int8_t *restrict input,
-                                    int8_t *restrict column)
+EW_KERNEL void ew_gather_column(const struct ew_window *window, int32_t top, int32_t left, int32_t channels, int8_t fill, const int8_t *restrict input,
+                                int8_t *restrict column)
 {
     const int32_t run = window->kernel_width * channels;
     const int32_t pitch = window->input_width * window->input_channels;
