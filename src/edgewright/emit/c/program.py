@@ -13,7 +13,7 @@ from edgewright.emit.c.calls import calls_of
 from edgewright.emit.c.layer import Layer
 from edgewright.emit.c.library import kernel_files
 from edgewright.emit.c.source import Source
-from edgewright.emit.c.text import c_comment, c_identifier
+from edgewright.emit.c.text import c_comment, c_identifier, c_name
 from edgewright.errors import UnsupportedError
 from edgewright.ir.graph import Value
 from edgewright.lower.program import Program
@@ -94,15 +94,13 @@ def _summary(program: Program, macs: int, weight_bytes: int) -> list[str]:
     for index, node in enumerate(program.graph.nodes):
         ins, outs = program.graph.ins(node), program.graph.outs(node)
         lines.append(
-            f"{index + 1:4d}  {c_comment(node.op.kind):<16} {_shape(outs[0]):<20} {node.op.macs(ins, outs):>12,}  {c_comment(node.name)}"
+            f"{index + 1:4d}  {c_comment(node.op.kind):<16} {_shape(outs[0]):<20} {node.op.macs(ins, outs):>12,}  {c_name(node.name)}"
         )
     return lines
 
 
 def _heading(layer: Layer) -> str:
-    return (
-        f"{c_comment(layer.node.name)}: {c_comment(layer.node.op.kind)}, {layer.node.op.macs(layer.ins, layer.outs):,} multiply-accumulates"
-    )
+    return f"{c_name(layer.node.name)}: {c_comment(layer.node.op.kind)}, {layer.node.op.macs(layer.ins, layer.outs):,} multiply-accumulates"
 
 
 def _details(source: Source, layer: Layer) -> list[str]:
@@ -110,7 +108,7 @@ def _details(source: Source, layer: Layer) -> list[str]:
     attributes = ", ".join(f"{key} {value}" for key, value in layer.node.op.attributes().items())
     lines = [c_comment(attributes)] if attributes else []
     for arrow, values in (("<-", layer.ins), ("->", layer.outs)):
-        lines += [f"{arrow} {_shape(value)} {value.dtype.value} {source.where(value.name)}  {c_comment(value.name)}" for value in values]
+        lines += [f"{arrow} {_shape(value)} {value.dtype.value} {source.where(value.name)}  {c_name(value.name)}" for value in values]
     return lines
 
 
@@ -125,7 +123,7 @@ def _edge(value: Value, source: Source) -> dict[str, object]:
     return {
         "bytes": value.bytes,
         "place": source.place(value.name),
-        "comment": f"{c_comment(value.name)}: {value.dtype.value} {_shape(value)}{scale}",
+        "comment": f"{c_name(value.name)}: {value.dtype.value} {_shape(value)}{scale}",
     }
 
 

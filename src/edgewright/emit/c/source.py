@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -129,12 +130,11 @@ def _in_order(states: tuple[State, ...]) -> list[State]:
 
 
 def _lines(fields: Mapping[str, object]) -> list[str]:
-    """Initializers of ``fields``, as many in a line as fit."""
+    """Initializers of ``fields``, as many in a line as fit; each line but for the comma at its end."""
     lines: list[str] = []
-    for key, value in fields.items():
-        text = c_initializer({key: value})
-        if lines and len(lines[-1]) + len(text) + 2 <= LINE - 5:
-            lines[-1] += f", {text}"
+    for part in re.split(r", (?=\.)", c_initializer(fields)):
+        if lines and len(lines[-1]) + len(part) + 2 <= LINE - 5:
+            lines[-1] += f", {part}"
         else:
-            lines.append(text)
+            lines.append(part)
     return lines

@@ -25,6 +25,11 @@ def c_comment(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9_ .,:;()\[\]+=%<>/-]", "_", text)[:120]
 
 
+def c_name(name: str) -> str:
+    """A tensor's or layer's ``name`` for a comment: the first of those that a converter joined, shortened."""
+    return c_comment(name.split(";")[0])[:64]
+
+
 def c_integer(number: int) -> str:
     """An integer literal of type int (the smallest number has none of its own)."""
     return "(-2147483647 - 1)" if number == -(1 << 31) else str(number)
