@@ -60,7 +60,9 @@ class InvertedResidual(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.stem = _block(3, 8, 2, act=nn.ReLU6)
-        self.conv = nn.Sequential(_block(8, 24, kernel=1, act=nn.ReLU6), _block(24, 24, groups=24, act=nn.ReLU6), nn.Conv2d(24, 8, 1), nn.BatchNorm2d(8))
+        self.conv = nn.Sequential(
+            _block(8, 24, kernel=1, act=nn.ReLU6), _block(24, 24, groups=24, act=nn.ReLU6), nn.Conv2d(24, 8, 1), nn.BatchNorm2d(8)
+        )
         self.classifier = nn.Sequential(nn.Dropout(0.2), nn.Linear(8, 10))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -104,7 +106,10 @@ class Shuffle(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.stem, self.branch = _block(3, 12), nn.Sequential(_block(6, 6, kernel=1), nn.Conv2d(6, 6, 3, padding=1, groups=6), nn.BatchNorm2d(6))
+        self.stem, self.branch = (
+            _block(3, 12),
+            nn.Sequential(_block(6, 6, kernel=1), nn.Conv2d(6, 6, 3, padding=1, groups=6), nn.BatchNorm2d(6)),
+        )
         self.last = nn.Conv2d(12, 9, 1)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -150,8 +155,16 @@ class Waves(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.body = nn.Sequential(
-            nn.Conv1d(2, 8, 7, 2, 3), nn.BatchNorm1d(8), nn.ReLU(), nn.MaxPool1d(2), nn.Conv1d(8, 12, 3, padding=1, groups=4), nn.Tanh(),
-            nn.AvgPool1d(3, 2, 1), nn.Conv1d(12, 12, 5, padding=4, dilation=2, groups=12), nn.LeakyReLU(0.1))
+            nn.Conv1d(2, 8, 7, 2, 3),
+            nn.BatchNorm1d(8),
+            nn.ReLU(),
+            nn.MaxPool1d(2),
+            nn.Conv1d(8, 12, 3, padding=1, groups=4),
+            nn.Tanh(),
+            nn.AvgPool1d(3, 2, 1),
+            nn.Conv1d(12, 12, 5, padding=4, dilation=2, groups=12),
+            nn.LeakyReLU(0.1),
+        )
         self.fc = nn.Linear(12, 6)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -332,14 +345,30 @@ class InPlace(nn.Module):
 def _keyword_spotting() -> nn.Module:
     """DS-CNN: a 10x4 kernel with stride 2, depthwise and pointwise convolutions; one input channel."""
     return nn.Sequential(
-        nn.ZeroPad2d((1, 1, 4, 5)), nn.Conv2d(1, 16, (10, 4), (2, 2), bias=False), nn.BatchNorm2d(16), nn.ReLU(), nn.Dropout(0.2),
-        _block(16, 16, groups=16), _block(16, 16, kernel=1), nn.AvgPool2d((25, 5)), nn.Flatten(), nn.Linear(16, 12))
+        nn.ZeroPad2d((1, 1, 4, 5)),
+        nn.Conv2d(1, 16, (10, 4), (2, 2), bias=False),
+        nn.BatchNorm2d(16),
+        nn.ReLU(),
+        nn.Dropout(0.2),
+        _block(16, 16, groups=16),
+        _block(16, 16, kernel=1),
+        nn.AvgPool2d((25, 5)),
+        nn.Flatten(),
+        nn.Linear(16, 12),
+    )
 
 
 def _multiplier() -> nn.Module:
     """A depthwise convolution with two outputs a channel, grouped convolution, global average pooling, 1x1 as classifier."""
-    return nn.Sequential(nn.Conv2d(4, 8, 3, (1, 2), (0, 1), groups=4), nn.ReLU6(), nn.Conv2d(8, 12, (1, 3), groups=2), nn.Hardswish(),
-                         nn.AdaptiveAvgPool2d((1, 1)), nn.Conv2d(12, 5, 1), nn.Flatten())
+    return nn.Sequential(
+        nn.Conv2d(4, 8, 3, (1, 2), (0, 1), groups=4),
+        nn.ReLU6(),
+        nn.Conv2d(8, 12, (1, 3), groups=2),
+        nn.Hardswish(),
+        nn.AdaptiveAvgPool2d((1, 1)),
+        nn.Conv2d(12, 5, 1),
+        nn.Flatten(),
+    )
 
 
 CASES: dict[str, Case] = {

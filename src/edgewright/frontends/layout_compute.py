@@ -162,23 +162,21 @@ def batch_norm(door: Door, x: Held, parameters: Sequence[Known], epsilon: float)
     return Held(door.emit(BatchNorm(epsilon), [x.name, *names]), x.layout)
 
 
-def prelu(door: Door, x: Held, slope: Known) -> Held:
-    """One slope for everything, or one a channel (seen axis 1)."""
+def prelu(door: Door, x: Held, slope: Known, axis: int = 1) -> Held:
+    """One slope for everything, or one for each index of a seen axis."""
     if slope.array.size == 1:
         return Held(door.emit(LeakyRelu(float(slope.array.reshape(-1)[0])), [x.name]), x.layout)
-    if x.layout.rank < 2 or slope.array.size != x.layout.shape[1]:
-        raise UnsupportedError(
-            f"{slope.array.size} slopes for an input of shape {list(x.layout.shape)}", hint="use one slope, or one a channel"
-        )
-    x, names = _per_channel(door, x, [slope])
+    x, names = _per_channel(door, x, [slope], axis)
     return Held(door.emit(PRelu(), [x.name, *names]), x.layout)
 
 
-def _per_channel(door: Door, x: Held, parameters: Sequence[Known]) -> tuple[Held, list[str]]:
-    if x.layout.rank < 2 or any(known.array.size != x.layout.shape[1] for known in parameters):
-        raise ModelError(f"one number a channel is expected for an input of shape {list(x.layout.shape)}", hint="the model is inconsistent")
-    x = door.bring(x, trailing(x.layout, 1, compact=False))
-    seen, held = x.layout.seen[1], x.layout.held[-1]
+def _per_channel(door: Door, x: Held, parameters: Sequence[Known], axis: int = 1) -> tuple[Held, list[str]]:
+    """``x`` with seen ``axis`` held last, and parameters in the order in which it is held."""
+    if x.layout.rank <= axis or any(known.array.size != x.layout.shape[axis] for known in parameters):
+        sizes = [known.array.size for known in parameters]
+        raise ModelError(f"{sizes} parameters do not fit axis {axis} of an input of shape {list(x.layout.shape)}", hint=INCONSISTENT)
+    x = door.bring(x, trailing(x.layout, axis, compact=False))
+    seen, held = x.layout.seen[axis], x.layout.held[-1]
     key = tuple(seen.index(atom) for atom in held)
     return x, [door.constant(known, reordered(known.array.reshape(-1), seen, held), key=key) for known in parameters]
 

@@ -10,7 +10,15 @@ from edgewright.frontends.layout import INCONSISTENT, Door, Held, Known, Operand
 from edgewright.frontends.layout_compute import known_of, tensor_of
 from edgewright.frontends.onnx_file import OnnxNode
 
-Result = Operand | Sequence[Operand | None]
+
+@dataclass(frozen=True)
+class Pieces:
+    """A sequence of tensors: what exporters write where a split has pieces of unequal size."""
+
+    items: Sequence[Operand]
+
+
+Result = Operand | Pieces | Sequence[Operand | None]
 Handler = Callable[[Door, "Arguments"], Result]
 
 
@@ -19,7 +27,7 @@ class Arguments:
     """A node and what its inputs are (None: absent)."""
 
     node: OnnxNode
-    inputs: Sequence[Operand | None]
+    inputs: Sequence[Operand | Pieces | None]
 
     def has(self, index: int) -> bool:
         return index < len(self.inputs) and self.inputs[index] is not None
@@ -28,6 +36,8 @@ class Arguments:
         value = self.inputs[index] if index < len(self.inputs) else None
         if value is None:
             raise UnsupportedError(f"its input {index} is missing", hint=INCONSISTENT)
+        if isinstance(value, Pieces):
+            raise UnsupportedError("it takes a sequence of tensors", hint="split into pieces of equal size")
         return value
 
     def held(self, index: int = 0) -> Held:

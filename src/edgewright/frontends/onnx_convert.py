@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from edgewright.errors import ModelError, UnsupportedError
 from edgewright.frontends.audit import Finding, raise_unsupported
 from edgewright.frontends.layout import INCONSISTENT, Door, Held, Known, Operand, convert
-from edgewright.frontends.onnx_arguments import Arguments, Handler
+from edgewright.frontends.onnx_arguments import Arguments, Handler, Pieces, Result
 from edgewright.frontends.onnx_file import OnnxGraph, OnnxInput, OnnxNode
 from edgewright.frontends.onnx_fold import TABLE as FOLDS
 from edgewright.frontends.onnx_fold import fold
@@ -61,12 +61,15 @@ HINTS = {
 }
 
 
+NO_OPERATOR, REPLACE = "there is no such operator here", "replace it by operators that Edgewright has"
+
+
 class _Missing:
     """The result of a node that could not be converted: what reads it is passed over, so that one audit finds all."""
 
 
 MISSING = _Missing()
-Item = Operand | Integers | _Missing
+Item = Operand | Integers | Pieces | _Missing
 
 
 def convert_graph(graph: OnnxGraph, name: str) -> Graph:
@@ -96,7 +99,7 @@ class _Conversion:
         outputs: list[tuple[str, Operand]] = []
         for name in self.graph.outputs:
             item = env.get(name)
-            if item is None or isinstance(item, _Missing):
+            if item is None or isinstance(item, (_Missing, Pieces)):
                 raise ModelError(f"output {name!r} is never computed", hint=INCONSISTENT)
             outputs.append((name, item.operand if isinstance(item, Integers) else item))
         return self.door, outputs
@@ -110,10 +113,16 @@ class _Conversion:
         for entry in self.graph.inputs:
             moving = [axis for axis, size in enumerate(entry.shape) if size is None and axis > 0]
             if moving:
-                raise UnsupportedError(
-                    f"axis {moving[0]} of input {entry.name!r} has no fixed size",
-                    hint="only the batch, axis 0, may be dynamic: export with fixed sizes",
+                self.findings.append(
+                    Finding(
+                        "input", entry.name, f"its axis {moving[0]} has no fixed size", "export with fixed sizes but for axis 0, the batch"
+                    )
                 )
+        if self.findings:
+            unknown = [node for node in self.graph.nodes if node.kind not in TABLE and node.kind not in FOLDS and node.kind not in SPECIAL]
+            self.findings += [Finding(node.kind, node.name, NO_OPERATOR, HINTS.get(node.kind, REPLACE)) for node in unknown]
+            raise_unsupported(self.findings, f"ONNX network {self.door.builder.name!r}")
+        for entry in self.graph.inputs:
             self._input(entry, env)
 
     def _input(self, entry: OnnxInput, env: dict[str, Item]) -> None:
@@ -156,22 +165,21 @@ class _Conversion:
 
     def _node(self, node: OnnxNode, env: dict[str, Item], depth: int) -> Sequence[Item | None]:
         if node.kind not in TABLE and node.kind not in FOLDS and node.kind not in SPECIAL:
-            raise UnsupportedError(
-                "there is no such operator here", hint=HINTS.get(node.kind, "replace it by operators that Edgewright has")
-            )
+            raise UnsupportedError(NO_OPERATOR, hint=HINTS.get(node.kind, REPLACE))
         inputs = [self._look_up(name, node, env) for name in node.inputs]
         if any(isinstance(item, _Missing) for item in inputs):
             return [MISSING] * len(node.outputs)
         if node.kind == "If":
             return self._branch(node, inputs[0], env, depth)
         if node.kind == "DequantizeLinear":
-            plain = [None if isinstance(item, (Integers, _Missing)) else item for item in inputs]
-            first = inputs[0]
-            assert first is not None and not isinstance(first, _Missing)
+            plain = [item if isinstance(item, (Held, Known)) else None for item in inputs]
+            first = inputs[0] if inputs else None
+            if not isinstance(first, (Held, Known, Integers)):
+                raise UnsupportedError("it has no tensor to dequantize", hint=INCONSISTENT)
             return [dequantize(self.door, Arguments(node, plain), first)]
         if any(isinstance(item, Integers) for item in inputs):
             return self._on_integers(node, inputs)
-        operands: list[Operand | None] = [item if isinstance(item, (Held, Known)) else None for item in inputs]
+        operands = [item if isinstance(item, (Held, Known, Pieces)) else None for item in inputs]
         arguments = Arguments(node, operands)
         if node.kind == "QuantizeLinear":
             return [quantize(self.door, arguments, self._alone(node, arguments))]
@@ -181,7 +189,7 @@ class _Conversion:
             arrays = fold(node, [item.array if isinstance(item, Known) else None for item in operands])
             return [Known(array, name, _kept_quant(node, operands)) for array, name in zip(arrays, node.outputs, strict=False)]
         if node.kind not in TABLE:
-            raise UnsupportedError("it computes with activations", hint=HINTS.get(node.kind, "replace it by operators that Edgewright has"))
+            raise UnsupportedError("it computes with activations", hint=HINTS.get(node.kind, REPLACE))
         return _results(TABLE[node.kind](self.door, arguments))
 
     def _look_up(self, name: str, node: OnnxNode, env: Mapping[str, Item]) -> Item | None:
@@ -222,7 +230,7 @@ class _Conversion:
         if node.kind in FOLDS and not any(isinstance(item, Held) for item in operands):
             raise UnsupportedError("it moves constant integers", hint="fold constants when exporting the model")
         results = _results(TABLE[node.kind](self.door, Arguments(node, operands)))
-        return [None if item is None else Integers(item, quant, dtype) for item in results]
+        return [Integers(item, quant, dtype) if isinstance(item, (Held, Known)) else None for item in results]
 
     def _alone(self, node: OnnxNode, a: Arguments) -> bool:
         """Whether the input of a QuantizeLinear is read by none but such that round it to the same grid."""
@@ -251,7 +259,7 @@ def _same_grid(first: OnnxNode, second: OnnxNode, numbers: Mapping[str, NDArray[
     return True
 
 
-def _kept_quant(node: OnnxNode, operands: Sequence[Operand | None]) -> Quant | None:
+def _kept_quant(node: OnnxNode, operands: Sequence[Operand | Pieces | None]) -> Quant | None:
     """The grid of a constant that a node only moves; UnsupportedError where its axis cannot be followed."""
     quants = {item.quant for item in operands if isinstance(item, Known) and item.quant is not None}
     if not quants:
@@ -267,5 +275,5 @@ def _kept_quant(node: OnnxNode, operands: Sequence[Operand | None]) -> Quant | N
     return dataclasses.replace(quant, axis=list(permutation).index(quant.axis))
 
 
-def _results(result: Operand | Sequence[Operand | None]) -> Sequence[Operand | None]:
-    return [result] if isinstance(result, (Held, Known)) else list(result)
+def _results(result: Result) -> Sequence[Operand | Pieces | None]:
+    return [result] if isinstance(result, (Held, Known, Pieces)) else list(result)

@@ -184,10 +184,11 @@ def _softmax(log: bool) -> Handler:
 
 def _prelu(door: Door, a: Arguments) -> Held:
     x, slope = a.held(0), a.known(1)
-    channel = x.layout.rank - 1 - slope.array.ndim
-    if slope.array.size > 1 and (channel > 1 or slope.array.shape[1 - x.layout.rank] != slope.array.size):
-        raise UnsupportedError(f"slopes of shape {list(slope.array.shape)}", hint="use one slope, or one a channel")
-    return prelu(door, x, slope)
+    shape = slope.array.shape
+    wide = [x.layout.rank - len(shape) + axis for axis, size in enumerate(shape) if size != 1]
+    if len(wide) > 1 or min(wide, default=0) < 0:
+        raise UnsupportedError(f"slopes of shape {list(shape)}", hint="use one slope, or one a channel")
+    return prelu(door, x, slope, wide[0] if wide else 1)
 
 
 def _resize(door: Door, a: Arguments) -> Held:

@@ -22,7 +22,7 @@ from edgewright.frontends.layout_shape import (
     squeeze,
     unsqueeze,
 )
-from edgewright.frontends.onnx_arguments import Arguments, Handler, axis_of
+from edgewright.frontends.onnx_arguments import Arguments, Handler, Pieces, axis_of
 from edgewright.frontends.onnx_fold import TYPES, equal_parts
 from edgewright.ir.operator import Operator
 from edgewright.ops.gelu import GELU
@@ -158,6 +158,30 @@ def _split(door: Door, a: Arguments) -> list[Held]:
     return split(door, x, axis, sizes)
 
 
+def _split_to_sequence(door: Door, a: Arguments) -> Pieces:
+    x = a.held(0)
+    axis = a.axis(x.layout.rank, 0)
+    whole = x.layout.shape[axis]
+    if a.has(1) and a.known(1).array.ndim == 1:
+        # An exporter's chunk of an axis that is too short ends with empty pieces; nothing reads them.
+        sizes = [size for size in a.constants(1) if size]
+    else:
+        size = int(a.number(1, 1.0))
+        if size < 1:
+            raise UnsupportedError(f"pieces of size {size}", hint=INCONSISTENT)
+        sizes = [min(size, whole - start) for start in range(0, whole, size)]
+    pieces = split(door, x, axis, sizes)
+    return Pieces(pieces if a.has(1) or a.integer("keepdims", 1) else [squeeze(piece, [axis]) for piece in pieces])
+
+
+def _sequence_at(door: Door, a: Arguments) -> Operand:
+    pieces = a.inputs[0]
+    index = int(a.number(1, 0.0))
+    if not isinstance(pieces, Pieces) or not -len(pieces.items) <= index < len(pieces.items):
+        raise UnsupportedError(f"entry {index} of a sequence that is not known", hint=INCONSISTENT)
+    return pieces.items[index]
+
+
 def _gather(door: Door, a: Arguments) -> Held:
     x, indices = a.held(0), a.known(1).array
     axis = a.axis(x.layout.rank, 0)
@@ -239,6 +263,8 @@ OTHER: dict[str, Handler] = {
     "Concat": _concat,
     "Slice": _slice,
     "Split": _split,
+    "SplitToSequence": _split_to_sequence,
+    "SequenceAt": _sequence_at,
     "Gather": _gather,
     "Pad": _pad,
     "Expand": _expand,

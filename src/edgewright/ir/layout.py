@@ -231,7 +231,7 @@ def moves(held: Axes, wanted: Axes) -> tuple[Move, ...]:
     place = {atom: index for index, atom in enumerate(flat(held))}
     if _all_contiguous(wanted, place):
         regrouped = tuple(sorted((group for group in wanted if group), key=lambda group: place[group[0]]))
-        regrouped = ((),) * (len(wanted) - len(regrouped)) + regrouped
+        regrouped += ((),) * (len(wanted) - len(regrouped))
         permutation = _matching(regrouped, wanted)
         assert permutation is not None
         return (Move(shape=shape_of(regrouped)), Move(permutation=permutation))
