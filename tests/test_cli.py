@@ -20,8 +20,10 @@ import pytest
 from edgewright import pipeline
 from edgewright.cli import main
 from edgewright.errors import ModelError, ToolError
+from edgewright.ir.edit import GraphBuilder
 from edgewright.ir.graph import Graph
 from edgewright.ir.serial import save_graph
+from edgewright.ops import AveragePool2D, Conv2D, HardSigmoid, Mul, SiLU
 from edgewright.targets.target import list_targets
 from tests.zoo import ZOO, quantize_zoo, zoo_inputs
 
@@ -171,6 +173,67 @@ def test_recipes_without_integers_write_what_they_can(call: Call, net: Path, tmp
     assert any(entry["technique"] == "emit_c" and entry["action"] == "skipped" for entry in report["entries"])
     refused(call("optimize", net, "-r", recipe, "-o", tmp_path / "no", "--formats", "c"), "still computes in float", "w8a8")
     assert not (tmp_path / "no").exists()
+
+
+def saved(tmp_path: Path, graph: Graph) -> tuple[Path, Path]:
+    """``graph`` and 20 samples for its only input, in files."""
+    np.savez(tmp_path / "samples.npz", inputs=np.asarray(zoo_inputs(graph, 20)[0], np.float32))
+    return save_graph(graph, tmp_path / "graph.npz"), tmp_path / "samples.npz"
+
+
+def gated(tmp_path: Path) -> tuple[Path, Path]:
+    """A convolution with SiLU, and a gate with HardSigmoid."""
+    net = GraphBuilder("gated")
+    weight = net.constant("weight", np.random.default_rng(0).normal(0, 0.5, (4, 3, 3, 2)).astype(np.float32))
+    y = net.node(SiLU(), [net.node(Conv2D(), [net.input("x", (None, 6, 6, 2)), weight], name="conv")], name="silu")
+    return saved(tmp_path, net.finish([net.node(Mul(), [y, net.node(HardSigmoid(), [y], name="gate")], name="gated")]))
+
+
+def test_activations_without_int8_kernel_are_taken_apart_for_tflite_only(call: Call, tmp_path: Path, needs_arm: None) -> None:
+    graph, samples = gated(tmp_path)
+    for formats, expanded in (([], True), (["--formats", "tflite"], True), (["--formats", "c,onnx"], False)):
+        out = tmp_path / f"out{len(formats)}{expanded}"
+        report = call("optimize", graph, "-t", "cortex-m4", "-d", samples, "-o", out, "--json", *formats).json()
+        assert isinstance(report, dict)
+        told = {(entry["where"], entry["detail"]) for entry in report["entries"] if entry["technique"] == "expand_activations"}
+        assert ("expand_activations" in report["steps"]) is expanded is bool(told)
+        assert bool(list(out.glob("*.tflite"))) is expanded
+        if expanded:
+            assert ("silu", "SiLU made a Sigmoid and a Mul") in told
+            assert any("no int8 kernel for HardSigmoid and SiLU" in detail for _, detail in told)
+        if formats != ["--formats", "tflite"]:
+            assert report["measured"]["equal_to_evaluation"] is True
+    assert "expand_activations" in call("optimize", graph, "-d", samples, "-o", tmp_path / "words", "--no-measure", "--json").out
+
+
+def test_what_tflite_cannot_express_is_refused_before_calibration(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    net = GraphBuilder("pooled")
+    pool = AveragePool2D((3, 3), (2, 2), ((1, 1), (1, 1)))
+    graph, samples = saved(tmp_path, net.finish([net.node(pool, [net.input("x", (None, 8, 8, 2))])]))
+    report = call("optimize", graph, "-d", samples, "-o", tmp_path / "out", "--no-measure", "--json").json()
+    assert isinstance(report, dict) and {Path(name).suffix for name in report["files"]} == {".onnx", ".c", ".h"}
+    (entry,) = [entry for entry in report["entries"] if entry["technique"] == "emit_tflite"]
+    assert entry["action"] == "skipped" and "which .tflite cannot express" in entry["detail"]
+    monkeypatch.setattr("edgewright.passes.quantize.quantize_static.calibrate", lambda *_, **__: pytest.fail("calibrated"))
+    refused(call("optimize", graph, "-d", samples, "-o", tmp_path / "no", "--formats", "tflite,c"), "which .tflite cannot express")
+    assert not (tmp_path / "no").exists()
+
+
+def test_an_integer_silu_has_no_tflite(call: Call, tmp_path: Path) -> None:
+    graph = save_graph(quantize_zoo(pipeline.load(gated(tmp_path)[0])), tmp_path / "integer.npz")
+    report = call("optimize", graph, "-o", tmp_path / "out", "--no-measure", "--json").json()
+    assert isinstance(report, dict) and {Path(name).suffix for name in report["files"]} == {".onnx", ".c", ".h"}
+    assert "expand_activations" not in report["steps"]
+    refused(call("optimize", graph, "-o", tmp_path / "no", "--formats", "tflite"), "SiLU 'silu' has no int8 kernel", "expand_activations")
+    refused(call("optimize", graph, "-o", tmp_path / "no", "-t", "ethos-u55-128"), "SiLU 'silu' has no int8 kernel", "expand_activations")
+
+
+def test_gelu_is_said_to_run_in_litert_alone(call: Call, tmp_path: Path) -> None:
+    graph, samples = saved(tmp_path, ZOO["gelu_mixer"]())
+    report = call("optimize", graph, "-d", samples, "-o", tmp_path / "out", "--no-measure", "--json").json()
+    assert isinstance(report, dict) and any(name.endswith(".tflite") for name in report["files"])
+    (entry,) = [entry for entry in report["entries"] if entry["technique"] == "emit_tflite"]
+    assert entry["detail"] == "LiteRT runs the file, TensorFlow Lite Micro has no kernel for GELU 'gelu1', GELU 'gelu2'"
 
 
 def test_an_accelerator_gets_the_tflite_compiled_and_no_c(

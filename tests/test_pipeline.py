@@ -171,6 +171,41 @@ def test_the_named_recipes_are_sound() -> None:
         assert pipeline.check_recipe(recipe) is recipe
 
 
+def test_what_is_asked_for_decides_how_activations_are_written(needs_cc: None) -> None:
+    """Every format that optimize was told of can be written; without .tflite, C and ONNX keep the one table."""
+    graph = ZOO["squeeze_and_excite"]()
+    for formats, expanded in ((None, True), (["tflite"], True), (["c", "onnx"], False)):
+        result = edgewright.optimize(graph, data=samples(graph), formats=formats)
+        assert ("HardSigmoid" in {node.op.kind for node in result.graph.nodes}) is not expanded
+        steps = [step.name for step in result.recipe.steps]
+        assert steps[:2] == ["dequantize_weights", "expand_activations" if expanded else RECIPES["w8a8"].steps[1].name]
+        edgewright.emit(result, formats or pipeline.FORMATS)
+        inputs = integer_inputs(graph, result.graph, 4)
+        run = edgewright.measure(result, inputs)
+        for mine, theirs in zip(evaluate(result.graph, inputs), run.outputs, strict=True):
+            np.testing.assert_array_equal(theirs.reshape(mine.shape), mine)
+
+
+def test_recipes_that_need_no_expansion_get_none() -> None:
+    graph = ZOO["squeeze_and_excite"]()
+    assert edgewright.optimize(graph, recipe="float16").recipe is RECIPES["float16"]
+    mine = Recipe("mine", (Step("expand_activations"), Step("quantize_static")))
+    assert edgewright.optimize(graph, recipe=mine, data=samples(graph)).recipe is mine
+    bare = edgewright.optimize(graph, recipe=Recipe("bare", (Step("quantize_static"),)), data=samples(graph)).recipe
+    assert [step.name for step in bare.steps] == ["expand_activations", "quantize_static"]
+    plain = ZOO["conv_same_relu"]()
+    assert edgewright.optimize(plain, data=samples(plain)).recipe is RECIPES["w8a8"]
+
+
+def test_what_tflite_cannot_express_is_found_after_the_clean_up_and_before_the_rest() -> None:
+    seen: list[list[str]] = []
+    graph = ZOO["residual_batch_norm"]()
+    audited = pipeline.run_recipe(
+        graph, RECIPES["w8a8"], Context(data=Data(tuple(samples(graph)))), None, lambda found: seen.append([n.op.kind for n in found.nodes])
+    )
+    assert audited.level is Level.QUANTIZED and len(seen) == 1 and "BatchNorm" not in seen[0]
+
+
 # Emit
 
 

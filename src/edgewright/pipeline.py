@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shutil
 import tempfile
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from edgewright.data import Data, load_data
 from edgewright.emit.c import emit_c
 from edgewright.emit.onnx import emit_onnx
-from edgewright.emit.tflite import emit_tflite
+from edgewright.emit.tflite import EXPANDABLE, audit_tflite, emit_tflite
 from edgewright.errors import ModelError, RecipeError, ToolError, UnsupportedError
 from edgewright.frontends.onnx import load_onnx
 from edgewright.frontends.tflite import load_tflite
@@ -93,15 +94,19 @@ def optimize(
     data: Any = None,
     test: Any = None,
     seed: int = 0,
+    formats: Iterable[str] | None = None,
     example_inputs: Sequence[Any] | None = None,
     progress: Progress | None = None,
 ) -> Optimized:
     """Run ``recipe`` over ``model`` and lower it for ``target``.
 
+    ``formats``: those that it will be written in. Without .tflite among them, operators that this format lacks stay as they are; with it,
+    what it cannot express is refused before calibration. None: all that can express the network, which is shaped for .tflite.
     ``data``: calibration samples, whatever :func:`edgewright.data.load_data` takes. ``test``: samples with labels, used for figures only.
     The program is None where the recipe leaves floats in the network (float16, dynamic range). All that can be refused is refused first.
     """
     board = _target(target)
+    wanted = None if formats is None else check_formats(formats)
     chosen = check_recipe(recipe if isinstance(recipe, Recipe) else load_recipe(recipe))
     source = load(model, example_inputs)
     if data is None:
@@ -109,7 +114,9 @@ def optimize(
     samples = None if data is None else load_data(data, source)
     judges = None if test is None else load_data(test, source)
     ctx = Context(data=samples, target=board, seed=seed)
-    graph = run_recipe(source, chosen, ctx, progress)
+    if wanted is None or "tflite" in wanted:
+        chosen = _expanding(chosen, source, ctx)
+    graph = run_recipe(source, chosen, ctx, progress, audit_tflite if wanted is not None and "tflite" in wanted else None)
     program = None
     if _is_integer(graph):
         graph = _lowered(graph, board, ctx)
@@ -124,6 +131,24 @@ def _check_needs(recipe: Recipe, graph: Graph) -> None:
             raise no_data(step.name)
 
 
+def _expanding(recipe: Recipe, graph: Graph, ctx: Context) -> Recipe:
+    """``recipe`` with expand_activations, where it makes integers and ``graph`` has an activation that .tflite lacks at int8.
+
+    That stands before the clean-up, which merges what comes of it with the layers around; but after what gives a float graph.
+    """
+    found = sorted({node.op.kind for node in graph.nodes} & EXPANDABLE)
+    steps = [PASSES[step.name] for step in recipe.steps]
+    if not found or _is_integer(graph) or "expand_activations" in [entry.name for entry in steps]:
+        return recipe
+    if not any(entry.makes_integers for entry in steps):
+        return recipe
+    place = next(index for index, entry in enumerate(steps) if entry.makes_integers or not entry.takes(Level.QUANTIZED))
+    kinds = " and ".join(found)
+    why = f"added to the recipe for .tflite, which has no int8 kernel for {kinds}; C is faster without, so leave .tflite out if C is all"
+    ctx.lines.append(Line("expand_activations", "did", graph.name, why))
+    return dataclasses.replace(recipe, steps=(*recipe.steps[:place], Step("expand_activations"), *recipe.steps[place:]))
+
+
 def _is_integer(graph: Graph) -> bool:
     return graph.level is Level.INTEGER or (
         graph.level is Level.QUANTIZED and all(value.quant is not None for value in graph.values.values())
@@ -134,8 +159,13 @@ def _target(target: str | Target) -> Target:
     return target if isinstance(target, Target) else load_target(target)
 
 
-def run_recipe(graph: Graph, recipe: Recipe, ctx: Context, progress: Progress | None = None) -> Graph:
-    """The steps of ``recipe`` in order; a block of repeated steps runs until it changes nothing."""
+def run_recipe(
+    graph: Graph, recipe: Recipe, ctx: Context, progress: Progress | None = None, audit: Callable[[Graph], None] | None = None
+) -> Graph:
+    """The steps of ``recipe`` in order; a block of repeated steps runs until it changes nothing.
+
+    ``audit`` is shown the graph before each step that quantizes activations, to refuse what it cannot take before the work is done.
+    """
     check_recipe(recipe)
     done = 0
     for block in recipe.blocks():
@@ -145,6 +175,8 @@ def run_recipe(graph: Graph, recipe: Recipe, ctx: Context, progress: Progress | 
             for number, step in enumerate(block):
                 if progress is not None:
                     progress(step.name, done + number, len(recipe.steps))
+                if audit is not None and PASSES[step.name].makes_integers and PASSES[step.name].takes(graph.level):
+                    audit(graph)
                 graph = _run_step(graph, step, ctx)
             if graph is before:
                 break

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from edgewright.emit.c import emit_c
-from edgewright.emit.tflite import emit_tflite
+from edgewright.emit.tflite import EXPANDABLE, WITHOUT_TFLM_KERNEL, emit_tflite
 from edgewright.errors import ToolError, UnsupportedError
 from edgewright.ir.graph import Graph
 from edgewright.lower.program import make_program
@@ -33,8 +33,6 @@ from tests.zoo import ZOO, integer_inputs, quantize_zoo, zoo_inputs
 
 Arrays = list[NDArray[np.generic]]
 GROUPS = [list(EVERY)[start::4] for start in range(4)]
-WITHOUT_INT8_KERNEL_IN_TFLITE = {"HardSigmoid", "SiLU"}
-WITHOUT_TFLM_KERNEL = {"GELU"}
 NOT_TFLM_S_BYTES_IN_LITERT = {"Dense"}
 """LiteRT's reference kernel of a fully connected layer rounds otherwise than TFLM's: a step or two after several of them."""
 SAMPLES = 5
@@ -129,7 +127,7 @@ def test_files_are_the_same_for_the_same_graph(name):
     again = quantize_zoo(EVERY[name]())
     assert again.digest == integer_graph(name).digest
     assert emit_c(make_program(again, target)) == emit_c(make_program(integer_graph(name), target))
-    if not kinds(again) & WITHOUT_INT8_KERNEL_IN_TFLITE:
+    if not kinds(again) & EXPANDABLE:
         assert emit_tflite(again) == emit_tflite(integer_graph(name))
 
 
@@ -137,7 +135,7 @@ def test_files_are_the_same_for_the_same_graph(name):
 @pytest.mark.parametrize("name", EVERY)
 def test_tflite_in_tflm_and_litert(name, clean, needs_tflite_micro):
     graph, arrays = integer_graph(name, clean), inputs_of(name, clean)
-    missing = kinds(graph) & WITHOUT_INT8_KERNEL_IN_TFLITE
+    missing = kinds(graph) & EXPANDABLE
     if missing:
         with pytest.raises(UnsupportedError) as caught:
             emit_tflite(graph)

@@ -10,7 +10,7 @@ from ai_edge_litert import schema_py_generated as schema
 from numpy.typing import NDArray
 from torch import Tensor
 
-from edgewright.emit.tflite import emit_tflite
+from edgewright.emit.tflite import EXPANDABLE, audit_tflite, emit_tflite
 from edgewright.emit.tflite_writer import ALIGNMENT
 from edgewright.errors import UnsupportedError
 from edgewright.frontends.tflite import load_tflite
@@ -37,7 +37,6 @@ from edgewright.run.litert import run_litert
 from edgewright.run.tflm import run_tflm
 from tests.zoo import INTEGER_ZOO, ZOO, integer_inputs, quantize_zoo, zoo_inputs
 
-WITHOUT_INT8_KERNEL = {"SiLU", "HardSigmoid"}
 RNG = np.random.default_rng(2)
 
 
@@ -66,7 +65,7 @@ def test_integer_networks_read_back_with_their_bytes(name: str) -> None:
     """That TensorFlow Lite Micro gives them too is shown by the contract battery."""
     source = {**ZOO, **INTEGER_ZOO}[name]()
     graph = quantize_zoo(source)
-    if any(node.op.kind in WITHOUT_INT8_KERNEL for node in graph):
+    if any(node.op.kind in EXPANDABLE for node in graph):
         return
     inputs = integer_inputs(source, graph, 4)
     again = load_tflite(*emit_tflite(graph).values())
@@ -261,6 +260,18 @@ def test_everything_that_cannot_be_written_is_named_at_once() -> None:
         emit_tflite(graph)
     assert found.value.message == "SiLU 'first' has no int8 kernel in .tflite\nHardSigmoid 'second' has no int8 kernel in .tflite"
     assert "before quantization" in found.value.hint
+
+
+def test_the_audit_of_a_float_network_names_what_the_integer_one_will_lack() -> None:
+    net = GraphBuilder("tables")
+    y = net.node(SiLU(), [net.input("x", (None, 8, 8, 2))], name="gate")
+    graph = net.finish([net.node(AveragePool2D((3, 3), (2, 2), ((1, 1), (1, 1))), [y], name="pool")])
+    with pytest.raises(UnsupportedError) as found:
+        audit_tflite(graph)
+    first, second = found.value.message.splitlines()
+    assert first == "SiLU 'gate' has no int8 kernel in .tflite" and second.startswith("AveragePool2D 'pool' pads by")
+    assert "expand_activations" in found.value.hint
+    audit_tflite(ZOO["activations"]())
 
 
 def test_what_the_format_lacks() -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from ai_edge_litert import schema_py_generated as schema
 
 from edgewright.emit import tflite_elementwise as elementwise
 from edgewright.emit import tflite_layers as layers
-from edgewright.emit.tflite_elementwise import Writing, plain
+from edgewright.emit.tflite_elementwise import NO_KERNEL_HINT, Writing, plain
 from edgewright.emit.tflite_writer import Subgraph, Tensor, Writer, batch_of_one, file_name
 from edgewright.errors import UnsupportedError
 from edgewright.ir.dtype import DType
@@ -28,6 +28,10 @@ OPERATORS: Mapping[str, Writing] = {
     "Requantize": plain("QUANTIZE", schema.QuantizeOptionsT),
 }
 """The graph's operator → the function that writes it."""
+EXPANDABLE = frozenset({"SiLU", "HardSigmoid"})
+"""Without an int8 kernel in the format; pass expand_activations writes them as operators that have one."""
+WITHOUT_TFLM_KERNEL = frozenset({"GELU"})
+"""Operators that LiteRT runs at int8 and TensorFlow Lite Micro does not."""
 
 
 def emit_tflite(graph: Graph) -> dict[str, bytes]:
@@ -50,12 +54,28 @@ def emit_tflite(graph: Graph) -> dict[str, bytes]:
         except UnsupportedError as problem:
             problems.append(problem)
         states.assign_after(node.outputs)
-    if problems:
-        raise UnsupportedError("\n".join(problem.message for problem in problems),
-                               hint="; ".join(dict.fromkeys(problem.hint for problem in problems)))
+    _raise(problems)
     states.finish()
     main.outputs = [writer.value(name).index for name in graph.outputs]
     return {f"{file_name(graph.name)}.tflite": writer.finish()}
+
+
+def audit_tflite(graph: Graph) -> None:
+    """UnsupportedError for what :func:`emit_tflite` will refuse once float ``graph`` is quantized; to be called before that work."""
+    problems: list[UnsupportedError] = []
+    missing = [node for node in graph.nodes if node.op.kind in EXPANDABLE]
+    problems += [UnsupportedError(f"{node.op.kind} {node.name!r} has no int8 kernel in .tflite", hint=NO_KERNEL_HINT) for node in missing]
+    try:
+        emit_tflite(graph)
+    except UnsupportedError as problem:
+        problems.append(problem)
+    _raise(problems)
+
+
+def _raise(problems: Sequence[UnsupportedError]) -> None:
+    if problems:
+        raise UnsupportedError("\n".join(problem.message for problem in problems),
+                               hint="; ".join(dict.fromkeys(problem.hint for problem in problems)))
 
 
 def _check(graph: Graph) -> None:

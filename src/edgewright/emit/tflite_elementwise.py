@@ -30,6 +30,9 @@ from edgewright.ops.transpose import Transpose
 Writing = Callable[[Writer, Node], None]
 MOST_JOINED = 10
 """Inputs that one CONCATENATION of TensorFlow Lite Micro takes."""
+NO_KERNEL_HINT = ("run expand_activations before quantization, which takes SiLU and HardSigmoid apart, or replace the operator by Relu6 or "
+                  "HardSwish; C and .onnx have it as it is")
+"""What to do about an operator that .tflite knows in float only."""
 
 
 def plain(kind: str, make_options: Callable[[], Any] | None = None) -> Writing:
@@ -213,8 +216,7 @@ def gelu(writer: Writer, node: Node) -> None:
 def _float_only(writer: Writer, node: Node) -> None:
     if writer.graph.level is Level.INTEGER:
         raise UnsupportedError(f"{node.op.kind} {node.name!r} has no int8 kernel in .tflite",
-                               hint="take it apart into Sigmoid and Mul, or replace it by Relu6 or HardSwish, before quantization; "
-                                    "C and .onnx have it as it is")
+                               hint=NO_KERNEL_HINT)
 
 
 def silu(writer: Writer, node: Node) -> None:

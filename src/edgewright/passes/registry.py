@@ -73,7 +73,7 @@ class PassFunction(Protocol):
 class Pass:
     """A registered technique. ``parameters`` are its keyword options, read from the signature: they are its schema everywhere.
 
-    ``needs_data``: it cannot run without calibration data.
+    ``needs_data``: it cannot run without calibration data. ``makes_integers``: what it gives has an integer form, activations included.
     """
 
     name: str
@@ -84,6 +84,7 @@ class Pass:
     summary: str
     parameters: dict[str, inspect.Parameter]
     needs_data: bool = False
+    makes_integers: bool = False
 
     def takes(self, level: Level) -> bool:
         """Whether the pass accepts a graph of ``level``."""
@@ -93,11 +94,14 @@ class Pass:
 PASSES: dict[str, Pass] = {}
 
 
-def graph_pass(*, level: str, exact: bool, needs_data: bool = False) -> Callable[[Callable[..., Graph]], Callable[..., Graph]]:
+def graph_pass(
+    *, level: str, exact: bool, needs_data: bool = False, makes_integers: bool = False
+) -> Callable[[Callable[..., Graph]], Callable[..., Graph]]:
     """Register ``function(graph, ctx, *, options)`` under its own name.
 
     ``level``: the levels of graph that it takes ("float", "float|integer", "any"). ``exact``: float outputs unchanged up to rounding of
     float32 sums; integer outputs to the byte. ``needs_data``: it calls ``ctx.calibration()``; a recipe without data fails before any work.
+    ``makes_integers``: it puts every value on a grid; what a wanted format lacks integer kernels for is looked for before it.
     """
 
     def register(function: Callable[..., Graph]) -> Callable[..., Graph]:
@@ -125,7 +129,7 @@ def graph_pass(*, level: str, exact: bool, needs_data: bool = False) -> Callable
 
         summary = (inspect.getdoc(function) or "").strip().splitlines()[:1]
         PASSES[function.__name__] = Pass(
-            function.__name__, function.__module__.split(".")[-2], level, exact, run, "".join(summary), options, needs_data
+            function.__name__, function.__module__.split(".")[-2], level, exact, run, "".join(summary), options, needs_data, makes_integers
         )
         return run
 

@@ -12,7 +12,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from edgewright import pipeline
-from edgewright.errors import RecipeError, ToolError
+from edgewright.emit.tflite import WITHOUT_TFLM_KERNEL
+from edgewright.errors import RecipeError, ToolError, UnsupportedError
 from edgewright.ir.graph import Level
 from edgewright.passes import find_pass
 from edgewright.passes.registry import Line
@@ -46,23 +47,20 @@ def optimize(
     """Everything that can be refused is refused first, and everything is computed before anything is written."""
     board = load_target(target)
     chosen = with_settings(load_recipe(recipe), settings)
-    wanted = pipeline.check_formats(split(formats or ",".join(pipeline.FORMATS)), onnx_activations)
+    named = None if formats is None else pipeline.check_formats(split(formats), onnx_activations)
+    pipeline.check_formats(pipeline.FORMATS, onnx_activations)
     if out.exists() and not out.is_dir():
         raise ToolError(f"{out} is a file, the results need a folder", hint="choose another one with -o")
     with progress() as bar:
         task = bar.add_task("load", total=None)
-        count = len(chosen.steps)
 
         def step(what: str, number: int, of: int) -> None:
             bar.update(task, description=what, completed=number, total=of + LAST_STEPS)
 
-        result = pipeline.optimize(model, target=board, recipe=chosen, data=data, test=test, seed=seed, progress=step)
+        result = pipeline.optimize(model, target=board, recipe=chosen, data=data, test=test, seed=seed, formats=named, progress=step)
+        count = len(result.recipe.steps)
         step("emit", count, count)
-        lines = list(result.lines)
-        if "c" in wanted and (why := _no_c(result)) and formats is None:
-            wanted = tuple(name for name in wanted if name != "c")
-            lines.append(Line("emit_c", "skipped", result.graph.name, why))
-        files = pipeline.emit(result, wanted, onnx_activations=onnx_activations)
+        files, wanted, skipped = _emit(result, named, onnx_activations)
         step("evaluate", count + 1, count)
         accuracy = _judge(result)
         step("measure", count + 2, count)
@@ -72,9 +70,9 @@ def optimize(
             result.source,
             result.graph,
             board,
-            recipe=chosen.name,
-            steps=[entry.name for entry in chosen.steps],
-            lines=[*lines, *proof.skipped],
+            recipe=result.recipe.name,
+            steps=[entry.name for entry in result.recipe.steps],
+            lines=[*result.lines, *skipped, *proof.skipped],
             calibration=result.data,
             test=result.test,
             program=result.program if "c" in board.runtimes else None,
@@ -90,6 +88,34 @@ def optimize(
     files["report.html"] = to_html(report).encode("utf-8", "replace")
     pipeline.write_files(files, out)
     return Result(record, f"{to_text(report, out)}\n\nreport: {out / 'report.html'}", proof.failed)
+
+
+def _emit(result: pipeline.Optimized, named: Sequence[str] | None, onnx_activations: str) -> tuple[dict[str, bytes], list[str], list[Line]]:
+    """Files, their formats, and lines on what is missing. ``named``: the formats that were asked for, each of which must succeed; None: all
+    that can express the network, the one that the target takes among them."""
+    files: dict[str, bytes] = {}
+    written: list[str] = []
+    lines: list[Line] = []
+    for name in pipeline.FORMATS if named is None else named:
+        if named is None and name == "c" and (why := _no_c(result)):
+            lines.append(Line("emit_c", "skipped", result.graph.name, why))
+            continue
+        try:
+            files |= pipeline.emit(result, (name,), onnx_activations=onnx_activations)
+            written.append(name)
+        except UnsupportedError as error:
+            if named is not None or name == "c" or "c" not in result.target.runtimes:
+                raise
+            lines.append(Line(f"emit_{name}", "skipped", result.graph.name, error.message))
+    if "tflite" in written and (without := _without_tflm(result)):
+        lines.append(Line("emit_tflite", "skipped", result.graph.name, without))
+    return files, written, lines
+
+
+def _without_tflm(result: pipeline.Optimized) -> str:
+    """Why TensorFlow Lite Micro does not run the .tflite; empty where it does."""
+    lacking = [f"{node.op.kind} {node.name!r}" for node in result.graph.nodes if node.op.kind in WITHOUT_TFLM_KERNEL]
+    return f"LiteRT runs the file, TensorFlow Lite Micro has no kernel for {', '.join(lacking)}" if lacking else ""
 
 
 def _judge(result: pipeline.Optimized) -> Accuracy | None:

@@ -19,7 +19,7 @@ from edgewright.passes.registry import Context, graph_pass
 from edgewright.passes.weights import bias_scales, weight_scales
 
 
-@graph_pass(level="float", exact=False, needs_data=True)
+@graph_pass(level="float", exact=False, needs_data=True, makes_integers=True)
 def quantize_static(graph: Graph, ctx: Context, *, ranges: str = "minmax", percentile: float = 99.99) -> Graph:
     """Quantize weights to int8 per channel and activations to int8 per tensor, with ranges from calibration data.
 
