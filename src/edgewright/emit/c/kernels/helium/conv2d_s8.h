@@ -69,10 +69,12 @@ EW_KERNEL void ew_conv2d_s8(const struct ew_conv2d_s8 *layer, const int8_t *rest
             for (int32_t c = 0; c < 4; c++) {
                 int8_t *column = columns + c * length;
 
-                four.from[c] = column;
                 if (c >= four.count) {
-                    four.from[c] = four.from[c - 1];
-                } else if ((uint32_t)tops[c] < (uint32_t)bottom && (uint32_t)lefts[c] < (uint32_t)right && layer->whole) {
+                    four.from[c] = four.from[0];
+                    continue;
+                }
+                four.from[c] = column;
+                if ((uint32_t)tops[c] < (uint32_t)bottom && (uint32_t)lefts[c] < (uint32_t)right && layer->whole) {
                     const int8_t *corner = first + tops[c] * pitch + lefts[c] * window->input_channels;
 
                     if (layer->contiguous) {

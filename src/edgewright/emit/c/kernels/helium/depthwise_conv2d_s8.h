@@ -2,7 +2,7 @@
 #ifndef EW_DEPTHWISE_CONV2D_S8_H
 #define EW_DEPTHWISE_CONV2D_S8_H
 
-#include "depthwise_row.h"
+#include "depthwise_rows.h"
 #include "fill_plane.h"
 
 /* Weights: for each block of sixteen output channels, the sixteen bytes of each tap in turn; zeros where channels are missing. `bias`,
@@ -43,18 +43,20 @@ EW_KERNEL void ew_depthwise_conv2d_s8(const struct ew_depthwise_conv2d_s8 *layer
                 const int32_t columns = x + layer->columns < window->output_width ? layer->columns : window->output_width - x;
                 const struct ew_tile tile = {y * window->stride_height - window->padding_top, x * window->stride_width - window->padding_left,
                                              (rows - 1) * window->stride_height + tall, (columns - 1) * window->stride_width + wide};
-                struct ew_depthwise_row row = {columns, 16 * window->stride_width, window->output_channels, lanes.active, plane,
-                                               output + (y * window->output_width + x) * window->output_channels + channel};
+                const struct ew_depthwise_rows outputs = {.rows = rows,
+                                                          .columns = columns,
+                                                          .input_row = 16 * tile.width * window->stride_height,
+                                                          .input_step = 16 * window->stride_width,
+                                                          .output_row = window->output_width * window->output_channels,
+                                                          .output_step = window->output_channels,
+                                                          .pitch = 16 * tile.width,
+                                                          .lanes = lanes.active,
+                                                          .from = plane,
+                                                          .output = output + (y * window->output_width + x) * window->output_channels + channel};
 
                 ew_fill_plane(window, &tile, &lanes, (int8_t)layer->input_zero_point, input, plane);
-                for (int32_t i = 0; i < rows; i++) {
-                    if (small) {
-                        ew_depthwise_row_3x3(&how, window, &row, 16 * tile.width, weights);
-                    } else {
-                        ew_depthwise_row_any(&how, window, &row, 16 * tile.width, weights, layer->pairs);
-                    }
-                    row.from += 16 * tile.width * window->stride_height;
-                    row.output += window->output_width * window->output_channels;
+                if (!small || !ew_depthwise_3x3(&how, &outputs, weights)) {
+                    ew_depthwise_any(&how, window, &outputs, weights, layer->pairs);
                 }
             }
         }

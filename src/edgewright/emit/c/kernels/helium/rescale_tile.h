@@ -46,15 +46,33 @@
     "vqmovnt.s16 q0, q2\n\t"                        \
     "vqmovnb.s16 q1, q1\n\t"                        \
     "vqmovnt.s16 q1, q3\n\t"
-#define EW_RESCALE_REGISTERS                                                                                                              \
-    : "=w"(x), "=w"(y)                                                                                                                    \
-    : [bias] "r"(how->bias), [multiplier] "r"(how->multiplier), [shift] "r"(how->shift), [sums] "r"(sums), [zero_point] "r"(how->zero_point), \
-      "m"(*(const int32_t(*)[64])sums)                                                                                                    \
-    : "q2", "q3", "q4", "q5", "q6"
+#define EW_RESCALE_TILE(away)                                                                                                           \
+    __asm__ volatile("1:\n\t" EW_RESCALE_2X16(away)                                                                                     \
+                     "cbz %[bounded], 2f\n\t"                                                                                           \
+                     "ldr %[next], %[low]\n\t"                                                                                          \
+                     "vdup.8 q2, %[next]\n\t"                                                                                           \
+                     "ldr %[next], %[high]\n\t"                                                                                         \
+                     "vdup.8 q3, %[next]\n\t"                                                                                           \
+                     "vmax.s8 q0, q0, q2\n\t"                                                                                           \
+                     "vmax.s8 q1, q1, q2\n\t"                                                                                           \
+                     "vmin.s8 q0, q0, q3\n\t"                                                                                           \
+                     "vmin.s8 q1, q1, q3\n\t"                                                                                           \
+                     "2:\n\t"                                                                                                           \
+                     "add %[next], %[to], %[step]\n\t"                                                                                  \
+                     "adds %[sums], %[sums], #128\n\t"                                                                                  \
+                     "vstrb.8 q1, [%[next]]\n\t"                                                                                        \
+                     "vstrb.8 q0, [%[to]]\n\t"                                                                                          \
+                     "add %[to], %[next], %[step]\n\t"                                                                                  \
+                     "subs %[pairs], %[pairs], #1\n\t"                                                                                  \
+                     "bne 1b\n\t"                                                                                                       \
+                     : [sums] "+r"(sums), [to] "+r"(output), [next] "=&r"(next), [pairs] "+r"(pairs)                                    \
+                     : [bias] "r"(how->bias), [multiplier] "r"(how->multiplier), [shift] "l"(how->shift), [step] "r"(step),             \
+                       [zero_point] "r"(how->zero_point), [bounded] "l"(bounded), [low] "m"(low), [high] "m"(high)                      \
+                     : "q0", "q1", "q2", "q3", "q4", "q5", "q6", "cc", "memory")
 #endif
 
-/* Sixteen channels, in the order 0 4 8 12 1 5 9 13 2 ..., of one position: the fallback for every way to round. */
-static inline int8x16_t ew_rescale_16(const struct ew_rescaling *how, const int32_t *sums)
+/* Sixteen channels, in the order 0 4 8 12 1 5 9 13 2 ..., of one position. */
+static inline void ew_rescale_16(const struct ew_rescaling *how, const int32_t *sums, int8_t *output)
 {
     int32x4_t x[4];
 
@@ -63,31 +81,55 @@ static inline int8x16_t ew_rescale_16(const struct ew_rescaling *how, const int3
 
         x[i] = ew_rescale_4(sum, vldrwq_s32(how->multiplier + 4 * i), vldrbq_s32(how->shift + 4 * i), how->rounding);
     }
-    return ew_narrow_16(ew_narrow_8(x[0], x[2]), ew_narrow_8(x[1], x[3]), how->zero_point);
+    vstrbq_s8(output, ew_bound(ew_narrow_16(ew_narrow_8(x[0], x[2]), ew_narrow_8(x[1], x[3]), how->zero_point), how->low, how->high));
 }
 
-/* The same at two positions, whose sums are sixteen apart. */
-static inline void ew_rescale_2x16(const struct ew_rescaling *how, const int32_t *sums, int8_t *first, int8_t *second)
+/* The same at 2 * pairs positions, whose sums are sixteen apart, and whose outputs are `step` bytes apart; at one where `step` is 0. */
+static inline void ew_rescale_pairs(const struct ew_rescaling *how, const int32_t *sums, int32_t pairs, int32_t step, int8_t *output)
 {
-    register int8x16_t x __asm__("q0"), y __asm__("q1");
+#if defined(EW_RESCALE_TILE)
+    const int32_t bounded = how->low > -128 || how->high < 127;
+    const int32_t low = how->low, high = how->high;
+    int8_t *next;
 
-#if defined(EW_RESCALE_2X16)
     if (how->rounding == EW_UP) {
-        __asm__(EW_RESCALE_2X16(EW_RESCALE_UP) EW_RESCALE_REGISTERS);
-    } else if (how->rounding == EW_AWAY) {
-        __asm__(EW_RESCALE_2X16(EW_RESCALE_AWAY) EW_RESCALE_REGISTERS);
-    } else
+        EW_RESCALE_TILE(EW_RESCALE_UP);
+        return;
+    }
+    if (how->rounding == EW_AWAY) {
+        EW_RESCALE_TILE(EW_RESCALE_AWAY);
+        return;
+    }
 #endif
-    {
-        x = ew_rescale_16(how, sums);
-        y = ew_rescale_16(how, sums + 16);
+    for (int32_t c = 0; c < (step ? 2 * pairs : 1); c++) {
+        ew_rescale_16(how, sums + 16 * c, output + c * step);
     }
-    if (how->low > -128 || how->high < 127) {
-        x = ew_bound(x, how->low, how->high);
-        y = ew_bound(y, how->low, how->high);
+}
+
+/* Fewer than sixteen channels, in their own order. */
+static inline __attribute__((always_inline)) void ew_rescale_rest(const struct ew_rescaling *how, const int32_t *sums, int32_t many, int32_t count,
+                                                                  int32_t step, int8_t *output, int32_t rounding)
+{
+    const int32_t zero_point = how->zero_point;
+    const int32x4_t low = vdupq_n_s32(how->low), high = vdupq_n_s32(how->high);
+
+    for (int32_t row = 0; row < many; row += 4) {
+        const int32x4_t bias = vldrwq_s32(how->bias + row);
+        const int32x4_t multiplier = vldrwq_s32(how->multiplier + row);
+        const int32x4_t shift = vldrbq_s32(how->shift + row);
+        const mve_pred16_t lanes = vctp32q((uint32_t)(many - row));
+        const int32_t *from = sums + row;
+        int8_t *to = output + row;
+
+        for (int32_t c = count; c > 0; c--) {
+            int32x4_t x = ew_rescale_4(vaddq_s32(bias, vldrwq_s32(from)), multiplier, shift, rounding);
+
+            x = vminq_s32(vmaxq_s32(vqaddq_n_s32(x, zero_point), low), high);
+            vstrbq_p_s32(to, x, lanes);
+            from += 16;
+            to += step;
+        }
     }
-    vstrbq_s8(second, y);
-    vstrbq_s8(first, x);
 }
 
 /* `many` channels (up to sixteen; fewer are in their own order) at `count` positions (up to four): the outputs of a position are `step` bytes
@@ -95,26 +137,18 @@ static inline void ew_rescale_2x16(const struct ew_rescaling *how, const int32_t
 static inline void ew_rescale_tile(const struct ew_rescaling *how, const int32_t *sums, int32_t many, int32_t count, int32_t step, int8_t *output)
 {
     if (many == 16) {
-        for (int32_t c = 0; c < count; c += 2) {
-            ew_rescale_2x16(how, sums, output, c + 1 < count ? output + step : output);
-            sums += 32;
-            output += 2 * step;
+        if (count > 1) {
+            ew_rescale_pairs(how, sums, count / 2, step, output);
         }
-        return;
-    }
-    for (int32_t row = 0; row < many; row += 4) {
-        const int32x4_t bias = vldrwq_s32(how->bias + row);
-        const int32x4_t multiplier = vldrwq_s32(how->multiplier + row);
-        const int32x4_t shift = vldrbq_s32(how->shift + row);
-        const mve_pred16_t lanes = vctp32q((uint32_t)(many - row));
-
-        for (int32_t c = 0; c < count; c++) {
-            int32x4_t x = ew_rescale_4(vaddq_s32(bias, vldrwq_s32(sums + 16 * c + row)), multiplier, shift, how->rounding);
-
-            x = vqaddq_n_s32(x, how->zero_point);
-            x = vminq_s32(vmaxq_s32(x, vdupq_n_s32(how->low)), vdupq_n_s32(how->high));
-            vstrbq_p_s32(output + c * step + row, x, lanes);
+        if (count % 2 != 0) {
+            ew_rescale_pairs(how, sums + 16 * (count - 1), 1, 0, output + (count - 1) * step);
         }
+    } else if (how->rounding == EW_UP) {
+        ew_rescale_rest(how, sums, many, count, step, output, EW_UP);
+    } else if (how->rounding == EW_AWAY) {
+        ew_rescale_rest(how, sums, many, count, step, output, EW_AWAY);
+    } else {
+        ew_rescale_rest(how, sums, many, count, step, output, EW_ANY);
     }
 }
 

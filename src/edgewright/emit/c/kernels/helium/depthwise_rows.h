@@ -1,13 +1,15 @@
-/* A row of outputs of sixteen channels of a depthwise convolution. */
-#ifndef EW_DEPTHWISE_ROW_H
-#define EW_DEPTHWISE_ROW_H
+/* Rows of outputs of sixteen channels of a depthwise convolution. */
+#ifndef EW_DEPTHWISE_ROWS_H
+#define EW_DEPTHWISE_ROWS_H
 
 #include "depthwise_taps.h"
 #include "rescale.h"
 
-/* `columns` outputs, `output_step` bytes apart; their windows begin at `from`, `input_step` bytes apart. `lanes`: the channels that are stored. */
-struct ew_depthwise_row {
-    int32_t columns, input_step, output_step;
+/* `rows` rows of `columns` outputs: steps lead from row to row and from output to output, and to the corners of their windows; `pitch` to the next
+ * row of a window. `lanes`: the channels that are stored. */
+struct ew_depthwise_rows {
+    int32_t rows, columns;
+    int32_t input_row, input_step, output_row, output_step, pitch;
     mve_pred16_t lanes;
     const int8_t *from;
     int8_t *output;
@@ -27,20 +29,22 @@ static inline int8x16_t ew_rescale_channels(const struct ew_rescaling *how, stru
     return ew_bound(ew_narrow_16(even, ew_narrow_8(b, d), how->zero_point), how->low, how->high);
 }
 
-/* Any window, in rows `pitch` bytes apart. `pairs`: two products fit 16 bits. */
-static inline void ew_depthwise_row_any(const struct ew_rescaling *how, const struct ew_window *window, const struct ew_depthwise_row *row, int32_t pitch,
-                                        const int8_t *weights, int32_t pairs)
+/* Any window. `pairs`: two products fit 16 bits. */
+EW_KERNEL void ew_depthwise_any(const struct ew_rescaling *how, const struct ew_window *window, const struct ew_depthwise_rows *outputs,
+                                const int8_t *weights, int32_t pairs)
 {
-    const int8_t *from = row->from;
-    int8_t *output = row->output;
+    for (int32_t row = 0; row < outputs->rows; row++) {
+        const int8_t *from = outputs->from + row * outputs->input_row;
+        int8_t *output = outputs->output + row * outputs->output_row;
 
-    for (int32_t column = 0; column < row->columns; column++) {
-        const struct ew_sums bias = {vldrwq_s32(how->bias), vldrwq_s32(how->bias + 4), vldrwq_s32(how->bias + 8), vldrwq_s32(how->bias + 12)};
-        const struct ew_sums sums = ew_taps_any(bias, window, from, pitch, weights, pairs);
+        for (int32_t column = 0; column < outputs->columns; column++) {
+            const struct ew_sums bias = {vldrwq_s32(how->bias), vldrwq_s32(how->bias + 4), vldrwq_s32(how->bias + 8), vldrwq_s32(how->bias + 12)};
+            const struct ew_sums sums = ew_taps_any(bias, window, from, outputs->pitch, weights, pairs);
 
-        vstrbq_p_s8(output, ew_rescale_channels(how, sums), row->lanes);
-        from += row->input_step;
-        output += row->output_step;
+            vstrbq_p_s8(output, ew_rescale_channels(how, sums), outputs->lanes);
+            from += outputs->input_step;
+            output += outputs->output_step;
+        }
     }
 }
 
@@ -55,7 +59,10 @@ static inline void ew_depthwise_row_any(const struct ew_rescaling *how, const st
     "vshr.s32 q6, " x ", #31\n\t"                   \
     "vadd.i32 " x ", " x ", q6\n\t"
 #define EW_DEPTHWISE_ROW_3X3(away)                                                                                              \
-    __asm__ volatile("dls lr, %[columns]\n\t"                                                                                   \
+    __asm__ volatile("ldr lr, %[lanes]\n\t"                                                                                     \
+                     "vmsr p0, lr\n\t"                                                                                          \
+                     "ldr lr, %[columns]\n\t"                                                                                   \
+                     "dls lr, lr\n\t"                                                                                           \
                      "1:\n\t"                                                                                                   \
                      "vldrw.32 q0, [%[bias]]\n\t"                                                                               \
                      "vldrw.32 q1, [%[bias], #16]\n\t"                                                                          \
@@ -82,32 +89,38 @@ static inline void ew_depthwise_row_any(const struct ew_rescaling *how, const st
                      "add %[to], %[to], %[output_step]\n\t"                                                                     \
                      "le lr, 1b\n\t"                                                                                            \
                      : [x] "+r"(x), [y] "+r"(y), [z] "+r"(z), [to] "+r"(to)                                                     \
-                     : [columns] "r"(row->columns), [input_step] "r"(row->input_step), [output_step] "r"(row->output_step),      \
-                       [w] "r"(weights + 64), [bias] "r"(how->bias), [multiplier] "r"(how->multiplier), [shift] "r"(how->shift), \
-                       [zero_point] "r"(how->zero_point), [lanes] "Up"(row->lanes)                                              \
-                     : "q0", "q1", "q2", "q3", "q4", "q5", "q6", "q7", "lr", "memory")
+                     : [columns] "m"(columns), [input_step] "r"(outputs->input_step), [output_step] "r"(outputs->output_step),      \
+                       [w] "r"(weights + 64), [bias] "r"(how->bias), [multiplier] "r"(how->multiplier), [shift] "l"(how->shift), \
+                       [zero_point] "r"(how->zero_point), [lanes] "m"(lanes)                                              \
+                     : "q0", "q1", "q2", "q3", "q4", "q5", "q6", "q7", "lr", "p0", "memory")
 #endif
 
-/* A 3x3 window of neighbours; no weight is -128, and the bounds are those of int8. */
-static inline void ew_depthwise_row_3x3(const struct ew_rescaling *how, const struct ew_window *window, const struct ew_depthwise_row *row, int32_t pitch,
-                                        const int8_t *weights)
+/* A 3x3 window of neighbours; no weight is -128, and the bounds are those of int8. Returns whether there is code for this. */
+EW_KERNEL int ew_depthwise_3x3(const struct ew_rescaling *how, const struct ew_depthwise_rows *outputs, const int8_t *weights)
 {
 #if defined(EW_DEPTHWISE_ROW_3X3)
-    const int8_t *x = row->from;
-    const int8_t *y = x + pitch;
-    const int8_t *z = y + pitch;
-    int8_t *to = row->output;
+    const int32_t columns = outputs->columns;
+    const uint32_t lanes = outputs->lanes;
 
-    if (how->rounding == EW_UP) {
-        EW_DEPTHWISE_ROW_3X3(EW_LANES_UP);
-        return;
+    for (int32_t row = 0; row < outputs->rows && how->rounding != EW_ANY; row++) {
+        const int8_t *x = outputs->from + row * outputs->input_row;
+        const int8_t *y = x + outputs->pitch;
+        const int8_t *z = y + outputs->pitch;
+        int8_t *to = outputs->output + row * outputs->output_row;
+
+        if (how->rounding == EW_UP) {
+            EW_DEPTHWISE_ROW_3X3(EW_LANES_UP);
+        } else {
+            EW_DEPTHWISE_ROW_3X3(EW_LANES_AWAY);
+        }
     }
-    if (how->rounding == EW_AWAY) {
-        EW_DEPTHWISE_ROW_3X3(EW_LANES_AWAY);
-        return;
-    }
+    return how->rounding != EW_ANY;
+#else
+    (void)how;
+    (void)outputs;
+    (void)weights;
+    return 0;
 #endif
-    ew_depthwise_row_any(how, window, row, pitch, weights, 1);
 }
 
 #endif
