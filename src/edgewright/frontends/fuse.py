@@ -74,7 +74,8 @@ def _addend(graph: Graph, node: Node) -> tuple[Node, str] | None:
         return None
     value, channels = graph.value(name), graph.value(node.inputs[1]).shape[0]
     wide = value.quant is not None and value.quant.dtype is not DType.INT32
-    return None if wide or value.elements not in (1, channels) or value.shape[-1:] not in ((1,), (channels,)) else (adder, name)
+    fits = value.elements == 1 or (value.elements == channels and value.shape[-1] == channels)
+    return (adder, name) if fits and not wide else None
 
 
 def _bias_quant(x: Value, weight: Value) -> Quant | None:
