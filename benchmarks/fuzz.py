@@ -32,6 +32,7 @@ from flatbuffers import Builder
 
 from benchmarks.data import wake_word_models
 from benchmarks.fuzz_onnx import mutate_onnx, onnx_seeds
+from edgewright.emit.onnx import emit_onnx
 from edgewright.emit.tflite import emit_tflite
 from edgewright.errors import DataError, EdgewrightError
 from edgewright.frontends.onnx import load_onnx
@@ -96,6 +97,7 @@ def attack(load: Callable[[bytes], Graph], data: bytes) -> str:
         return "a graph, too large to evaluate here"
     try:
         evaluate(graph, [_sample(graph, name) for name in graph.inputs])
+        emit_onnx(graph)
         emit_tflite(graph)
     except EdgewrightError as error:
         return f"a graph, then {type(error).__name__}"
