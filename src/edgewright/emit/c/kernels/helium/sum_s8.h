@@ -58,6 +58,74 @@ static inline __attribute__((always_inline)) void ew_sum_run(const struct ew_sum
     }
 }
 
+#if defined(__OPTIMIZE__) && !defined(__clang__)
+/* Four sums: the halves `part` (b or t) of 16-bit a and b to x, by way of y. */
+#define EW_SUM_4(part, a, b, x, y)                  \
+    "vshll" part ".s16 " x ", " a ", #16\n\t"       \
+    "vshll" part ".s16 " y ", " b ", #16\n\t"       \
+    "vqrdmulh.s32 " y ", " y ", %[second_multiplier]\n\t" \
+    "vshr.s32 q6, " y ", #31\n\t"                   \
+    "vadd.i32 " y ", " y ", q6\n\t"                 \
+    "vrshl.s32 " y ", %[second_right]\n\t"          \
+    "vadd.i32 " x ", " x ", " y "\n\t"              \
+    "vqrdmulh.s32 " x ", " x ", %[multiplier]\n\t"  \
+    "vshr.s32 q6, " x ", #31\n\t"                   \
+    "vadd.i32 " x ", " x ", q6\n\t"                 \
+    "vrshl.s32 " x ", %[right]\n\t"
+#endif
+
+/* As many sums as there are whole sixteens in `count`; how many that is. The first operand is halved, every other shift is negative, and
+ * the bounds are those of int8. */
+static inline int32_t ew_sum_sixteens(const struct ew_sum_s8 *layer, const struct ew_sum *sum, const int8_t *first, const int8_t *second, int8_t *output,
+                                      int32_t count)
+{
+#if defined(EW_SUM_4)
+    if (count < 16 || sum->sign != 1 || sum->second.right >= 0 || sum->output.right >= 0 || layer->output_min > -128 || layer->output_max < 127) {
+        return 0;
+    }
+    __asm__ volatile("dls lr, %[blocks]\n\t"
+                     "1:\n\t"
+                     "vldrb.8 q0, [%[a]], #16\n\t"
+                     "vldrb.8 q1, [%[b]], #16\n\t"
+                     "vshllb.s8 q2, q0, #3\n\t"
+                     "vshllb.s8 q3, q1, #4\n\t"
+                     "vsub.i16 q2, q2, %[first_zero]\n\t"
+                     "vsub.i16 q3, q3, %[second_zero]\n\t"
+                     EW_SUM_4("b", "q2", "q3", "q4", "q5")
+                     EW_SUM_4("t", "q2", "q3", "q2", "q3")
+                     "vqmovnb.s32 q4, q4\n\t"
+                     "vqmovnt.s32 q4, q2\n\t"
+                     "vshllt.s8 q0, q0, #3\n\t"
+                     "vshllt.s8 q1, q1, #4\n\t"
+                     "vsub.i16 q0, q0, %[first_zero]\n\t"
+                     "vsub.i16 q1, q1, %[second_zero]\n\t"
+                     EW_SUM_4("b", "q0", "q1", "q2", "q5")
+                     EW_SUM_4("t", "q0", "q1", "q0", "q1")
+                     "vqmovnb.s32 q2, q2\n\t"
+                     "vqmovnt.s32 q2, q0\n\t"
+                     "vqadd.s16 q4, q4, %[zero_point]\n\t"
+                     "vqadd.s16 q2, q2, %[zero_point]\n\t"
+                     "vqmovnb.s16 q4, q4\n\t"
+                     "vqmovnt.s16 q4, q2\n\t"
+                     "vstrb.8 q4, [%[to]], #16\n\t"
+                     "le lr, 1b\n\t"
+                     : [a] "+r"(first), [b] "+r"(second), [to] "+r"(output)
+                     : [blocks] "r"(count / 16), [first_zero] "r"(8 * layer->first_zero_point), [second_zero] "r"(16 * layer->second_zero_point),
+                       [second_multiplier] "r"(sum->second.multiplier), [second_right] "r"(sum->second.right),
+                       [multiplier] "r"(sum->output.multiplier), [right] "r"(sum->output.right), [zero_point] "r"(layer->output_zero_point)
+                     : "q0", "q1", "q2", "q3", "q4", "q5", "q6", "lr", "memory");
+    return count & ~15;
+#else
+    (void)layer;
+    (void)sum;
+    (void)first;
+    (void)second;
+    (void)output;
+    (void)count;
+    return 0;
+#endif
+}
+
 /* `output` may be an input that is not broadcast. */
 EW_KERNEL void ew_sum_s8(const struct ew_sum_s8 *layer, const int8_t *first, const int8_t *second, int8_t *output)
 {
@@ -73,7 +141,9 @@ EW_KERNEL void ew_sum_s8(const struct ew_sum_s8 *layer, const int8_t *first, con
                 const int8_t *b = second + i * layer->second_step[0] + j * layer->second_step[1] + k * layer->second_step[2];
 
                 if (layer->halved && layer->first_step[3] && layer->second_step[3]) {
-                    ew_sum_run(layer, &sum, a, 1, b, 1, output, sizes[3], 1);
+                    const int32_t done = ew_sum_sixteens(layer, &sum, a, b, output, sizes[3]);
+
+                    ew_sum_run(layer, &sum, a + done, 1, b + done, 1, output + done, sizes[3] - done, 1);
                 } else {
                     ew_sum_run(layer, &sum, a, layer->first_step[3], b, layer->second_step[3], output, sizes[3], 0);
                 }
