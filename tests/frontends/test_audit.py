@@ -18,7 +18,8 @@ def test_everything_is_told_at_once_and_each_hint_once() -> None:
     with pytest.raises(UnsupportedError) as found:
         raise_unsupported(findings, "'kws'")
     assert found.value.message == (
-        "'kws' needs 2 things that Edgewright does not have:\n  ABS 'layer/abs': this operator is not known here\n  LSTM 'cell': it is recurrent"
+        "'kws' needs 2 things that Edgewright does not have:\n"
+        "  ABS 'layer/abs': this operator is not known here\n  LSTM 'cell': it is recurrent"
     )
     assert found.value.hint == "replace it"
 

@@ -162,7 +162,8 @@ def dense(writer: Writer, node: Node) -> None:
     options.fusedActivationFunction = activation(op.activation)
     options.keepNumDims = len(out.shape) != 2
     version = dense_version(x.type, weight.type, per_channel=_per_channel(weight), keep_num_dims=bool(options.keepNumDims))
-    writer.operator("FULLY_CONNECTED", [x, weight, *(_bias(writer, node) or [None])], [out], options, version=version)
+    bias: list[Tensor | None] = [*_bias(writer, node)]
+    writer.operator("FULLY_CONNECTED", [x, weight, *(bias or [None])], [out], options, version=version)
 
 
 def transpose_conv2d(writer: Writer, node: Node) -> None:

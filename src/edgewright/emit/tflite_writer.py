@@ -218,7 +218,8 @@ def file_name(name: str) -> str:
 
 def _bytes(array: NDArray[Any], dtype: DType) -> bytes:
     if dtype is not DType.INT4:
-        return array.astype(dtype.numpy.newbyteorder("<"), copy=False).tobytes()
+        packed: bytes = array.astype(dtype.numpy.newbyteorder("<"), copy=False).tobytes()
+        return packed
     flat = array.reshape(-1).astype(np.uint8) & 15
     padded = np.append(flat, np.zeros(len(flat) % 2, np.uint8))
     return (padded[0::2] | padded[1::2] << 4).astype(np.uint8).tobytes()

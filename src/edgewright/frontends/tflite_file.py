@@ -228,7 +228,7 @@ class _Reader:
                                  hint="weights stored outside of the file cannot be read; export them inside")
             return memoryview(self.data)[start : start + size] if size else None
         data = _numbers(buffer, "Data", np.uint8)
-        return memoryview(data) if len(data) else None
+        return memoryview(data.tobytes()) if len(data) else None
 
 
 def _numbers(owner: Any, name: str, kind: type[np.generic]) -> NDArray[Any]:

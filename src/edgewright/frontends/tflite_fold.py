@@ -90,7 +90,8 @@ def _cast(operation: Operation, arrays: list[Array]) -> Array | None:
 
 def _reduce_prod(operation: Operation, arrays: list[Array]) -> Array:
     axes = tuple(int(axis) for axis in arrays[1].reshape(-1))
-    return np.prod(arrays[0], axis=axes, keepdims=bool(operation.options(schema.ReducerOptionsT).keepDims), dtype=arrays[0].dtype)
+    keep = bool(operation.options(schema.ReducerOptionsT).keepDims)
+    return np.asarray(np.prod(arrays[0], axis=axes, keepdims=keep, dtype=arrays[0].dtype))
 
 
 def _reshape(operation: Operation, arrays: list[Array]) -> Array:
