@@ -218,11 +218,10 @@ def file_name(name: str) -> str:
 
 def _bytes(array: NDArray[Any], dtype: DType) -> bytes:
     if dtype is not DType.INT4:
-        packed: bytes = array.astype(dtype.numpy.newbyteorder("<"), copy=False).tobytes()
-        return packed
+        return bytes(array.astype(dtype.numpy.newbyteorder("<"), copy=False).tobytes())
     flat = array.reshape(-1).astype(np.uint8) & 15
     padded = np.append(flat, np.zeros(len(flat) % 2, np.uint8))
-    return (padded[0::2] | padded[1::2] << 4).astype(np.uint8).tobytes()
+    return bytes((padded[0::2] | padded[1::2] << 4).astype(np.uint8).tobytes())
 
 
 def _code(kind: str, version: int) -> Any:
