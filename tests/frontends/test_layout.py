@@ -22,7 +22,7 @@ from edgewright.targets.target import load_target
 from tests.frontends.random_networks import RandomNetwork
 from tests.zoo import quantize_zoo
 
-SEEDS = [*range(16), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(16, 300))]
+SEEDS = [*range(10), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(10, 300))]
 
 
 def as_held(x: torch.Tensor, graph: Graph) -> NDArray[np.float32]:

@@ -24,7 +24,7 @@ from edgewright.run.onnxruntime import run_onnxruntime
 from tests.frontends.networks import CASES, Case, to_graph_axes, torch_outputs
 from tests.zoo import clean_zoo
 
-QUICK = ("squeeze_excite_hard", "shuffle", "flattened", "conv_next", "by_hand", "decode")
+QUICK = ("squeeze_excite_hard", "shuffle", "flattened", "by_hand")
 """Cases for torch's newer exporter, which takes a second for each; the others are slow tests."""
 
 

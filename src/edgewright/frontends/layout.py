@@ -96,6 +96,7 @@ class Door:
         self.wishes: dict[str, tuple[int, ...]] = {}
         self._orders = dict(orders or {})
         self._inputs: dict[str, Layout] = {}
+        self._uses: dict[str, int] = {}
         self._constants: dict[tuple[int, tuple[int, ...]], str] = {}
         self._kept_alive: list[Array] = []
 
@@ -111,7 +112,7 @@ class Door:
 
     def emit(self, op: Operator, inputs: Sequence[str], quants: Sequence[Quant | None] = (), *, name: str = "") -> str:
         """Append a node, called after where we are unless ``name`` is given; the name of its output."""
-        name = self.builder.node(op, inputs, name=name or self.where)
+        name = self.builder.node(op, inputs, name=self._numbered(name or self.where))
         self.made[name] = (op, tuple(inputs))
         for quant in quants:
             if quant is not None:
@@ -137,12 +138,17 @@ class Door:
         if identity not in self._constants:
             self._kept_alive.append(known.array)
             reals = np.ascontiguousarray(numbers, dtype=np.float32).reshape(numbers.shape)
-            name = self.builder.constant(known.name, reals)
+            name = self.builder.constant(self._numbered(known.name), reals)
             self.numbers[name] = reals
             if known.quant is not None:
                 self.quants[name] = known.quant
             self._constants[identity] = name
         return self._constants[identity]
+
+    def _numbered(self, stem: str) -> str:
+        """``stem``, with a number from its second use on: looking for a free name takes long where thousands want the same."""
+        uses = self._uses[stem] = self._uses.get(stem, -1) + 1
+        return f"{stem}_{uses}" if uses else stem
 
     def bring(self, x: Held, wanted: Axes) -> Held:
         """``x`` held in ``wanted`` axes: by nothing, a Reshape, a Transpose, or both."""

@@ -85,6 +85,9 @@ class _Conversion:
         self.readers: dict[str, list[OnnxNode]] = {}
         self.holders: dict[str, list[str]] = {}
         self.absent: set[str] = set()
+        self.makers = {name: node for node in graph.nodes for name in node.outputs}
+        self.shared: set[str] = set()
+        self.outputs = set(graph.outputs)
         for node in graph.nodes:
             for value in set(node.inputs):
                 self.readers.setdefault(value, []).append(node)
@@ -182,7 +185,7 @@ class _Conversion:
         operands = [item if isinstance(item, (Held, Known, Pieces)) else None for item in inputs]
         arguments = Arguments(node, operands)
         if node.kind == "QuantizeLinear":
-            return [quantize(self.door, arguments, self._alone(node, arguments))]
+            return [quantize(self.door, arguments, lambda: self._alone(node, arguments))]
         if node.kind in ("Shape", "Size") and isinstance(operands[0], Held):
             return [self._shape(node, operands[0])]
         if node.kind in FOLDS and not any(isinstance(item, Held) for item in operands):
@@ -235,14 +238,16 @@ class _Conversion:
     def _alone(self, node: OnnxNode, a: Arguments) -> bool:
         """Whether the input of a QuantizeLinear is read by none but such that round it to the same grid."""
         x = a.operand(0)
-        if not isinstance(x, Held):
-            return True
+        if not isinstance(x, Held) or x.name in self.shared:
+            return not isinstance(x, Held)
         names = {node.inputs[0], *self.holders.get(x.name, [])}
-        if names & set(self.graph.outputs):
-            return False
-        makers = {id(maker) for maker in self.graph.nodes if names & set(maker.outputs)}
+        makers = {id(self.makers[name]) for name in names if name in self.makers}
         readers = [reader for name in names for reader in self.readers.get(name, []) if id(reader) not in makers]
-        return all(reader.kind == "QuantizeLinear" and _same_grid(reader, node, self.numbers) for reader in readers)
+        same = all(reader.kind == "QuantizeLinear" and _same_grid(reader, node, self.numbers) for reader in readers)
+        if same and not names & self.outputs:
+            return True
+        self.shared.add(x.name)
+        return False
 
 
 def _same_grid(first: OnnxNode, second: OnnxNode, numbers: Mapping[str, NDArray[np.generic]]) -> bool:

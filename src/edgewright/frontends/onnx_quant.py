@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -56,7 +57,7 @@ def _axis(a: Arguments, rank: int) -> int:
     return a.axis(rank, 1) if a.known(1).array.size > 1 else 0
 
 
-def quantize(door: Door, a: Arguments, alone: bool) -> Integers:
+def quantize(door: Door, a: Arguments, alone: Callable[[], bool]) -> Integers:
     """QuantizeLinear. ``alone``: nothing reads its input but such that round it to the same grid, so that the input itself can carry it."""
     zero_point = a.maybe_known(2)
     dtype = "uint8" if zero_point is None else zero_point.array.dtype.name
@@ -72,7 +73,7 @@ def quantize(door: Door, a: Arguments, alone: bool) -> Integers:
     known = door.quants.get(x.name)
     if known == quant:
         return Integers(x, quant, dtype)
-    if known is None and alone:
+    if known is None and alone():
         door.quants[x.name] = quant
         return Integers(x, quant, dtype)
     name = door.emit(Quantize() if known is None else Requantize(), [x.name], [quant])

@@ -165,13 +165,14 @@ def common(layouts: Sequence[Layout]) -> list[Layout] | None:
     result = [Layout(((),) * (rank - layout.rank) + layout.seen, layout.held) for layout in layouts]
     for axis in range(rank):
         wide = [index for index, layout in enumerate(result) if layout.seen[axis]]
-        for index in wide[1:]:
+        for position, index in enumerate(wide[1:], 1):
             merged = _merge(result[wide[0]].seen[axis], result[index].seen[axis])
             if merged is None:
                 return None
             first_parts, other_parts = merged
-            for before in wide[: wide.index(index)]:
-                result[before] = result[before].replaced(first_parts)
+            if first_parts:
+                for before in wide[:position]:
+                    result[before] = result[before].replaced(first_parts)
             result[index] = result[index].replaced(other_parts)
     return result
 
@@ -187,6 +188,8 @@ def _merge(first: Group, other: Group) -> tuple[dict[Atom, Group], dict[Atom, Gr
     sizes = math.prod(atom.size for atom in first), math.prod(atom.size for atom in other)
     if sizes[0] != sizes[1]:
         raise ModelError(f"sizes {sizes[0]} and {sizes[1]} do not broadcast", hint="the model is inconsistent; check how it was exported")
+    if [atom.size for atom in first] == [atom.size for atom in other]:
+        return {}, {atom: (known,) for atom, known in zip(other, first, strict=True)}
     cuts = _cuts(first) | _cuts(other)
     ordered = sorted(cuts)
     if any(low and high % low for low, high in zip([0, *ordered], ordered, strict=False)):
