@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edgewright.emit.tflite import emit_tflite
+from edgewright.emit.tflite import EXPANDABLE, emit_tflite
 from edgewright.frontends.tflite import load_tflite
 from edgewright.ir.graph import Graph
 from edgewright.ir.verify import verify
 from edgewright.ops.evaluate import evaluate
 from tests.contract.animals import EVERY, integer_graph, original
-from tests.contract.test_emitters import WITHOUT_INT8_KERNEL_IN_TFLITE, kinds
+from tests.contract.test_emitters import kinds
 from tests.zoo import ZOO, zoo_inputs
 
 
@@ -28,7 +28,7 @@ def there_and_back(graph: Graph) -> Graph:
     return back
 
 
-INTEGER_IN_TFLITE = [name for name in EVERY if not kinds(integer_graph(name)) & WITHOUT_INT8_KERNEL_IN_TFLITE]
+INTEGER_IN_TFLITE = [name for name in EVERY if not kinds(integer_graph(name)) & EXPANDABLE]
 
 
 @pytest.mark.parametrize("name", INTEGER_IN_TFLITE)
