@@ -17,7 +17,7 @@ from edgewright.run.tflm import run_tflm
 CORES = ("cortex-m0plus", "cortex-m3", "cortex-m4", "cortex-m7", "cortex-m33", "cortex-m55", "rv32imac")
 SAMPLES = 200
 SLOW_SAMPLES = 20
-"""For MobileNetV2 under emulation, for the sanitizers, and on cores that take many instructions or are slow to emulate."""
+"""For the sanitizers, and on cores that take many instructions or are slow to emulate."""
 SLOW_CORES = ("cortex-m0plus", "cortex-m55", "rv32imac")
 
 
@@ -29,19 +29,17 @@ def rows(names: tuple[str, ...] = tuple(CASES)) -> list[dict[str, object]]:
 def _row(case: Case) -> dict[str, object]:
     inputs = case.inputs(SAMPLES)
     expected = evaluate(case.graph, inputs)
-    large = case.name.startswith("mobilenet")
-    few = SLOW_SAMPLES if large else SAMPLES
     row: dict[str, object] = {"network": case.name, "samples": SAMPLES}
     row["host C"] = _different(expected, edgewright.measure(case.program("host"), inputs).outputs)
     checked = edgewright.measure(case.program("host"), [array[:SLOW_SAMPLES] for array in inputs], sanitize=True)
     row["host C, sanitized"] = _different(expected, checked.outputs)
-    wheel = run_tflm(emit_tflite(case.graph), [array[:few] for array in inputs]).outputs
+    wheel = run_tflm(emit_tflite(case.graph), inputs).outputs
     row["TFLM, emitted"] = _different(expected, wheel)
     if case.original is not None:
         original = {case.original.name: case.original.read_bytes()}
-        row["TFLM, original"] = _different(expected, run_tflm(original, [array[:few] for array in inputs]).outputs)
+        row["TFLM, original"] = _different(expected, run_tflm(original, inputs).outputs)
     for core in CORES:
-        count = min(few, SLOW_SAMPLES) // (4 if large else 1) if core in SLOW_CORES else few
+        count = SLOW_SAMPLES if core in SLOW_CORES else SAMPLES
         run = edgewright.measure(case.program(core), [array[:count] for array in inputs], profile=False)
         row[core] = _different(expected, run.outputs)
     return row
