@@ -5,6 +5,8 @@ Times are the least of several runs of the same process, one thread; read the ra
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import numpy.typing as npt
 
@@ -14,7 +16,7 @@ from edgewright.emit.onnx import emit_onnx
 from edgewright.emit.tflite import emit_tflite
 from edgewright.ops.evaluate import evaluate, quantize_inputs
 from edgewright.run.litert import run_litert
-from edgewright.run.onnxruntime import run_onnxruntime
+from edgewright.run.onnxruntime import VNNI, run_onnxruntime
 from edgewright.run.vela import run_vela
 
 NPU = "ethos-u55-128"
@@ -62,13 +64,14 @@ def speed() -> list[dict[str, object]]:
         name: run_onnxruntime(model, inputs, optimization="all", repeats=ROUNDS).seconds_per_inference
         for name, (model, inputs) in files.items()
     }
+    kind = "a CPU with VNNI" if set(VNNI) & set(Path("/proc/cpuinfo").read_text(errors="replace").split()) else "a CPU without VNNI"
     rows: list[dict[str, object]] = []
     for name, value in seconds.items():
         times = round((seconds["float"] or 0.0) / (value or 1.0), 2)
         rows.append(
             {
                 "network": "mobilenet_v2_224",
-                "runtime": f"ONNX Runtime, {name}",
+                "runtime": f"ONNX Runtime, {name}, {kind}",
                 "ms": round(1000 * (value or 0.0), 2),
                 "times as fast as float": times,
             }
