@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
+import importlib
 import json
 import os
 import re
@@ -24,6 +26,7 @@ from edgewright.ir.edit import GraphBuilder
 from edgewright.ir.graph import Graph
 from edgewright.ir.serial import save_graph
 from edgewright.ops import AveragePool2D, Conv2D, HardSigmoid, Mul, SiLU
+from edgewright.run.onnxruntime import run_onnxruntime
 from edgewright.targets.target import list_targets
 from tests.zoo import ZOO, quantize_zoo, zoo_inputs
 
@@ -284,6 +287,13 @@ def test_run_in_every_runtime(call: Call, integer: Path, data: Path, tmp_path: P
         outputs = saved["output_0"]
     assert outputs.shape[0] == 40 and np.allclose(outputs.sum(axis=1), 1, atol=0.05)
     assert "accuracy" in call("run", integer, "--data", data, "--runtime", runtime).out
+
+
+def test_run_tells_what_the_runner_noted(call: Call, integer: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    verb = importlib.import_module("edgewright.verbs.run")
+    monkeypatch.setattr(verb, "run_onnxruntime", lambda *given: dataclasses.replace(run_onnxruntime(*given), notes=("computed in float",)))
+    assert call("run", integer, "--data", data, "--runtime", "onnxruntime", "--json").json()["notes"] == ["computed in float"]
+    assert "note: computed in float" in call("run", integer, "--data", data, "--runtime", "onnxruntime").out
 
 
 def test_run_a_float_network(call: Call, net: Path, data: Path) -> None:

@@ -38,10 +38,12 @@ def run(model: str, *, data: str, runtime: str, target: str, out: Path | None) -
         raise RecipeError(f"{board.name} is not emulated", hint="choose a core or a board with --target, for example cortex-m4")
     graph = pipeline.load(model)
     samples = load_data(data, graph)
-    outputs = [np.asarray(array, np.float32) for array in _run_in(graph, list(samples.inputs), runtime, board)]
+    found, notes = _run_in(graph, list(samples.inputs), runtime, board)
+    outputs = [np.asarray(array, np.float32) for array in found]
     shapes = {name: list(array.shape) for name, array in zip(graph.outputs, outputs, strict=True)}
-    figures: dict[str, Any] = {"runtime": runtime, "samples": samples.count, "outputs": shapes}
+    figures: dict[str, Any] = {"runtime": runtime, "samples": samples.count, "outputs": shapes, "notes": notes}
     lines = [f"{samples.count} samples in {runtime}", *(f"  {name}: {array}" for name, array in shapes.items())]
+    lines += [f"  note: {note}" for note in notes]
     scores = outputs[0].reshape(len(outputs[0]), -1)
     if samples.labels is not None and scores.shape[1] > 1:
         figures["accuracy"] = float(np.mean(scores.argmax(axis=1) == samples.labels))
@@ -55,27 +57,31 @@ def run(model: str, *, data: str, runtime: str, target: str, out: Path | None) -
     return Result(figures, printable("\n".join(lines)))
 
 
-def _run_in(graph: Graph, reals: list[NDArray[np.float32]], runtime: str, board: Target) -> list[NDArray[Any]]:
-    """Real outputs of ``graph`` in ``runtime``; samples of a network with states are one stream."""
+def _run_in(graph: Graph, reals: list[NDArray[np.float32]], runtime: str, board: Target) -> tuple[list[NDArray[Any]], list[str]]:
+    """Real outputs of ``graph`` in ``runtime``, and what the runner has to say of them; samples of a network with states are one stream."""
     integer = graph.level is Level.INTEGER
     inputs = quantize_inputs(graph, reals) if integer else reals
     if runtime == "evaluate":
-        outputs = evaluate_in_order(graph, inputs)
+        outputs, notes = evaluate_in_order(graph, inputs), []
     elif runtime in ("host", "qemu"):
         if not integer:
             raise UnsupportedError(
                 f"{graph.name!r} computes in float, which the C kernels do not", hint="optimize it with recipe w8a8 first"
             )
         options: dict[str, Any] = {} if board.qemu is None else {"profile": False}
-        outputs = pipeline.measure(pipeline.lower(graph, board), inputs, **options).outputs
+        done = pipeline.measure(pipeline.lower(graph, board), inputs, **options)
+        outputs, notes = done.outputs, list(done.notes)
     elif runtime == "onnxruntime" and graph.states:
         hint = "choose evaluate, host, qemu, litert or tflm"
         raise UnsupportedError(f"{graph.name!r} has states, which ONNX Runtime does not keep from sample to sample", hint=hint)
     elif runtime == "onnxruntime":
-        outputs = run_onnxruntime(emit_onnx(graph), inputs).outputs
+        done = run_onnxruntime(emit_onnx(graph), inputs)
+        outputs, notes = done.outputs, list(done.notes)
     elif runtime == "tflm":
-        outputs = run_tflm(emit_tflite(graph), inputs, reset_state=False).outputs
+        done = run_tflm(emit_tflite(graph), inputs, reset_state=False)
+        outputs, notes = done.outputs, list(done.notes)
     else:
         kernels = "reference" if runtime == "litert" else "xnnpack"
-        outputs = run_litert(emit_tflite(graph), inputs, kernels=kernels, reset_state=False).outputs
-    return list(dequantize_outputs(graph, outputs)) if integer else list(outputs)
+        done = run_litert(emit_tflite(graph), inputs, kernels=kernels, reset_state=False)
+        outputs, notes = done.outputs, list(done.notes)
+    return (list(dequantize_outputs(graph, outputs)) if integer else list(outputs)), notes
