@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
+from edgewright.errors import RecipeError
 from edgewright.ir.dtype import DType, Quant
 from edgewright.ir.edit import rebuild
 from edgewright.ir.graph import Constant, Level, Structure
@@ -12,6 +13,7 @@ from edgewright.ops import Add, AveragePool2D, Concat, Conv2D, Dense, Mean, Mul,
 from edgewright.ops.cost import cost
 from edgewright.passes import find_pass
 from edgewright.passes.registry import Context
+from edgewright.targets.target import load_target
 from tests.passes.check import Net, apply, kinds, same_outputs, shape, unchanged
 
 LEVELS = [Level.FLOAT, Level.INTEGER]
@@ -341,3 +343,37 @@ def test_relu_between_and_unknown_operands_do_not_disturb(net: Net) -> None:
     z = net.apply(Relu(), [y], "relu", quant=net.value(y).quant)
     after, _ = apply("remove_dead_channels", net.finish([net.conv(z, 2, "last", kernel=3)]))
     assert shape(after, "first/weight")[0] == 2
+
+
+def test_as_many_dead_channels_stay_as_fill_the_multiple(net: Net) -> None:
+    x = net.enter("x", (None, 6, 6, 3))
+    y = net.conv(x, 16, "first", activation="relu", dead=[1, 2, 5, 7, 11])
+    graph = net.finish([net.conv(y, 4, "second")])
+    after, ctx = apply("remove_dead_channels", graph, multiple=4)
+    assert shape(after, "first/weight")[0] == 12 and shape(after, "second/weight")[3] == 12
+    assert [line.detail for line in ctx.lines if line.action == "skipped"] == [
+        "1 dead channels stay, for a count that 4 divides: the target's kernels are faster so"
+    ]
+    unchanged("remove_dead_channels", graph, multiple=16)
+
+
+def test_a_multiple_that_never_fitted_is_no_reason_to_keep_channels(net: Net) -> None:
+    x = net.enter("x", (None, 6, 6, 3))
+    y = net.conv(x, 7, "first", activation="relu", dead=[1, 2])
+    after, _ = apply("remove_dead_channels", net.finish([net.conv(y, 4, "second")]), multiple=8)
+    assert shape(after, "first/weight")[0] == 5
+
+
+def test_the_target_names_the_multiple(net: Net) -> None:
+    x = net.enter("x", (None, 6, 6, 3))
+    y = net.conv(x, 8, "first", activation="relu", dead=[1, 2])
+    graph = net.finish([net.conv(y, 4, "second")])
+    quick = find_pass("remove_dead_channels").function(graph, Context(target=load_target("cortex-m4")))
+    plain = find_pass("remove_dead_channels").function(graph, Context(target=load_target("cortex-m3")))
+    assert shape(quick, "first/weight")[0] == 8 and shape(plain, "first/weight")[0] == 6
+
+
+def test_a_negative_multiple_is_refused(net: Net) -> None:
+    graph = net.finish([net.conv(net.enter("x", (None, 6, 6, 3)), 4, "first")])
+    with pytest.raises(RecipeError, match="multiple is -1"):
+        find_pass("remove_dead_channels").function(graph, Context(), multiple=-1)

@@ -7,6 +7,7 @@ import dataclasses
 import numpy as np
 from numpy.typing import NDArray
 
+from edgewright.errors import RecipeError
 from edgewright.ir.edit import rebuild
 from edgewright.ir.graph import Graph, Node
 from edgewright.ir.operator import Axis
@@ -19,18 +20,28 @@ Indices = NDArray[np.int64]
 
 
 @graph_pass(level="float|integer", exact=True)
-def remove_dead_channels(graph: Graph, ctx: Context) -> Graph:
+def remove_dead_channels(graph: Graph, ctx: Context, *, multiple: int = 0) -> Graph:
     """Remove channels that are constant (their value goes into the bias of what reads them) and channels that nobody reads.
 
     A channel is constant where only constants reach it through weights that are not zero; it is unread where every weight that reads it is
     zero, or where it is sliced away. It leaves together with its partners through residual additions, depthwise convolutions,
     concatenations, flattened axes and states, and only if nothing that depends on it changes: a constant channel under a padding of
     another value stays. Integer outputs keep every byte.
+
+    ``multiple``: where as many channels are there, as many dead ones stay as make the count a multiple of this; 0: of what the target's
+    kernels are quick with (383 channels can take twice the time of 384).
     """
+    if multiple < 0:
+        raise RecipeError(f"remove_dead_channels: multiple is {multiple}", hint="1 removes every dead channel, 0 asks the target")
+    unit = multiple or (ctx.target.channel_multiple if ctx.target is not None else 1)
     while True:
         groups = channel_groups(graph)
         readers, held = _readers(graph, groups)
         chosen, folded = _choose(graph, groups, readers, held)
+        while kept := _to_fill(groups, chosen, unit):
+            held[list(kept)] = True
+            _tell_kept(graph, groups, kept, unit, ctx)
+            chosen, folded = _choose(graph, groups, readers, held)
         if not chosen:
             break
         _report(graph, groups, chosen, readers, ctx)
@@ -141,6 +152,30 @@ def _choose(graph: Graph, groups: ChannelGroups, readers: list[_Reader], held: N
         if not failed:
             return chosen, edits
         held[list(failed)] = True
+
+
+def _to_fill(groups: ChannelGroups, chosen: set[int], unit: int) -> set[int]:
+    """Those of ``chosen`` that stay, so that ``unit`` divides what is left along every axis that is long enough for it."""
+    kept: set[int] = set()
+    while unit > 1:
+        more: set[int] = set()
+        for key, indices in groups.members(chosen - kept).items():
+            labels = groups.labels[key]
+            left = len(labels) - len(indices)
+            missing = -left % unit
+            if missing and left + missing <= len(labels):
+                more |= {int(label) for label in labels[indices[:missing]]}
+        if not more:
+            break
+        kept |= more
+    return kept
+
+
+def _tell_kept(graph: Graph, groups: ChannelGroups, kept: set[int], unit: int, ctx: Context) -> None:
+    for (name, axis), indices in groups.members(kept).items():
+        maker = graph.producers.get(name)
+        if maker is not None and linear(graph, maker) is not None and axis == graph.value(name).rank - 1:
+            ctx.skipped(maker.name, f"{len(indices)} dead channels stay, for a count that {unit} divides: the target's kernels are faster so")
 
 
 def _remove(graph: Graph, groups: ChannelGroups, chosen: set[int], edits: Edits) -> Graph:
