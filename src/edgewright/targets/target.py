@@ -105,7 +105,7 @@ class Target(_Table):
     stack_bytes: Annotated[int, Field(ge=256, le=1 << 24, multiple_of=8)] = 4096
     """What the linker keeps free for the stack, out of ``ram_bytes``."""
     channel_multiple: Annotated[int, Field(ge=1, le=1024)] = 1
-    """Channel counts that this divides are the ones that its kernels or runtimes are quick with: passes that take channels out keep to it."""
+    """Its kernels or runtimes are quick with channel counts that this divides: passes that take channels out keep to it."""
     clock_hz: Size | None = None
     gcc_flags: tuple[MachineFlag, ...] = ()
     zig_target: Word | None = None

@@ -175,7 +175,7 @@ def _tell_kept(graph: Graph, groups: ChannelGroups, kept: set[int], unit: int, c
     for (name, axis), indices in groups.members(kept).items():
         maker = graph.producers.get(name)
         if maker is not None and linear(graph, maker) is not None and axis == graph.value(name).rank - 1:
-            ctx.skipped(maker.name, f"{len(indices)} dead channels stay, for a count that {unit} divides: the target's kernels are faster so")
+            ctx.skipped(maker.name, f"{len(indices)} dead channels stay: a count that {unit} divides is faster on the target")
 
 
 def _remove(graph: Graph, groups: ChannelGroups, chosen: set[int], edits: Edits) -> Graph:
