@@ -57,7 +57,8 @@ def call_depthwise_conv2d(layer: Layer) -> list[Call]:
         "bias": Table("bias", fold_zero_point(weight, bias, zero_point)),
         **_factors(factors, weight.shape[0], doubled=layer.simd),
     }
-    return [Call("depthwise_conv2d_s8", parameters, [layer.input(), layer.output(), Workspace()])]
+    kernel = "depthwise_3x3_s8" if _is_small(window) else "depthwise_conv2d_s8"
+    return [Call(kernel, parameters, [layer.input(), layer.output(), Workspace()], "depthwise_layer")]
 
 
 def call_transpose_conv2d(layer: Layer) -> list[Call]:
@@ -88,14 +89,15 @@ def call_dense(layer: Layer) -> list[Call]:
         pixels = replace(layer.ins[0], shape=(1, 1, vectors, inputs)), replace(layer.outs[0], shape=(1, 1, vectors, outputs))
         window = window_between(pixels[0], pixels[1], (1, 1), (1, 1), (1, 1), (0, 0))
         return [_conv2d(layer, window, 1, op.activation, direct=True, factors=factors)]
-    zero_point = tensor_quant(layer.ins[0])[1]
+    zero_point, bounds = tensor_quant(layer.ins[0])[1], bounds_of(layer, op.activation)
     parameters: dict[str, Parameter] = {
         "inputs": inputs,
         "outputs": outputs,
-        **bounds_of(layer, op.activation),
+        "simple": _is_simple(factors, bounds),
+        **bounds,
         "weights": Table("weights", weight.astype(np.int8)),
         "bias": Table("bias", fold_zero_point(weight, bias, zero_point)),
-        **_factors(factors, outputs),
+        **_factors(factors, outputs, doubled=layer.simd),
     }
     return [Call("dense_s8", parameters, [layer.input(), layer.output()])]
 
@@ -136,6 +138,12 @@ def _factors(factors: Multiplier, channels: int, *, doubled: bool = False) -> di
     multiplier, shift = (np.array(part * channels if len(part) == 1 else part, np.int64) for part in (factors.multiplier, factors.shift))
     words = (multiplier * (2 if doubled else 1)).astype(np.uint32).view(np.int32)
     return {"multiplier": Table("multiplier", words), "shift": Table("shift", shift.astype(np.int8))}
+
+
+def _is_small(window: Mapping[str, int]) -> bool:
+    """Whether the depthwise kernel for 3x3 windows takes ``window``."""
+    sizes = window["kernel_height"], window["kernel_width"], window["dilation_height"], window["dilation_width"]
+    return sizes == (3, 3, 1, 1) and window["stride_height"] == window["stride_width"] <= 2
 
 
 def _is_simple(factors: Multiplier, bounds: Mapping[str, int]) -> bool:

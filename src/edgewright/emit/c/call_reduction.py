@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import groupby
 
 import numpy as np
@@ -36,9 +37,18 @@ def call_pool(layer: Layer) -> list[Call]:
             f"{op.kind} {layer.node.name!r} has a fixed batch of {batch}", hint="export the network with a batch of 1 or a dynamic batch"
         )
     outer = known(layer.outs[0].shape)[1:]
+    bounds = {"output_min": low, "output_max": high}
+    if isinstance(op, AveragePool2D) and outer[:2] == (1, 1) and _sees_all(op, inner) and "helium" not in layer.kernels:
+        pixels = {"rows": 1, "row_step": 0, "columns": inner[0] * inner[1], "channels": inner[2]}
+        return [Call("average_pixels_s8", pixels | bounds, [layer.input(), layer.output()])]
     window = window_fields(inner, outer, op.kernel, op.stride, (1, 1), (op.padding[0][0], op.padding[1][0]))
     kernel = "max_pool2d_s8" if isinstance(op, MaxPool2D) else "average_pool2d_s8"
-    return [Call(kernel, {"window": window, "output_min": low, "output_max": high}, [layer.input(), layer.output()])]
+    return [Call(kernel, {"window": window, **bounds}, [layer.input(), layer.output()])]
+
+
+def _sees_all(op: AveragePool2D, inner: Sequence[int]) -> bool:
+    """Whether the first window contains all of the picture of ``inner`` (height, width, channels)."""
+    return all(op.kernel[axis] - op.padding[axis][0] >= inner[axis] for axis in (0, 1))
 
 
 def call_mean(layer: Layer) -> list[Call]:

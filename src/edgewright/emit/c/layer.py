@@ -40,11 +40,13 @@ Parameter = int | float | Table | Sequence[int] | Mapping[str, int]
 
 @dataclass(frozen=True, eq=False)
 class Call:
-    """A line of generated C: ``ew_<kernel>(&parameters, arguments…)``. ``parameters`` are the fields of ``struct ew_<kernel>``."""
+    """A line of generated C: ``ew_<kernel>(&parameters, arguments…)``. ``parameters`` are the fields of ``struct ew_<kernel>``, or of
+    ``struct ew_<structure>``, which several kernels share."""
 
     kernel: str
     parameters: Mapping[str, Parameter]
     arguments: Sequence[Place | Table | Workspace] = field(default_factory=tuple)
+    structure: str | None = None
 
 
 @dataclass(frozen=True)

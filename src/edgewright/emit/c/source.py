@@ -70,7 +70,7 @@ class Source:
         self.kernels.add(call.kernel)
         fields = {key: self.table(value, suffix) if isinstance(value, Table) else value for key, value in call.parameters.items()}
         name = f"layer{suffix}"
-        self.parameter_blocks.append({"kernel": call.kernel, "name": name, "lines": _lines(fields)})
+        self.parameter_blocks.append({"structure": call.structure or call.kernel, "name": name, "lines": _lines(fields)})
         arguments = ", ".join(self._argument(argument, suffix, workspace) for argument in call.arguments)
         return f"ew_{call.kernel}(&{name}, {arguments});"
 

@@ -25,30 +25,27 @@ struct ew_conv2d_s8 {
 EW_KERNEL void ew_conv2d_s8(const struct ew_conv2d_s8 *layer, const int8_t *restrict input, int8_t *restrict output, void *restrict workspace)
 {
     const struct ew_window *window = &layer->window;
-    const struct ew_output rescaling = {layer->bias, layer->multiplier, layer->shift, layer->simple, layer->output_zero_point,
-                                        layer->output_min, layer->output_max};
+    const struct ew_output rescaling = {layer->bias, layer->multiplier, layer->shift, layer->simple,
+                                        {layer->output_zero_point, layer->output_min, layer->output_max}};
     const int32_t channels = window->input_channels / layer->groups;
     const int32_t run = window->kernel_width * channels;
     const int32_t quads = (window->kernel_height * run + 3) / 4;
     const int32_t rows = window->output_channels / layer->groups;
     const int32_t positions = window->output_height * window->output_width;
-    const int direct = layer->direct && channels % 4 == 0;
     struct ew_columns columns = {workspace, (int32_t *)workspace + 8 * quads, {0, 0, 0, 0}};
     int8_t *bytes = (int8_t *)workspace + 32 * quads;
     int32_t x = 0, y = 0;
 
-    if (!direct) {
-        memset(bytes, layer->input_zero_point, (size_t)(run % 4 == 0 ? run : 16 * quads));
+    if (!layer->direct || run % 4 != 0) {
+        ew_put(bytes, run % 4 == 0 ? run : 16 * quads, (int8_t)layer->input_zero_point);
     }
     for (int32_t position = 0; position < positions; position += 4) {
         const int8_t *weights = layer->weights;
-        const int8_t *from[4];
         struct ew_windows four;
 
         for (int c = 0; c < 4; c++) {
             if (position + c < positions) {
                 columns.at[c] = (position + c) * window->output_channels;
-                from[c] = input + (position + c) * channels;
                 four.left[c] = x * window->stride_width - window->padding_left;
                 four.top[c] = y * window->stride_height - window->padding_top;
                 x++;
@@ -58,17 +55,12 @@ EW_KERNEL void ew_conv2d_s8(const struct ew_conv2d_s8 *layer, const int8_t *rest
                 }
             } else {
                 columns.at[c] = columns.at[c - 1];
-                from[c] = from[c - 1];
                 four.top[c] = four.top[c - 1];
                 four.left[c] = four.left[c - 1];
             }
         }
         for (int32_t group = 0; group < layer->groups; group++) {
-            if (direct) {
-                ew_unpack_4(from, 1, quads, 0, workspace);
-            } else {
-                ew_fill_columns(window, &four, channels, (int8_t)layer->input_zero_point, input + group * channels, bytes, workspace);
-            }
+            ew_fill_columns(window, &four, channels, (int8_t)layer->input_zero_point, input + group * channels, bytes, workspace);
             weights = ew_multiply_rows(&rescaling, weights, &columns, group * rows, (group + 1) * rows, output);
         }
     }

@@ -2,14 +2,15 @@
 #ifndef EW_DENSE_S8_H
 #define EW_DENSE_S8_H
 
-#include "clamp.h"
 #include "kernel.h"
-#include "requantize.h"
+#include "requantize_within.h"
 #include "simd.h"
 
-/* Weights: one row of `inputs` bytes for each output. The bias holds -zero_point * sum(weights) of its row. */
+/* Weights: one row of `inputs` bytes for each output. The bias holds -zero_point * sum(weights) of its row.
+ * `multiplier` holds twice the multiplier, modulo 2**32. */
 struct ew_dense_s8 {
     int32_t inputs, outputs;
+    int32_t simple; /* 1: every shift is negative, and the bounds are those of int8 */
     int32_t output_zero_point, output_min, output_max;
     const int8_t *weights;
     const int32_t *bias;
@@ -26,10 +27,10 @@ struct ew_dense_s8 {
     "smlad " sum ", %[v], %[odd], " sum "\n\t"
 #endif
 
-/* Four rows from `weights` on: sums[i] += row i with the input. */
-static inline void ew_dense_four(const int8_t *weights, const int8_t *input, int32_t length, int32_t sums[4])
+/* sums[i] += row i with the input. */
+static inline void ew_dense_four(const int8_t *const rows[4], const int8_t *input, int32_t length, int32_t sums[4])
 {
-    const int8_t *w0 = weights, *w1 = w0 + length, *w2 = w1 + length, *w3 = w2 + length;
+    const int8_t *w0 = rows[0], *w1 = rows[1], *w2 = rows[2], *w3 = rows[3];
     const int8_t *const end = input + (length & ~3);
     int32_t s0 = sums[0], s1 = sums[1], s2 = sums[2], s3 = sums[3];
 
@@ -83,38 +84,32 @@ static inline void ew_dense_four(const int8_t *weights, const int8_t *input, int
 
 EW_KERNEL void ew_dense_s8(const struct ew_dense_s8 *layer, const int8_t *restrict input, int8_t *restrict output)
 {
+    const struct ew_bounds bounds = {layer->output_zero_point, layer->output_min, layer->output_max};
     const int32_t length = layer->inputs;
-    const int8_t *weights = layer->weights;
-    int32_t row = 0;
+    const int32_t offset = 2 * bounds.zero_point + 1;
 
-    while (row < layer->outputs) {
-        const int32_t many = layer->outputs - row >= 4 ? 4 : 1;
-        int32_t sums[4] = {layer->bias[row], 0, 0, 0};
+    for (int32_t row = 0; row < layer->outputs; row += 4) {
+        /* Four rows at a time; near the end, the last one again. */
+        const int32_t many = layer->outputs - row < 4 ? layer->outputs - row : 4;
+        const int8_t *rows[4];
+        int32_t sums[4];
 
-        if (many == 4) {
-            for (int i = 1; i < 4; i++) {
-                sums[i] = layer->bias[row + i];
-            }
-            ew_dense_four(weights, input, length, sums);
-        } else {
-            int32_t k = 0;
+        for (int32_t i = 0; i < 4; i++) {
+            const int32_t at = i < many ? row + i : row + many - 1;
 
-            for (; k + 4 <= length; k += 4) {
-                const int32_t word = ew_load(input + k), w = ew_load(weights + k);
-
-                sums[0] = ew_dot(ew_odd(w), ew_odd(word), ew_dot(ew_even(w), ew_even(word), sums[0]));
-            }
-            for (; k < length; k++) {
-                sums[0] = ew_dot_low_low(weights[k], input[k], sums[0]);
-            }
+            rows[i] = layer->weights + at * length;
+            sums[i] = layer->bias[at];
         }
+        ew_dense_four(rows, input, length, sums);
         for (int32_t i = 0; i < many; i++) {
-            const int32_t scaled = ew_requantize(sums[i], layer->multiplier[row + i], layer->shift[row + i]);
+            const int32_t doubled = layer->multiplier[row + i], shift = layer->shift[row + i];
 
-            output[row + i] = ew_clamp(scaled, layer->output_zero_point, layer->output_min, layer->output_max);
+            if (layer->simple) {
+                output[row + i] = (int8_t)ew_rescale(sums[i], doubled, -1 - shift, offset);
+            } else {
+                output[row + i] = ew_requantize_within(sums[i], (int32_t)((uint32_t)doubled >> 1), shift, &bounds);
+            }
         }
-        weights += many * length;
-        row += many;
     }
 }
 

@@ -3,6 +3,7 @@
 #define EW_DEPTHWISE_3X3_H
 
 #include "kernel.h"
+#include "outputs.h"
 #include "rescale_channel.h"
 
 #if defined(EW_ASSEMBLY) && defined(__ARM_FEATURE_DSP)
@@ -51,12 +52,6 @@
                        [offset] "m"(own.offset), [step] "m"(step), [end] "m"(end)                           \
                      : "cc", "memory")
 #endif
-
-/* Where the outputs of a channel go: `rows` rows of `count`. */
-struct ew_outputs {
-    int32_t rows, count, row_step, step;
-    int8_t *first;
-};
 
 /* `plane`: the padded input, its rows `pitch` halves long (an even number), followed by four bytes that are read for nothing.
  * `weights`: the nine of the channel. The stride is 1 or 2, both ways. */

@@ -2,7 +2,9 @@
 #ifndef EW_DEPTHWISE_ANY_H
 #define EW_DEPTHWISE_ANY_H
 
-#include "depthwise_3x3.h"
+#include "kernel.h"
+#include "outputs.h"
+#include "rescale_channel.h"
 #include "window.h"
 
 /* Two taps of a row from any address. */

@@ -2,9 +2,9 @@
 #ifndef EW_FILL_PLANE_H
 #define EW_FILL_PLANE_H
 
+#include "depthwise_layer.h"
 #include "kernel.h"
 #include "simd.h"
-#include "window.h"
 
 /* How a picture is walked: steps between rows and columns in elements. `height` rows of the picture from `top` on, some of which may lie
  * outside of it, go to a plane whose rows are `width` halves long (an even number); its first stands for column -padding_left. */
@@ -12,6 +12,17 @@ struct ew_plane {
     int32_t row, column;
     int32_t top, height, width;
 };
+
+/* The part of the picture that the strip of output rows from row `first` on, `rows` of them, sees. */
+static inline struct ew_plane ew_plane_of(const struct ew_depthwise_layer *layer, int32_t first, int32_t rows)
+{
+    const struct ew_window *window = &layer->window;
+    const struct ew_plane shape = {layer->input_row, layer->input_column, first * window->stride_height - window->padding_top,
+                                   (rows - 1) * window->stride_height + (window->kernel_height - 1) * window->dilation_height + 1,
+                                   ((window->output_width - 1) * window->stride_width + (window->kernel_width - 1) * window->dilation_width + 2) & ~1};
+
+    return shape;
+}
 
 /* Sets the whole plane to the zero point: all of it that no channel changes. */
 static inline void ew_clear_plane(const struct ew_plane *shape, int32_t zero_point, int16_t *plane)

@@ -3,18 +3,9 @@
 #define EW_GATHER_ROWS_H
 
 #include "kernel.h"
+#include "put.h"
 #include "simd.h"
 #include "window.h"
-
-/* `count` bytes of one value. */
-static inline int8_t *ew_put(int8_t *to, int32_t count, int8_t value)
-{
-    for (; count > 0; count--) {
-        *to++ = value;
-        EW_KEEP_LOOP();
-    }
-    return to;
-}
 
 /* `count` bytes. */
 static inline int8_t *ew_take(int8_t *to, int32_t count, const int8_t *from)
@@ -36,33 +27,32 @@ static inline int8_t *ew_take(int8_t *to, int32_t count, const int8_t *from)
 EW_KERNEL void ew_gather_rows(const struct ew_window *window, int32_t row, int32_t rows, int32_t left, int32_t channels, int8_t fill,
                               const int8_t *input, int8_t *to)
 {
-    const int32_t taps = window->kernel_width;
+    /* Taps that are neighbours in memory are taken as one: some before the picture, some within, some behind it. */
+    const int together = window->dilation_width == 1 && channels == window->input_channels;
     const int32_t width = window->input_width;
-    const int32_t pixel = window->input_channels;
+    const int32_t count = together ? window->kernel_width : 1;
+    const int32_t before = left < 0 ? (-left < count ? -left : count) : 0;
 
     for (; rows > 0; rows--) {
-        if (row < 0 || row >= window->input_height) {
-            to = ew_put(to, taps * channels, fill);
-        } else if (window->dilation_width == 1 && channels == pixel) {
-            /* Taps that are neighbours in memory: some before the picture, some within, some behind it. */
-            const int32_t before = left < 0 ? (-left < taps ? -left : taps) : 0;
-            const int32_t ends = width - left < taps ? width - left : taps;
-            const int32_t within = ends > before ? ends - before : 0;
+        int32_t column = left;
 
-            to = ew_put(to, before * channels, fill);
-            to = ew_take(to, within * channels, input + (row * width + left + before) * channels);
-            to = ew_put(to, (taps - before - within) * channels, fill);
-        } else {
-            int32_t column = left;
+        for (int32_t taps = window->kernel_width; taps > 0; taps -= count) {
+            const int32_t skip = together ? before : column < 0;
+            const int32_t ends = width - column < count ? width - column : count;
+            const int32_t within = ends > skip && row >= 0 && row < window->input_height ? ends - skip : 0;
 
-            for (int32_t kx = 0; kx < taps; kx++) {
-                if (column < 0 || column >= width) {
-                    to = ew_put(to, channels, fill);
-                } else {
-                    to = ew_take(to, channels, input + (row * width + column) * pixel);
+            if (within > 0) {
+                if (skip > 0) {
+                    to = ew_put(to, skip * channels, fill);
                 }
-                column += window->dilation_width;
+                to = ew_take(to, within * channels, input + (row * width + column + skip) * window->input_channels);
+                if (skip + within < count) {
+                    to = ew_put(to, (count - skip - within) * channels, fill);
+                }
+            } else {
+                to = ew_put(to, count * channels, fill);
             }
+            column += window->dilation_width;
         }
         row += window->dilation_height;
     }

@@ -2,8 +2,7 @@
 #ifndef EW_MULTIPLY_PAIRS_H
 #define EW_MULTIPLY_PAIRS_H
 
-#include "clamp.h"
-#include "requantize.h"
+#include "requantize_within.h"
 #include "simd.h"
 
 /* Pairs of output channels, `output` ... `last - 1` (an even number), and how they are rescaled: twice the multipliers, modulo 2**32, and
@@ -25,7 +24,7 @@ struct ew_pairs {
     int32_t offset;
     int32_t at[4];
     int32_t *sums;
-    int32_t zero_point, low, high;
+    struct ew_bounds bounds;
 };
 
 #if defined(EW_ASSEMBLY) && defined(__ARM_FEATURE_DSP)
@@ -181,9 +180,8 @@ static inline const int8_t *ew_multiply_pairs(struct ew_pairs *pairs, const int8
         if (!pairs->how.simple) {
             for (int c = 0; c < 8; c++) {
                 const int32_t multiplier = (int32_t)((uint32_t)pairs->doubled[c / 4] >> 1);
-                const int32_t scaled = ew_requantize(sums[c], multiplier, pairs->shift[c / 4]);
 
-                pairs->output[pairs->at[c % 4] + c / 4] = ew_clamp(scaled, pairs->zero_point, pairs->low, pairs->high);
+                pairs->output[pairs->at[c % 4] + c / 4] = ew_requantize_within(sums[c], multiplier, pairs->shift[c / 4], &pairs->bounds);
             }
             pairs->doubled += 2;
             pairs->shift += 2;

@@ -11,7 +11,8 @@ struct ew_output {
     const int32_t *bias;
     const int32_t *doubled;
     const int8_t *shift;
-    int32_t simple, zero_point, low, high;
+    int32_t simple;
+    struct ew_bounds bounds;
 };
 
 /* Four columns as ew_multiply_pairs reads them, and where in the output their results begin. */
@@ -32,11 +33,9 @@ EW_KERNEL const int8_t *ew_multiply_rows(const struct ew_output *layer, const in
                              .last = output + channel + ((last - channel) & ~1),
                              .span = {columns->first, columns->end},
                              .how = {0, layer->simple},
-                             .offset = 2 * layer->zero_point + 1,
+                             .offset = 2 * layer->bounds.zero_point + 1,
                              .at = {columns->at[0], columns->at[1], columns->at[2], columns->at[3]},
-                             .zero_point = layer->zero_point,
-                             .low = layer->low,
-                             .high = layer->high};
+                             .bounds = layer->bounds};
 
     weights = ew_multiply_pairs(&pairs, weights);
     if ((last - channel) % 2 != 0) {
@@ -52,7 +51,7 @@ EW_KERNEL const int8_t *ew_multiply_rows(const struct ew_output *layer, const in
                 sum = ew_dot(ew_odd(word), x[4], ew_dot(ew_even(word), x[0], sum));
                 w += 4;
             }
-            pairs.output[columns->at[c]] = ew_clamp(ew_requantize(sum, multiplier, *pairs.shift), layer->zero_point, layer->low, layer->high);
+            pairs.output[columns->at[c]] = ew_requantize_within(sum, multiplier, *pairs.shift, &layer->bounds);
         }
         weights += (columns->end - columns->first) / 2;
     }

@@ -2,9 +2,8 @@
 #ifndef EW_AVERAGE_POOL2D_S8_H
 #define EW_AVERAGE_POOL2D_S8_H
 
-#include "clamp.h"
+#include "average_pixels_s8.h"
 #include "kernel.h"
-#include "sum_strided.h"
 #include "window.h"
 
 struct ew_average_pool2d_s8 {
@@ -26,22 +25,10 @@ EW_KERNEL void ew_average_pool2d_s8(const struct ew_average_pool2d_s8 *layer, co
             const int32_t left = x * window->stride_width - window->padding_left;
             const int32_t x0 = left > 0 ? left : 0;
             const int32_t x1 = left + window->kernel_width < window->input_width ? left + window->kernel_width : window->input_width;
-            const int32_t count = (y1 - y0) * (x1 - x0);
-            const int8_t *corner = input + (y0 * window->input_width + x0) * channels;
-            /* Rows that the window sees whole lie one behind the other. */
-            const int32_t runs = x1 - x0 < window->input_width ? y1 - y0 : 1;
+            const struct ew_average_pixels_s8 seen = {y1 - y0, window->input_width * channels, x1 - x0, channels, layer->output_min, layer->output_max};
 
-            for (int32_t channel = 0; channel < channels; channel++) {
-                const int8_t *row = corner + channel;
-                int32_t sum = 0;
-
-                for (int32_t run = 0; run < runs; run++) {
-                    sum = ew_sum_strided(sum, row, count / runs, channels);
-                    row += window->input_width * channels;
-                }
-                sum = (sum > 0 ? sum + count / 2 : sum - count / 2) / count;
-                *output++ = ew_clamp(sum, 0, layer->output_min, layer->output_max);
-            }
+            ew_average_pixels_s8(&seen, input + (y0 * window->input_width + x0) * channels, output);
+            output += channels;
         }
     }
 }

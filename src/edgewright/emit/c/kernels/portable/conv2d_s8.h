@@ -23,8 +23,8 @@ struct ew_conv2d_s8 {
 EW_KERNEL void ew_conv2d_s8(const struct ew_conv2d_s8 *layer, const int8_t *restrict input, int8_t *restrict output, int8_t *restrict workspace)
 {
     const struct ew_window *window = &layer->window;
-    const struct ew_output rescaling = {layer->bias, layer->multiplier, layer->shift, layer->simple, layer->output_zero_point,
-                                        layer->output_min, layer->output_max};
+    const struct ew_output rescaling = {layer->bias, layer->multiplier, layer->shift, layer->simple,
+                                        {layer->output_zero_point, layer->output_min, layer->output_max}};
     const int32_t channels = window->input_channels / layer->groups;
     const int32_t length = window->kernel_height * window->kernel_width * channels;
     const int32_t rows = window->output_channels / layer->groups;

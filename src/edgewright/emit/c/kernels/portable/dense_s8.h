@@ -2,14 +2,15 @@
 #ifndef EW_DENSE_S8_H
 #define EW_DENSE_S8_H
 
-#include "clamp.h"
 #include "kernel.h"
 #include "multiply_add.h"
-#include "requantize.h"
+#include "requantize_within.h"
+#include "rescale_sum.h"
 
 /* Weights: one row of `inputs` bytes for each output. The bias holds -zero_point * sum(weights) of its row. */
 struct ew_dense_s8 {
     int32_t inputs, outputs;
+    int32_t simple; /* 1: every shift is negative, and the bounds are those of int8 */
     int32_t output_zero_point, output_min, output_max;
     const int8_t *weights;
     const int32_t *bias;
@@ -19,6 +20,7 @@ struct ew_dense_s8 {
 
 EW_KERNEL void ew_dense_s8(const struct ew_dense_s8 *layer, const int8_t *restrict input, int8_t *restrict output)
 {
+    const struct ew_bounds bounds = {layer->output_zero_point, layer->output_min, layer->output_max};
     const int32_t length = layer->inputs;
     const int8_t *w = layer->weights;
     int32_t row = 0;
@@ -44,9 +46,13 @@ EW_KERNEL void ew_dense_s8(const struct ew_dense_s8 *layer, const int8_t *restri
             }
         }
         for (int32_t i = 0; i < many; i++) {
-            const int32_t scaled = ew_requantize(sums[i], layer->multiplier[row + i], layer->shift[row + i]);
+            const int32_t multiplier = layer->multiplier[row + i], shift = layer->shift[row + i];
 
-            output[row + i] = ew_clamp(scaled, layer->output_zero_point, layer->output_min, layer->output_max);
+            if (layer->simple && shift < -1) {
+                output[row + i] = ew_rescale_sum(sums[i], multiplier, -1 - shift, 2 * bounds.zero_point + 1);
+            } else {
+                output[row + i] = ew_requantize_within(sums[i], multiplier, shift, &bounds);
+            }
         }
         w += many * length;
         row += many;

@@ -2,7 +2,10 @@
 #ifndef EW_DEPTHWISE_ANY_H
 #define EW_DEPTHWISE_ANY_H
 
-#include "depthwise_3x3.h"
+#include "kernel.h"
+#include "multiply_add.h"
+#include "outputs.h"
+#include "rescale_channel.h"
 #include "window.h"
 
 /* `plane`, `pitch`, `weights` and `outputs` as for ew_depthwise_3x3. Two outputs at a time. */

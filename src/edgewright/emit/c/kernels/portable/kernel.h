@@ -13,6 +13,13 @@
 #define EW_KERNEL static
 #endif
 
+/* A part of a kernel that is worth a copy for each constant it is given. */
+#if defined(__GNUC__)
+#define EW_INLINE static inline __attribute__((always_inline))
+#else
+#define EW_INLINE static inline
+#endif
+
 /* Within a loop over a few bytes: leave it a loop, where the compiler would make it a call of memcpy or memset. */
 #if defined(__GNUC__)
 #define EW_KEEP_LOOP() __asm__ volatile("" ::: "memory")

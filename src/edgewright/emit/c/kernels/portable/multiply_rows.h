@@ -2,16 +2,16 @@
 #ifndef EW_MULTIPLY_ROWS_H
 #define EW_MULTIPLY_ROWS_H
 
-#include "clamp.h"
 #include "multiply_4x2.h"
-#include "requantize.h"
+#include "requantize_within.h"
 #include "rescale_sum.h"
 
 /* How the output channels of a layer are rescaled. `simple`: the bounds are those of int8. */
 struct ew_output {
     const int32_t *bias, *multiplier;
     const int8_t *shift;
-    int32_t simple, zero_point, low, high;
+    int32_t simple;
+    struct ew_bounds bounds;
 };
 
 /* Two columns of bytes, and how far apart in the output their results are. */
@@ -46,15 +46,13 @@ EW_KERNEL const int8_t *ew_multiply_rows(const struct ew_output *layer, const in
             const int32_t shift = layer->shift[channel];
 
             if (layer->simple && shift < -1) {
-                const int32_t offset = 2 * layer->zero_point + 1;
+                const int32_t offset = 2 * layer->bounds.zero_point + 1;
 
                 output[channel] = ew_rescale_sum(sums[2 * row], multiplier, -1 - shift, offset);
                 output[channel + columns->step] = ew_rescale_sum(sums[2 * row + 1], multiplier, -1 - shift, offset);
             } else {
                 for (int32_t c = 0; c < 2; c++) {
-                    const int32_t scaled = ew_requantize(sums[2 * row + c], multiplier, shift);
-
-                    output[channel + c * columns->step] = ew_clamp(scaled, layer->zero_point, layer->low, layer->high);
+                    output[channel + c * columns->step] = ew_requantize_within(sums[2 * row + c], multiplier, shift, &layer->bounds);
                 }
             }
             channel++;

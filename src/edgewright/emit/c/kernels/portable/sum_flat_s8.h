@@ -18,7 +18,7 @@ struct ew_sum_flat_s8 {
 static inline int8_t ew_sum_flat(const struct ew_sum_flat_s8 *layer, int32_t half, int32_t other)
 {
     const int32_t x = layer->other_offset + layer->other_unit * other;
-    const int32_t scaled = (int32_t)(((int64_t)x * (int32_t)((uint32_t)layer->other_doubled >> 1) + ((int64_t)1 << 30)) >> 31);
+    const int32_t scaled = ew_scale_sum(x, (int32_t)((uint32_t)layer->other_doubled >> 1));
     const int32_t rounded = (((scaled + (scaled >> 31)) >> layer->other_right) + 1) >> 1;
 
     return ew_rescale_sum(layer->half_offset + layer->half_unit * half + rounded, (int32_t)((uint32_t)layer->output_doubled >> 1),
