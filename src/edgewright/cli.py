@@ -31,6 +31,7 @@ app = typer.Typer(
 SHOW_TRACEBACK = "--traceback"
 
 Model = Annotated[str, typer.Argument(help="a .tflite, .onnx or .pt2 file, or .npz as saved by Edgewright")]
+Prefer = Annotated[str, typer.Option("--prefer", help="speed, or size: C that takes the least flash and more time")]
 TargetName = Annotated[str, typer.Option("--target", "-t", help="a target's name (`edgewright targets`) or a .toml file")]
 DataSource = Annotated[str | None, typer.Option("--data", "-d", help=".npy, .npz, a folder of images or wav files, or module:function")]
 TestSource = Annotated[
@@ -55,6 +56,7 @@ def show(model: Model, as_json: Json = False) -> None:
 def optimize(
     model: Model,
     target: TargetName = "host",
+    prefer: Prefer = "speed",
     data: DataSource = None,
     test: TestSource = None,
     recipe: RecipeName = "w8a8",
@@ -73,6 +75,7 @@ def optimize(
         lambda: optimize(
             model,
             target=target,
+            prefer=prefer,
             data=data,
             test=test,
             recipe=recipe,
@@ -91,6 +94,7 @@ def optimize(
 def emit(
     model: Model,
     target: TargetName = "host",
+    prefer: Prefer = "speed",
     out: Out = Path("edgewright-out"),
     formats: Annotated[str, typer.Option("--formats", help="of tflite, onnx, c, with commas")] = "tflite,onnx,c",
     onnx_activations: OnnxActivations = "int8",
@@ -99,7 +103,7 @@ def emit(
     """Write MODEL as it is in other formats; C needs a quantized network."""
     from edgewright.verbs.emit import emit
 
-    _answer(lambda: emit(model, target=target, out=out, formats=formats, onnx_activations=onnx_activations), as_json)
+    _answer(lambda: emit(model, target=target, prefer=prefer, out=out, formats=formats, onnx_activations=onnx_activations), as_json)
 
 
 @app.command()
@@ -121,6 +125,7 @@ def run(
 def measure(
     model: Model,
     target: TargetName = "cortex-m4",
+    prefer: Prefer = "speed",
     data: DataSource = None,
     samples: Annotated[int, typer.Option("--samples", help="inferences to run")] = 2,
     as_json: Json = False,
@@ -128,7 +133,7 @@ def measure(
     """Build the C of a quantized MODEL for a target, run it, and print instructions, memory and bytes layer by layer."""
     from edgewright.verbs.measure import measure
 
-    _answer(lambda: measure(model, target=target, data=data, samples=samples), as_json)
+    _answer(lambda: measure(model, target=target, prefer=prefer, data=data, samples=samples), as_json)
 
 
 @app.command()

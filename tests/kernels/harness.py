@@ -28,6 +28,8 @@ from edgewright.targets.workspace import workspace_bytes
 HERE = Path(__file__).parent
 GAP = 64
 ALIGNMENT = 8
+FOLDERS = ("dsp", "size", "thumb1", "thumb2", "rv32")
+"""Kernels for some cores that any compiler takes."""
 POISON = """
 #include <sanitizer/asan_interface.h>
 #include "{prefix}.h"
@@ -77,11 +79,16 @@ class Batch:
         self.outputs.append(name)
 
     def check(self, target: str = "host", samples: int = 3) -> None:
-        """Compile, run and compare with the integer evaluation. Target "dsp": the DSP kernels on the host, with their instructions in C."""
+        """Compile, run and compare with the integer evaluation. A folder of kernels instead of a target: those, in C, on the host; a target
+        followed by "size": the kernels that take the least flash."""
         graph = verify(self.builder.finish(self.outputs))
         inputs = [self.integers((samples, *graph.value(name).shape[1:]), graph.value(name).dtype) for name in graph.inputs]
-        chosen = load_target("host" if target == "dsp" else target)
-        compare(graph, inputs, chosen.model_copy(update={"kernels": ("dsp", "portable")}) if target == "dsp" else chosen)
+        if target in FOLDERS:
+            chosen = load_target("host").model_copy(update={"kernels": (target, "portable")})
+        else:
+            name, _, prefer = target.partition(" ")
+            chosen = load_target(name).preferring(prefer or "speed")
+        compare(graph, inputs, chosen)
 
 
 def compare(graph: Graph, inputs: Sequence[NDArray[np.generic]], target: Target) -> None:

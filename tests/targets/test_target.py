@@ -44,7 +44,7 @@ def test_built_in_targets_are_valid(name: str) -> None:
 
 
 def test_the_promised_targets_are_there() -> None:
-    cores = {"cortex-m0plus", "cortex-m3", "cortex-m4", "cortex-m7", "cortex-m33", "cortex-m55", "rv32imac"}
+    cores = {"cortex-m0plus", "cortex-m3", "cortex-m4", "cortex-m7", "cortex-m33", "cortex-m55", "cortex-m85", "rv32imac"}
     assert list_targets()[0] == "host"
     assert cores | {"stm32f405", "nucleo-l4r5zi", "microbit", "raspberry-pi-pico", "ethos-u55-128"} <= set(list_targets())
     assert list_targets().index("ethos-u55-64") < list_targets().index("ethos-u55-128")
@@ -128,3 +128,13 @@ def test_a_missing_file_or_a_folder_is_a_target_error(tmp_path: Path) -> None:
     for name in ("absent.toml", "folder.toml"):
         with pytest.raises(TargetError, match="cannot read the target"):
             load_target(tmp_path / name)
+
+
+def test_size_first_takes_other_kernels_and_another_level_of_optimization() -> None:
+    target = load_target("cortex-m4")
+    assert target.preferring("speed") is target
+    small = target.preferring("size")
+    assert (small.kernels, small.optimization, target.optimization) == (("size", "portable"), "-Os", "-O2")
+    assert load_target("ethos-u55-128").preferring("size").kernels == load_target("ethos-u55-128").kernels
+    with pytest.raises(TargetError, match="'beauty' is nothing to prefer"):
+        target.preferring("beauty")

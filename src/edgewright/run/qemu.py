@@ -48,14 +48,15 @@ def run_qemu(
     stack_bytes: int | None = None,
     timeout_seconds: float = 600,
     toolchain: ToolchainName | None = None,
-    flags: Sequence[str] = ("-O2",),
+    flags: Sequence[str] | None = None,
 ) -> Run:
     """Compile ``files`` (what emit_c returned) for ``target``, link within its flash and RAM, run the inputs through in one boot.
 
     ``profile``: boot again to count the instructions of the first ``counted_inferences`` samples, and once more, with markers
     between the layers, to count those of each layer in the first sample. ``stack_bytes``: what is kept for the stack (default:
     the target's). ``reset_state``: every sample starts from the initial state; otherwise they are one stream.
-    ``timeout_seconds``: of each boot. ``flags``: for the compiler, beside those that choose the core.
+    ``timeout_seconds``: of each boot. ``flags``: for the compiler, beside those that choose the core (default: the target's level
+    of optimization).
 
     BudgetError where the network exceeds a memory or the stack; ToolError where a tool is missing, the processor faults, or
     time runs out; DataError where the inputs are not the network's.
@@ -64,6 +65,7 @@ def run_qemu(
         raise TargetError(f"{target.name} is not a device that QEMU emulates", hint="choose a core or a board: `edgewright targets`")
     emulator = find_qemu(target.qemu.system)
     chain = find_toolchain(target, toolchain)
+    flags = (target.optimization,) if flags is None else flags
     stack = target.stack_bytes if stack_bytes is None else -(-stack_bytes // 16) * 16
     start = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="edgewright-") as name:

@@ -54,7 +54,7 @@ def run_unicorn(
     stack_bytes: int | None = None,
     timeout_seconds: float = 600,
     toolchain: ToolchainName | None = None,
-    flags: Sequence[str] = ("-O2",),
+    flags: Sequence[str] | None = None,
 ) -> Run:
     """As :func:`edgewright.run.qemu.run_qemu`, same arguments and figures, but for cycles. TargetError if Unicorn lacks the core."""
     if target.qemu is None or target.unicorn_cpu is None:
@@ -62,6 +62,7 @@ def run_unicorn(
     if importlib.util.find_spec("unicorn") is None:
         raise ToolError("the emulator unicorn is not installed", hint="pip install 'edgewright[pip-toolchain]'")
     chain = find_toolchain(target, toolchain)
+    flags = (target.optimization,) if flags is None else flags
     stack = target.stack_bytes if stack_bytes is None else -(-stack_bytes // 16) * 16
     start = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="edgewright-") as name:

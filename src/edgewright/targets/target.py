@@ -116,6 +116,17 @@ class Target(_Table):
     energy: EnergyModel | None = None
     compiler: Compiler | None = None
 
+    @property
+    def optimization(self) -> str:
+        """What the compiler of the C is told to optimize for."""
+        return "-Os" if "size" in self.kernels else "-O2"
+
+    def preferring(self, what: str) -> Target:
+        """The same device with its own kernels ("speed"), or with those that take the least flash, whatever the core ("size")."""
+        if what not in ("speed", "size"):
+            raise TargetError(f"{what!r} is nothing to prefer", hint="speed or size")
+        return self if what == "speed" or "c" not in self.runtimes else self.model_copy(update={"kernels": ("size", "portable")})
+
 
 def list_targets() -> tuple[str, ...]:
     """Names of the built-in targets: the host, cores, boards, accelerators, each in alphabetical order."""

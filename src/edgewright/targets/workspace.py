@@ -33,6 +33,9 @@ class DepthwiseLayout:
 
 def workspace_bytes(op: Operator, ins: Sequence[Value], outs: Sequence[Value], kernels: Sequence[str]) -> int:
     """Bytes of working memory for ``op`` with the kernel folders ``kernels``; 0 for operators that need none."""
+    if "size" in kernels:
+        column = isinstance(op, DepthwiseConv2D) or (isinstance(op, Conv2D) and not is_matrix_product(op, ins, outs))
+        return ins[1].elements // int(ins[1].shape[0] or 1) if column else 0
     if "helium" in kernels:
         return helium_bytes(op, ins, outs)
     simd = "dsp" in kernels

@@ -10,9 +10,9 @@ from edgewright.verbs.optimize import split
 from edgewright.verbs.result import Result
 
 
-def emit(model: str, *, target: str, out: Path, formats: str, onnx_activations: str) -> Result:
+def emit(model: str, *, target: str, prefer: str = "speed", out: Path, formats: str, onnx_activations: str) -> Result:
     """Write ``model`` below ``out``."""
-    board = load_target(target)
+    board = load_target(target).preferring(prefer)
     wanted = pipeline.check_formats(split(formats), onnx_activations)
     files = pipeline.emit(pipeline.load(model), wanted, target=board, onnx_activations=onnx_activations)
     written = pipeline.write_files(files, out)

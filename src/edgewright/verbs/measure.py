@@ -13,11 +13,11 @@ from edgewright.verbs.proof import Proof, random_inputs, same_bytes
 from edgewright.verbs.result import Result
 
 
-def measure(model: str, *, target: str, data: str | None, samples: int) -> Result:
+def measure(model: str, *, target: str, prefer: str = "speed", data: str | None, samples: int) -> Result:
     """Build, run and count ``samples`` inferences of a quantized ``model``; instruction counts hardly depend on the numbers."""
     if samples < 1:
         raise RecipeError(f"--samples must be at least 1, got {samples}", hint="two show whether the counts repeat")
-    board = load_target(target)
+    board = load_target(target).preferring(prefer)
     graph = pipeline.load(model)
     if board.compiler is not None:
         verdict = pipeline.compile_npu(graph, board)

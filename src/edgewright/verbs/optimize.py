@@ -34,6 +34,7 @@ def optimize(
     model: str,
     *,
     target: str,
+    prefer: str = "speed",
     data: str | None,
     test: str | None,
     recipe: str,
@@ -45,7 +46,7 @@ def optimize(
     run: bool,
 ) -> Result:
     """Everything that can be refused is refused first, and everything is computed before anything is written."""
-    board = load_target(target)
+    board = load_target(target).preferring(prefer)
     chosen = with_settings(load_recipe(recipe), settings)
     named = None if formats is None else pipeline.check_formats(split(formats), onnx_activations)
     pipeline.check_formats(pipeline.FORMATS, onnx_activations)

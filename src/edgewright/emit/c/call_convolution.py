@@ -55,7 +55,7 @@ def call_depthwise_conv2d(layer: Layer) -> list[Call]:
         **bounds,
         "weights": Table("weights", np.ascontiguousarray(weight).astype(np.int8)),
         "bias": Table("bias", fold_zero_point(weight, bias, zero_point)),
-        **_factors(factors, weight.shape[0], doubled=layer.simd),
+        **factors_of(factors, weight.shape[0], doubled=layer.simd),
     }
     kernel = "depthwise_3x3_s8" if _is_small(window) else "depthwise_conv2d_s8"
     return [Call(kernel, parameters, [layer.input(), layer.output(), Workspace()], "depthwise_layer")]
@@ -72,7 +72,7 @@ def call_transpose_conv2d(layer: Layer) -> list[Call]:
         **bounds_of(layer, op.activation),
         "weights": Table("weights", weight.astype(np.int8)),
         "bias": Table("bias", plain_bias(bias, weight.shape[0])),
-        **_factors(output_multiplier(layer.ins[0], layer.ins[1], layer.outs[0]), weight.shape[0]),
+        **factors_of(output_multiplier(layer.ins[0], layer.ins[1], layer.outs[0]), weight.shape[0]),
     }
     return [Call("transpose_conv2d_s8", parameters, [layer.input(), layer.output()])]
 
@@ -97,7 +97,7 @@ def call_dense(layer: Layer) -> list[Call]:
         **bounds,
         "weights": Table("weights", weight.astype(np.int8)),
         "bias": Table("bias", fold_zero_point(weight, bias, zero_point)),
-        **_factors(factors, outputs, doubled=layer.simd),
+        **factors_of(factors, outputs, doubled=layer.simd),
     }
     return [Call("dense_s8", parameters, [layer.input(), layer.output()])]
 
@@ -117,7 +117,7 @@ def _conv2d(
         **bounds,
         "weights": Table("weights", (pack_simd if layer.simd else pack_portable)(weight, groups)),
         "bias": Table("bias", fold_zero_point(weight, bias, zero_point)),
-        **_factors(factors, weight.shape[0], doubled=layer.simd),
+        **factors_of(factors, weight.shape[0], doubled=layer.simd),
     }
     return Call("conv2d_s8", parameters, [layer.input(), layer.output(), Workspace()])
 
@@ -133,7 +133,7 @@ def constants_of(layer: Layer) -> tuple[NDArray[np.generic], NDArray[np.generic]
     return layer.array(1), layer.array(2) if len(layer.ins) > 2 else None
 
 
-def _factors(factors: Multiplier, channels: int, *, doubled: bool = False) -> dict[str, Parameter]:
+def factors_of(factors: Multiplier, channels: int, *, doubled: bool = False) -> dict[str, Parameter]:
     """A multiplier (twice that, modulo 2**32, for kernels that read it so) and a shift for each output channel."""
     multiplier, shift = (np.array(part * channels if len(part) == 1 else part, np.int64) for part in (factors.multiplier, factors.shift))
     words = (multiplier * (2 if doubled else 1)).astype(np.uint32).view(np.int32)

@@ -9,6 +9,7 @@ from edgewright.emit.c.call_convolution import call_conv2d, call_dense, call_dep
 from edgewright.emit.c.call_elementwise import call_dequantize, call_lookup, call_mul, call_prelu, call_quantize, call_sum
 from edgewright.emit.c.call_movement import call_concat, call_pad, call_slice, call_transpose
 from edgewright.emit.c.call_reduction import call_log_softmax, call_mean, call_pool, call_resize, call_softmax
+from edgewright.emit.c.call_size import call_products
 from edgewright.emit.c.layer import Call, Layer
 from edgewright.errors import UnsupportedError
 
@@ -44,13 +45,16 @@ HELIUM: Mapping[str, Callable[[Layer], list[Call]]] = {
     "Sub": call_helium.call_sum,
 }
 """Operators whose Helium kernels take other parameters."""
+SIZE: Mapping[str, Callable[[Layer], list[Call]]] = dict.fromkeys(("Conv2D", "Dense", "DepthwiseConv2D"), call_products)
+"""Operators that share a kernel where size comes first."""
 
 
 def calls_of(layer: Layer) -> list[Call]:
     """The calls that compute ``layer``; pointwise operators without an entry are tables of 256 numbers."""
     op = layer.node.op
-    if "helium" in layer.kernels and op.kind in HELIUM:
-        return HELIUM[op.kind](layer)
+    for folder, table in (("size", SIZE), ("helium", HELIUM)):
+        if folder in layer.kernels and op.kind in table:
+            return table[op.kind](layer)
     if op.kind in CALLS:
         return CALLS[op.kind](layer)
     if op.pointwise:

@@ -65,7 +65,7 @@ def _context(program: Program, prefix: str, source: Source) -> dict[str, Any]:
         "prefix": prefix,
         "macro": prefix.upper(),
         "title": c_comment(graph.name),
-        "target": c_comment(program.target.name),
+        "target": c_comment(f"{program.target.name}, to be compiled with {program.target.optimization}"),
         "arena_bytes": max(-(-plan.arena_bytes // 8) * 8, 8),
         "inputs": edges["input"],
         "outputs": edges["output"],
