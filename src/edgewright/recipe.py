@@ -130,9 +130,21 @@ def _named(*recipes: Recipe) -> Mapping[str, Recipe]:
 
 
 _START = (Step("dequantize_weights"), *_repeated(CLEAN))
+
+
+def _rounded(weights: int, activations: int) -> Recipe:
+    """The recipe that rounds weights by what the layers give: the one to take where the nearest integers cost accuracy."""
+    ranges = "mse" if activations < 8 else "minmax"
+    options = {"ranges": ranges, "weight_bits": weights, "activation_bits": activations, "weight_ranges": "mse"}
+    name = f"w{weights}a{activations}" + ("-rounded" if (weights, activations) == (8, 8) else "")
+    summary = f"int{weights} weights rounded by the layers' outputs, int{activations} activations, calibrated on data"
+    return Recipe(name, (*_START, Step("quantize_static", options), Step("round_weights")), summary)
+
+
 RECIPES: Mapping[str, Recipe] = _named(
     Recipe("clean", _repeated(CLEAN), "exact clean-up alone: the same outputs from fewer operators and channels"),
     Recipe("w8a8", (*_START, Step("quantize_static", {"ranges": "minmax"})), "int8 weights and activations, calibrated on data"),
+    *(_rounded(weights, activations) for weights, activations in ((8, 8), (4, 8), (4, 4), (3, 8))),
     Recipe("float16", (*_START, Step("quantize_float16")), "weights in float16, arithmetic in float32"),
     Recipe("dynamic", (*_START, Step("quantize_dynamic")), "int8 weights, activations quantized at run time"),
 )

@@ -21,7 +21,9 @@ Array = NDArray[np.generic]
 BASE_OPSET, WIDE_OPSET = 17, 21
 """WIDE_OPSET brings int4 and int16 to QuantizeLinear; files that need neither stay with the opset that every runtime reads."""
 BATCH = "batch"
-TYPES = {DType.INT4: TensorProto.INT4, DType.INT8: TensorProto.INT8, DType.INT16: TensorProto.INT16, DType.INT32: TensorProto.INT32}
+NARROW = {DType.INT2: TensorProto.INT4, DType.INT3: TensorProto.INT4, DType.INT4: TensorProto.INT4}
+TYPES = {**NARROW, DType.INT8: TensorProto.INT8, DType.INT16: TensorProto.INT16, DType.INT32: TensorProto.INT32}
+"""ONNX has no integers narrower than int4 up to opset 24: those are written as int4, the same numbers."""
 
 
 @dataclass(frozen=True)
@@ -230,9 +232,9 @@ class Writer:
 
     def integers(self, name: str, array: Array, dtype: DType) -> str:
         """An initializer of integers, packed where they have 4 bits."""
-        if dtype in (DType.INT4, DType.INT16):
+        if dtype.bits < 8 or dtype is DType.INT16:
             self.opset = WIDE_OPSET
-        if dtype is not DType.INT4:
+        if dtype.bits >= 8:
             return self.constant(name, array.astype(dtype.numpy))
         key = (name, array.tobytes(), "int4")
         if key not in self._constants:

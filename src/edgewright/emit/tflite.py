@@ -82,9 +82,10 @@ def _check(graph: Graph) -> None:
     unknown = [f"{node.op.kind} {node.name!r}" for node in graph.nodes if node.op.kind not in OPERATORS]
     if unknown:
         raise UnsupportedError(f".tflite has no operator for {', '.join(unknown)}", hint="write C or .onnx, or replace the operator")
-    wide = [value.name for value in graph.values.values() if value.dtype is DType.INT16]
-    if wide:
-        raise UnsupportedError(f"16-bit activations cannot be written to .tflite yet: {wide[0]!r} and {len(wide) - 1} others",
+    odd = [value for name, value in graph.values.items() if name not in graph.constants and value.dtype.is_integer]
+    odd = [value for value in odd if value.dtype not in (DType.INT8, DType.INT32)]
+    if odd:
+        raise UnsupportedError(f".tflite has no kernels for {odd[0].dtype.value} activations: {odd[0].name!r} and {len(odd) - 1} others",
                                hint="use 8-bit activations")
 
 

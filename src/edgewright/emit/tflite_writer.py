@@ -22,8 +22,9 @@ ALIGNMENT = 16
 """Of every buffer's bytes in the file, as the schema asks: weights are used where they lie."""
 VERSION_BYTES = 16
 _SCHEMA_VERSION = 3
-_TYPES = {DType.FLOAT32: "FLOAT32", DType.FLOAT16: "FLOAT16", DType.INT4: "INT4", DType.INT8: "INT8", DType.INT16: "INT16",
-          DType.INT32: "INT32"}
+_TYPES = {DType.FLOAT32: "FLOAT32", DType.FLOAT16: "FLOAT16", DType.INT2: "INT4", DType.INT3: "INT4", DType.INT4: "INT4",
+          DType.INT8: "INT8", DType.INT16: "INT16", DType.INT32: "INT32"}
+"""Kernels take no integers narrower than int4: those are written as int4, the same numbers."""
 
 Arrange = Callable[[NDArray[Any]], NDArray[Any]]
 
@@ -217,7 +218,7 @@ def file_name(name: str) -> str:
 
 
 def _bytes(array: NDArray[Any], dtype: DType) -> bytes:
-    if dtype is not DType.INT4:
+    if dtype.bits >= 8:
         return bytes(array.astype(dtype.numpy.newbyteorder("<"), copy=False).tobytes())
     flat = array.reshape(-1).astype(np.uint8) & 15
     padded = np.append(flat, np.zeros(len(flat) % 2, np.uint8))

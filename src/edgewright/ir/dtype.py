@@ -16,10 +16,12 @@ Number = TypeVar("Number", bound=np.generic)
 
 
 class DType(str, Enum):
-    """Element type of a value. int4 is held in int8 arrays, one number a byte; emitters pack it."""
+    """Element type of a value. int2 to int4 are held in int8 arrays, one number a byte; emitters pack them."""
 
     FLOAT32 = "float32"
     FLOAT16 = "float16"
+    INT2 = "int2"
+    INT3 = "int3"
     INT4 = "int4"
     INT8 = "int8"
     INT16 = "int16"
@@ -27,7 +29,7 @@ class DType(str, Enum):
 
     @property
     def bits(self) -> int:
-        return {"float32": 32, "float16": 16, "int4": 4, "int8": 8, "int16": 16, "int32": 32}[self.value]
+        return int(self.value.removeprefix("float").removeprefix("int"))
 
     @property
     def is_integer(self) -> bool:
@@ -35,8 +37,8 @@ class DType(str, Enum):
 
     @property
     def numpy(self) -> np.dtype[np.generic]:
-        """The numpy type that holds one element (int8 for int4)."""
-        return np.dtype("int8" if self is DType.INT4 else self.value)
+        """The numpy type that holds one element (int8 for narrower ones)."""
+        return np.dtype("int8" if self.bits < 8 else self.value)
 
     @property
     def minimum(self) -> int:

@@ -140,11 +140,15 @@ def constant_tensors(graph: Graph) -> dict[str, Tensor]:
         array = constant.array
         if graph.level is Level.INTEGER:
             tensors[name] = torch.from_numpy(array.astype(np.int32))
-        elif value.quant is not None:
-            tensors[name] = torch.from_numpy(np.asarray(value.quant.to_real(value.quant.to_integer(array.astype(np.float32)))))
         else:
-            tensors[name] = torch.from_numpy(array.astype(np.float32))
+            tensors[name] = torch.from_numpy(quantized_constant(graph, name))
     return tensors
+
+
+def quantized_constant(graph: Graph, name: str) -> NDArray[np.float32]:
+    """A constant of a float or quantized graph, rounded to its grid where it has one."""
+    array, quant = graph.array(name).astype(np.float32), graph.value(name).quant
+    return array if quant is None else np.asarray(quant.to_real(quant.to_integer(array)))
 
 
 def run_nodes(

@@ -177,7 +177,7 @@ def _requantize_in_float64(x: Tensor, multiplier: Multiplier, zero_point: int, l
 def affine_quant(low: float, high: float, dtype: DType = DType.INT8) -> Quant:
     """Asymmetric per-tensor Quant that covers [min(low, 0), max(high, 0)]; int16 is symmetric (zero point 0), as the specification asks."""
     low, high = min(float(low), 0.0), max(float(high), 0.0)
-    if dtype is not DType.INT8 and dtype is not DType.INT4:
+    if dtype.bits > 8:
         return Quant.per_tensor(_positive_scale(max(-low, high) / dtype.maximum), 0, dtype)
     scale = _positive_scale((high - low) / (dtype.maximum - dtype.minimum))
     zero_point = int(np.clip(np.rint(dtype.minimum - low / scale), dtype.minimum, dtype.maximum))

@@ -12,16 +12,28 @@ BIAS_STEPS = 1 << 30
 TINY = float(np.finfo(np.float32).tiny)
 
 
+METHODS = ("minmax", "mse")
+SHARES = np.linspace(0.3, 1.0, 71)
+"""Candidates of the mse method, as shares of the scale that reaches the peak."""
+
+
 def weight_scales(
-    weight: NDArray[np.generic], bias: NDArray[np.generic] | None = None, input_scale: float = 1.0, dtype: DType = DType.INT8
+    weight: NDArray[np.generic],
+    bias: NDArray[np.generic] | None = None,
+    input_scale: float = 1.0,
+    dtype: DType = DType.INT8,
+    method: str = "minmax",
 ) -> NDArray[np.float32]:
     """Symmetric scale of each output channel (axis 0), for weights in ``dtype``: (O,).
 
+    minmax: the peak is the largest integer. mse: the clipping with the least squared error of the rounded weights, channel by channel.
     Large enough that the int32 ``bias``, whose scale is ``input_scale`` times this one, does not saturate. Channels without weights take
     the median of the others.
     """
     peak = np.abs(weight.astype(np.float64).reshape(weight.shape[0], -1)).max(axis=1, initial=0.0)
     scales = peak / dtype.maximum
+    if method == "mse":
+        scales *= _least_error(weight.astype(np.float64).reshape(weight.shape[0], -1), scales, dtype)
     alive = scales > TINY
     scales[~alive] = np.median(scales[alive]) if alive.any() else 1.0
     if bias is not None:
@@ -32,3 +44,15 @@ def weight_scales(
 def bias_scales(scales: NDArray[np.float32], input_scale: float) -> NDArray[np.float32]:
     """Scales of the int32 bias beside weights of ``scales``: their products with the input's scale, in float32 as files hold them."""
     return np.asarray(scales * np.float32(input_scale), np.float32)
+
+
+def _least_error(rows: NDArray[np.float64], scales: NDArray[np.float64], dtype: DType) -> NDArray[np.float64]:
+    """The share of ``scales`` that rounds each of ``rows`` (O, n) best: (O,)."""
+    best, least = np.ones(len(rows)), np.full(len(rows), np.inf)
+    for share in SHARES:
+        scale = np.maximum(scales * share, TINY)[:, None]
+        rounded = np.clip(np.rint(rows / scale), dtype.minimum, dtype.maximum) * scale
+        error = np.square(rounded - rows).sum(axis=1)
+        better = error < least
+        best[better], least[better] = share, error[better]
+    return best

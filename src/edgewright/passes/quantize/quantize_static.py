@@ -1,4 +1,4 @@
-"""Post-training quantization with calibrated activation ranges (W8A8)."""
+"""Post-training quantization with calibrated activation ranges: W8A8, and narrower."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from edgewright.errors import ModelError, UnsupportedError
+from edgewright.errors import ModelError, RecipeError, UnsupportedError
 from edgewright.ir.dtype import DType, Quant
 from edgewright.ir.edit import fresh_name, rebuild
 from edgewright.ir.graph import Graph, Level, Node, State
@@ -16,21 +16,36 @@ from edgewright.ir.operator import Operator
 from edgewright.ops.requant import affine_quant
 from edgewright.passes.ranges import Range, calibrate, union, within
 from edgewright.passes.registry import Context, graph_pass
-from edgewright.passes.weights import bias_scales, weight_scales
+from edgewright.passes.weights import METHODS, bias_scales, weight_scales
+
+WIDTHS = {2: DType.INT2, 3: DType.INT3, 4: DType.INT4, 8: DType.INT8}
 
 
 @graph_pass(level="float", exact=False, needs_data=True, makes_integers=True)
-def quantize_static(graph: Graph, ctx: Context, *, ranges: str = "minmax", percentile: float = 99.99) -> Graph:
-    """Quantize weights to int8 per channel and activations to int8 per tensor, with ranges from calibration data.
+def quantize_static(
+    graph: Graph,
+    ctx: Context,
+    *,
+    ranges: str = "minmax",
+    percentile: float = 99.99,
+    weight_bits: int = 8,
+    activation_bits: int = 8,
+    weight_ranges: str = "minmax",
+) -> Graph:
+    """Quantize weights per channel and activations per tensor, to int8 or narrower, with ranges from calibration data.
 
-    ``ranges``: minmax, percentile (the middle ``percentile`` % stay inside) or mse (least squared error).
+    ``ranges``: minmax, percentile (the middle ``percentile`` % stay inside) or mse (least squared error). ``weight_ranges``: minmax or mse.
+    Narrower activations are those that layers with weights read; as is usual, what the first and the last layers read keeps 8 bits.
     Source: Jacob et al. 2018 (arXiv:1712.05877), and the TensorFlow Lite 8-bit quantization specification.
     """
     _refuse(graph)
+    if weight_ranges not in METHODS:
+        raise RecipeError(f"unknown range method {weight_ranges!r} of weights", hint=f"one of {', '.join(METHODS)}")
+    narrow = _width("activation", activation_bits)
     data = ctx.calibration()
-    observed = calibrate(graph, data, method=ranges, percentile=percentile, dtype=DType.INT8)
-    quants = _activation_quants(graph, observed)
-    constants = _Constants(graph)
+    observed = calibrate(graph, data, method=ranges, percentile=percentile, dtype=narrow)
+    quants = _activation_quants(graph, observed, narrow)
+    constants = _Constants(graph, _width("weight", weight_bits), weight_ranges)
     for name in graph.outputs:
         if graph.is_constant(name):
             constants.claim(name, _whole(graph.array(name)), name)
@@ -41,7 +56,8 @@ def quantize_static(graph: Graph, ctx: Context, *, ranges: str = "minmax", perce
         dataclasses.replace(graph.value(constants.original.get(name, name)), name=name, quant=quant) for name, quant in quants.items()
     ]
     copies = {name: graph.constants[original] for name, original in constants.original.items()}
-    ctx.did(graph.name, f"{len(values)} values quantized from {data.count} samples ({ranges} ranges)")
+    widths = f"weights int{weight_bits}, activations int{activation_bits}"
+    ctx.did(graph.name, f"{len(values)} values quantized from {data.count} samples ({widths}, {ranges} ranges)")
     return rebuild(graph, nodes=nodes, values=values, constants=copies, states=states, level=Level.QUANTIZED)
 
 
@@ -64,7 +80,25 @@ def _refuse(graph: Graph) -> None:
             raise ModelError(f"constant {name!r} holds numbers that are not finite", hint="the training diverged, or the file is damaged")
 
 
-def _activation_quants(graph: Graph, observed: Mapping[str, Range]) -> dict[str, Quant]:
+def _width(what: str, bits: int) -> DType:
+    if bits not in WIDTHS:
+        raise RecipeError(f"{what}_bits is {bits}", hint=f"one of {', '.join(map(str, WIDTHS))}")
+    return WIDTHS[bits]
+
+
+def _narrowed(graph: Graph) -> set[str]:
+    """The values that layers with weights read, but for the network's inputs and what its last such layers read."""
+    read: set[str] = set()
+    ahead: set[str] = set()
+    for node in reversed(graph.nodes):
+        if node.op.weight_inputs and ahead & {*node.outputs}:
+            read.add(node.inputs[0])
+        if node.op.weight_inputs or ahead & {*node.outputs}:
+            ahead.update(node.inputs)
+    return read - {*graph.inputs}
+
+
+def _activation_quants(graph: Graph, observed: Mapping[str, Range], narrow: DType) -> dict[str, Quant]:
     """One Quant for each group of values that must, or had better, share it."""
     ranges = dict(observed)
     for state in graph.states:
@@ -72,11 +106,14 @@ def _activation_quants(graph: Graph, observed: Mapping[str, Range]) -> dict[str,
     fixed = _fixed_quants(graph)
     _narrow(graph, ranges, fixed)
     quants: dict[str, Quant] = {}
+    narrowed = _narrowed(graph)
     for members in _groups(graph).members(list(ranges)):
         whole = union(ranges[name] for name in members)
         known = {fixed[name] for name in members if name in fixed}
         only = known.pop() if len(known) == 1 else None
-        quant = only if only is not None and _holds(only, whole) else affine_quant(*whole)
+        edge = {*graph.inputs, *graph.outputs} & {*members}
+        dtype = narrow if narrowed & {*members} and not edge else DType.INT8
+        quant = only if only is not None and _holds(only, whole) else affine_quant(*whole, dtype)
         quants.update({name: fixed.get(name, quant) for name in members})
     return quants
 
@@ -171,9 +208,13 @@ class _Groups:
 
 
 class _Constants:
-    """The Quant of each constant; one that is read under several Quants is copied. ``original``: the copy's name → the constant's."""
+    """The Quant of each constant; one that is read under several Quants is copied. ``original``: the copy's name → the constant's.
 
-    def __init__(self, graph: Graph) -> None:
+    ``dtype`` and ``method``: the width of weights, and how their scales are chosen.
+    """
+
+    def __init__(self, graph: Graph, dtype: DType = DType.INT8, method: str = "minmax") -> None:
+        self.dtype, self.method = dtype, method
         self.quants: dict[str, Quant] = {}
         self.original: dict[str, str] = {}
         self._versions: dict[str, list[str]] = {}
@@ -208,8 +249,9 @@ def _quantize_constants(graph: Graph, node: Node, quants: Mapping[str, Quant], c
             raise UnsupportedError(
                 f"the bias of {op.kind} {node.name!r} is computed at run time", hint="only constant biases can be quantized"
             )
-        scales = weight_scales(graph.array(node.inputs[index]), None if bias is None else graph.array(node.inputs[bias]), input_scale)
-        inputs[index] = constants.claim(node.inputs[index], Quant.per_axis(scales, 0), node.name)
+        sums = None if bias is None else graph.array(node.inputs[bias])
+        scales = weight_scales(graph.array(node.inputs[index]), sums, input_scale, constants.dtype, constants.method)
+        inputs[index] = constants.claim(node.inputs[index], Quant.per_axis(scales, 0, constants.dtype), node.name)
         if bias is not None:
             inputs[bias] = constants.claim(node.inputs[bias], Quant.per_axis(bias_scales(scales, input_scale), 0, DType.INT32), node.name)
     return dataclasses.replace(node, inputs=tuple(inputs))

@@ -1,0 +1,110 @@
+"""Integers for the rows of a weight matrix that minimize a quadratic error, instead of the nearest ones.
+
+The error of integers q with scale s against real weights W is (s q - W) H (s q - W)^T, row by row, where H is the second moment of what the
+weights are multiplied with. Rounding with error feedback: GPTQ (Frantar et al. 2022, arXiv:2210.17323), which is Babai's nearest plane.
+Coordinate descent from there, with the scales refitted in between: QuantEase (Behdin et al. 2023, arXiv:2309.01885).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from edgewright.ir.dtype import DType
+
+DAMPING = 1e-3
+"""Added to the diagonal of H, as a share of its mean, so that it can be inverted."""
+SHARES = np.linspace(0.3, 1.1, 41)
+"""Candidates of the scale, as shares of the one that reaches the peak."""
+
+
+@dataclass(frozen=True)
+class Moments:
+    """What a layer was fed with: means (groups, K) and centred second moments (groups, K, K), in float64.
+
+    ``crossed`` is the moment of the float network's data (first axis) with the quantized network's (second axis).
+    """
+
+    mean: Tensor
+    float_mean: Tensor
+    second: Tensor
+    crossed: Tensor
+    positions: int
+
+
+def compensated(weight: Tensor, moments: Moments, ridge: float) -> Tensor:
+    """The real weights that give the float layer's outputs best on the quantized network's data; (groups, rows, K).
+
+    ``ridge`` pulls towards ``weight``: a share of the mean diagonal of the second moment.
+    """
+    size = weight.shape[-1]
+    pull = ridge * _level(moments.second)[:, None, None]
+    wanted = weight @ moments.crossed + pull * weight
+    return torch.linalg.solve(moments.second + pull * torch.eye(size, dtype=weight.dtype), wanted, left=False)
+
+
+def best_scales(weight: Tensor, second: Tensor, dtype: DType) -> Tensor:
+    """The scale of each row, of those tried, whose nearest integers have the least error; (groups, rows)."""
+    peak = weight.abs().amax(-1).clamp(min=1e-30) / dtype.maximum
+    best, least = peak, torch.full_like(peak, torch.inf)
+    for share in SHARES:
+        scale = peak * share
+        error = torch.clamp(torch.round(weight / scale[..., None]), dtype.minimum, dtype.maximum) * scale[..., None] - weight
+        size = ((error @ second) * error).sum(-1)
+        best, least = torch.where(size < least, scale, best), torch.minimum(size, least)
+    return best
+
+
+def round_rows(weight: Tensor, second: Tensor, scale: Tensor, dtype: DType, free: Tensor, sweeps: int) -> tuple[Tensor, Tensor]:
+    """(integers, scales) for ``weight`` (groups, rows, K), from ``scale`` (groups, rows). Where ``free`` is False the integer is 0."""
+    damped = second + torch.diag_embed((DAMPING * _level(second))[:, None].expand(second.shape[:2]))
+    integers = _with_feedback(weight, damped, scale, dtype, free)
+    for _ in range(sweeps):
+        changed = _descend(integers, weight, damped, scale, dtype, free)
+        projected = integers @ damped
+        fitted = (projected * weight).sum(-1) / (projected * integers).sum(-1)
+        scale = torch.where(torch.isfinite(fitted) & (fitted > 0), fitted, scale)
+        if not changed:
+            break
+    return integers, scale
+
+
+def _level(second: Tensor) -> Tensor:
+    """The mean of the diagonal, never 0: (groups,)."""
+    return second.diagonal(dim1=1, dim2=2).mean(-1).clamp(min=1e-20)
+
+
+def _nearest(real: Tensor, scale: Tensor, dtype: DType, free: Tensor) -> Tensor:
+    return torch.clamp(torch.round(real / scale), dtype.minimum, dtype.maximum) * free
+
+
+def _with_feedback(weight: Tensor, second: Tensor, scale: Tensor, dtype: DType, free: Tensor) -> Tensor:
+    """Columns in the order of their weight in the error, each rounded after the error of those before it was spread over the rest."""
+    order = torch.argsort(second.diagonal(dim1=1, dim2=2).mean(0), descending=True, stable=True)
+    rest = weight[..., order].clone()
+    inverse = torch.cholesky_inverse(torch.linalg.cholesky(second[:, order][:, :, order]))
+    upper = torch.linalg.cholesky(inverse, upper=True)
+    integers = torch.zeros_like(rest)
+    for column, place in enumerate(order.tolist()):
+        integers[..., column] = _nearest(rest[..., column], scale, dtype, free[..., place])
+        error = (rest[..., column] - integers[..., column] * scale) / upper[:, column, column, None]
+        rest[..., column + 1 :] -= error[..., None] * upper[:, None, column, column + 1 :]
+    return integers[..., torch.argsort(order)]
+
+
+def _descend(integers: Tensor, weight: Tensor, second: Tensor, scale: Tensor, dtype: DType, free: Tensor) -> bool:
+    """One sweep: each column in turn takes the integers that are best while all others stand. Changes ``integers``; False: none moved."""
+    slope = (integers * scale[..., None] - weight) @ second
+    changed = False
+    for column in range(weight.shape[-1]):
+        curvature = second[:, column, column, None]
+        wanted = _nearest(integers[..., column] * scale - slope[..., column] / curvature, scale, dtype, free[..., column])
+        step = (wanted - integers[..., column]) * scale
+        if bool(step.any()):
+            changed = True
+            slope += step[..., None] * second[:, None, column]
+            integers[..., column] = wanted
+    return changed
