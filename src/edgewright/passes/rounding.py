@@ -52,24 +52,43 @@ def best_scales(weight: Tensor, second: Tensor, dtype: DType) -> Tensor:
     best, least = peak, torch.full_like(peak, torch.inf)
     for share in SHARES:
         scale = peak * share
-        error = torch.clamp(torch.round(weight / scale[..., None]), dtype.minimum, dtype.maximum) * scale[..., None] - weight
-        size = ((error @ second) * error).sum(-1)
+        nearest = torch.clamp(torch.round(weight / scale[..., None]), dtype.minimum, dtype.maximum)
+        size = _error(nearest, scale, weight, second)
         best, least = torch.where(size < least, scale, best), torch.minimum(size, least)
     return best
 
 
 def round_rows(weight: Tensor, second: Tensor, scale: Tensor, dtype: DType, free: Tensor, sweeps: int) -> tuple[Tensor, Tensor]:
-    """(integers, scales) for ``weight`` (groups, rows, K), from ``scale`` (groups, rows). Where ``free`` is False the integer is 0."""
+    """(integers, scales) for ``weight`` (groups, rows, K), from ``scale`` (groups, rows). Where ``free`` is False the integer is 0.
+
+    Coordinate descent from the integers with error feedback and from the nearest ones; of both, each row keeps what came out better.
+    """
     damped = second + torch.diag_embed((DAMPING * _level(second))[:, None].expand(second.shape[:2]))
-    integers = _with_feedback(weight, damped, scale, dtype, free)
+    nearest = _nearest(weight, scale[..., None], dtype, free)
+    starts = (_with_feedback(weight, damped, scale, dtype, free), nearest)
+    (first, one), (second_best, two) = (_settled(start, weight, damped, scale, dtype, free, sweeps) for start in starts)
+    better = _error(first, one, weight, damped) <= _error(second_best, two, weight, damped)
+    return torch.where(better[..., None], first, second_best), torch.where(better, one, two)
+
+
+def _settled(
+    integers: Tensor, weight: Tensor, second: Tensor, scale: Tensor, dtype: DType, free: Tensor, sweeps: int
+) -> tuple[Tensor, Tensor]:
+    """``integers`` after ``sweeps`` of descent, and their scales; the error never rises."""
     for _ in range(sweeps):
-        changed = _descend(integers, weight, damped, scale, dtype, free)
-        projected = integers @ damped
+        changed = _descend(integers, weight, second, scale, dtype, free)
+        projected = integers @ second
         fitted = (projected * weight).sum(-1) / (projected * integers).sum(-1)
         scale = torch.where(torch.isfinite(fitted) & (fitted > 0), fitted, scale)
         if not changed:
             break
     return integers, scale
+
+
+def _error(integers: Tensor, scale: Tensor, weight: Tensor, second: Tensor) -> Tensor:
+    """The quadratic error of each row: (groups, rows)."""
+    off = integers * scale[..., None] - weight
+    return ((off @ second) * off).sum(-1)
 
 
 def _level(second: Tensor) -> Tensor:

@@ -1,0 +1,123 @@
+"""Weights rounded by the layers' outputs: closer to float than the nearest integers, masks and codebooks kept."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+import edgewright
+from edgewright.data import Data
+from edgewright.errors import RecipeError
+from edgewright.ir.dtype import DType
+from edgewright.ir.edit import GraphBuilder, rebuild
+from edgewright.ir.graph import Graph, Level, Structure
+from edgewright.lower.integer import lower_integer
+from edgewright.ops import Add, Conv2D, Dense, DepthwiseConv2D, Mean, TransposeConv2D
+from edgewright.ops.evaluate import dequantize_outputs, evaluate, quantize_inputs
+from edgewright.passes.quantize.quantize_static import quantize_static
+from edgewright.passes.quantize.round_weights import round_weights
+from edgewright.passes.registry import Context
+from edgewright.targets.target import load_target
+
+PADDED = ((1, 1), (1, 1))
+
+
+def network(bias: bool = True) -> Graph:
+    """A residual block, a depthwise layer and a dense one, on smooth random pictures."""
+    random = np.random.default_rng(0)
+    builder = GraphBuilder("net")
+
+    def layer(op: Conv2D | DepthwiseConv2D | Dense, x: str, name: str, *shape: int) -> str:
+        weight = random.standard_normal(shape) / np.sqrt(np.prod(shape[1:]))
+        inputs = [x, builder.constant(f"{name}/weight", weight.astype(np.float32))]
+        if bias:
+            inputs.append(builder.constant(f"{name}/bias", (0.1 * random.standard_normal(shape[0])).astype(np.float32)))
+        return builder.node(op, inputs, name=name)
+
+    x = builder.input("x", (None, 8, 8, 3))
+    first = layer(Conv2D(padding=PADDED, activation="relu"), x, "first", 8, 3, 3, 3)
+    deep = layer(DepthwiseConv2D(padding=PADDED, activation="relu"), first, "deep", 8, 3, 3, 1)
+    both = builder.node(Add(activation="relu"), [first, layer(Conv2D(), deep, "point", 8, 1, 1, 8)], name="add")
+    pooled = builder.node(Mean((1, 2), False), [both], name="pool")
+    return builder.finish([layer(Dense(), pooled, "last", 5, 8)])
+
+
+def pictures(count: int, seed: int = 1) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+    random = np.random.default_rng(seed)
+    coarse = random.standard_normal((count, 4, 4, 3)).repeat(2, axis=1).repeat(2, axis=2)
+    return (coarse + 0.2 * random.standard_normal((count, 8, 8, 3))).astype(np.float32)
+
+
+def distance(graph: Graph, quantized: Graph) -> float:
+    """The squared error of the integer network's outputs on pictures that calibration did not see, against their variance."""
+    inputs = [pictures(64, seed=9)]
+    (expected,) = evaluate(graph, inputs)
+    integer = lower_integer(quantized, load_target("host"))
+    (found,) = dequantize_outputs(integer, evaluate(integer, quantize_inputs(integer, inputs)))
+    return float(np.square(found - expected).mean() / np.var(expected))
+
+
+@pytest.mark.parametrize(("weights", "activations"), [(2, 8), (3, 8), (4, 8), (4, 4)])
+@pytest.mark.parametrize("bias", [True, False])
+def test_outputs_come_closer_to_float(weights: int, activations: int, bias: bool) -> None:
+    graph = network(bias)
+    ctx = Context(data=Data((pictures(128),)))
+    options = {"weight_bits": weights, "activation_bits": activations, "weight_ranges": "mse"}
+    nearest = quantize_static(graph, ctx, **options)
+    rounded = round_weights(nearest, ctx)
+    assert rounded.level is Level.QUANTIZED
+    assert distance(graph, rounded) < 0.7 * distance(graph, nearest)
+
+
+def test_masks_keep_their_zeros_and_codebooks_their_numbers() -> None:
+    graph = network()
+    mask = np.random.default_rng(3).random((8, 3, 3, 3)) < 0.5
+    sparse = dataclasses.replace(graph.constants["first/weight"], array=graph.array("first/weight") * mask, structure=Structure(mask=mask))
+    codebook = np.asarray([-0.5, 0.0, 0.25], np.float32)
+    shared = codebook[np.random.default_rng(4).integers(0, 3, (8, 1, 1, 8))]
+    clustered = dataclasses.replace(graph.constants["point/weight"], array=shared, structure=Structure(codebook=codebook))
+    graph = rebuild(graph, constants={"first/weight": sparse, "point/weight": clustered})
+    ctx = Context(data=Data((pictures(128),)))
+    rounded = round_weights(quantize_static(graph, ctx, weight_bits=4), ctx)
+    assert not rounded.array("first/weight")[~mask].any() and rounded.array("first/weight")[mask].any()
+    kept = rounded.constants["first/weight"].structure
+    assert kept is not None and kept.mask is not None
+    for row in rounded.array("point/weight"):
+        assert len(np.unique(row)) <= 3
+
+
+def test_what_is_no_product_over_a_window_is_told() -> None:
+    builder = GraphBuilder("net")
+    x = builder.input("x", (None, 4, 4, 2))
+    weight = builder.constant("w", np.random.default_rng(0).standard_normal((3, 2, 2, 2)).astype(np.float32))
+    graph = builder.finish([builder.node(TransposeConv2D(stride=(2, 2)), [x, weight], name="up")])
+    ctx = Context(data=Data((np.random.default_rng(1).standard_normal((8, 4, 4, 2)).astype(np.float32),)))
+    quantized = quantize_static(graph, ctx, weight_bits=4)
+    assert round_weights(quantized, ctx) is quantized
+    assert any(line.action == "skipped" and line.where == "up" for line in ctx.lines)
+
+
+def test_an_int8_network_is_not_hurt() -> None:
+    graph = network()
+    ctx = Context(data=Data((pictures(128),)))
+    nearest = quantize_static(graph, ctx)
+    assert distance(graph, round_weights(nearest, ctx)) <= 1.1 * distance(graph, nearest)
+
+
+def test_the_recipes_give_integer_networks_of_their_width() -> None:
+    for name, dtype in (("w4a8", DType.INT4), ("w3a8", DType.INT3)):
+        result = edgewright.optimize(network(), recipe=name, data=pictures(32), formats=["tflite"])
+        weights = [name for node in result.graph.nodes for name in node.inputs[1:2] if node.op.weight_inputs]
+        assert {result.graph.value(name).dtype for name in weights} == {dtype}
+
+
+def test_senseless_options_are_refused() -> None:
+    ctx = Context(data=Data((pictures(8),)))
+    with pytest.raises(RecipeError, match="samples 0"):
+        round_weights(quantize_static(network(), ctx), ctx, samples=0)
+    with pytest.raises(RecipeError, match="weight_bits is 5"):
+        quantize_static(network(), ctx, weight_bits=5)
+    with pytest.raises(RecipeError, match="unknown range method"):
+        quantize_static(network(), ctx, weight_ranges="best")

@@ -1,0 +1,88 @@
+"""Integers that minimize a quadratic error: never worse than the nearest ones, and the best there are where all can be tried."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from edgewright.ir.dtype import DType
+from edgewright.passes.rounding import DAMPING, Moments, best_scales, compensated, round_rows
+
+
+def drawn(seed: int, groups: int, rows: int, size: int) -> tuple[Tensor, Tensor]:
+    """Weights, and a second moment with strong correlations."""
+    random = np.random.default_rng(seed)
+    data = random.standard_normal((groups, 4 * size, size)) @ (np.eye(size) + 0.7 * random.standard_normal((size, size)))
+    weight = torch.from_numpy(random.standard_normal((groups, rows, size)))
+    return weight, torch.from_numpy(np.swapaxes(data, 1, 2) @ data / data.shape[1])
+
+
+def error(integers: Tensor, scale: Tensor, weight: Tensor, second: Tensor) -> Tensor:
+    off = integers * scale[..., None] - weight
+    return ((off @ second) * off).sum(-1)
+
+
+@pytest.mark.parametrize("dtype", [DType.INT2, DType.INT3, DType.INT4, DType.INT8])
+def test_rounded_rows_beat_the_nearest_integers(dtype: DType) -> None:
+    weight, second = drawn(1, 3, 5, 12)
+    scale = best_scales(weight, second, dtype)
+    nearest = torch.clamp(torch.round(weight / scale[..., None]), dtype.minimum, dtype.maximum)
+    integers, fitted = round_rows(weight, second, scale, dtype, torch.ones_like(weight, dtype=torch.bool), 20)
+    assert int(integers.min()) >= dtype.minimum and int(integers.max()) <= dtype.maximum
+    assert bool((integers == torch.round(integers)).all())
+    before, after = error(nearest, scale, weight, second).sum(), error(integers, fitted, weight, second).sum()
+    assert float(after) < 0.97 * float(before)
+
+
+def test_no_single_integer_can_be_moved_for_the_better() -> None:
+    weight, second = drawn(2, 1, 4, 6)
+    scale = best_scales(weight, second, DType.INT3)
+    integers, fitted = round_rows(weight, second, scale, DType.INT3, torch.ones_like(weight, dtype=torch.bool), 50)
+    damped = second + DAMPING * second.diagonal(dim1=1, dim2=2).mean() * torch.eye(6, dtype=torch.float64)
+    best = error(integers, fitted, weight, damped)
+    for column, step in itertools.product(range(6), (-1, 1)):
+        moved = integers.clone()
+        moved[..., column] = (moved[..., column] + step).clamp(DType.INT3.minimum, DType.INT3.maximum)
+        assert bool((error(moved, fitted, weight, damped) >= best - 1e-9).all())
+
+
+def test_close_to_the_best_of_all_integers() -> None:
+    ratios = []
+    for seed in range(12):
+        weight, second = drawn(seed, 1, 1, 4)
+        scale = best_scales(weight, second, DType.INT2)
+        integers, fitted = round_rows(weight, second, scale, DType.INT2, torch.ones_like(weight, dtype=torch.bool), 30)
+        every = torch.tensor(list(itertools.product(range(-2, 2), repeat=4)), dtype=torch.float64)[None]
+        least = error(every, fitted.expand(1, len(every[0])), weight, second).min()
+        ratios.append(float(error(integers, fitted, weight, second).sum() / least))
+    assert np.median(ratios) < 1.2 and max(ratios) < 4
+
+
+def test_what_is_not_free_stays_zero() -> None:
+    weight, second = drawn(3, 2, 4, 8)
+    free = torch.from_numpy(np.random.default_rng(0).random((2, 4, 8)) < 0.5)
+    integers, _ = round_rows(weight * free, second, best_scales(weight * free, second, DType.INT4), DType.INT4, free, 10)
+    assert bool((integers[~free] == 0).all()) and bool((integers[free] != 0).any())
+
+
+def test_dead_rows_and_dead_inputs_give_finite_scales() -> None:
+    weight, second = torch.zeros(1, 3, 4, dtype=torch.float64), torch.zeros(1, 4, 4, dtype=torch.float64)
+    integers, scale = round_rows(weight, second, best_scales(weight, second, DType.INT4), DType.INT4, torch.ones_like(weight) > 0, 5)
+    assert not integers.any() and bool((scale > 0).all()) and bool(torch.isfinite(scale).all())
+
+
+def test_compensation_aims_at_what_the_float_data_gave() -> None:
+    random = np.random.default_rng(4)
+    floats = random.standard_normal((4000, 5))
+    mixing = np.eye(5) + 0.2 * random.standard_normal((5, 5))
+    quantized = floats @ mixing
+    weight = torch.from_numpy(random.standard_normal((1, 3, 5)))
+    mean, other = (torch.from_numpy(array.mean(0))[None] for array in (quantized, floats))
+    second = torch.from_numpy(np.cov(quantized.T, bias=True))[None]
+    crossed = torch.from_numpy((floats - floats.mean(0)).T @ (quantized - quantized.mean(0)) / len(floats))[None]
+    found = compensated(weight, Moments(mean, other, second, crossed, len(floats)), 1e-9)
+    np.testing.assert_allclose(quantized @ found[0].numpy().T, floats @ weight[0].numpy().T, atol=1e-5)
