@@ -136,10 +136,8 @@ def constant_tensors(graph: Graph) -> dict[str, Tensor]:
     """Constants as tensors: float32 at the float and quantized levels (there rounded to their grids), int32 at the integer level."""
     tensors = {}
     for name, constant in graph.constants.items():
-        value = graph.value(name)
-        array = constant.array
         if graph.level is Level.INTEGER:
-            tensors[name] = torch.from_numpy(array.astype(np.int32))
+            tensors[name] = torch.from_numpy(constant.array.astype(np.int32))
         else:
             tensors[name] = torch.from_numpy(quantized_constant(graph, name))
     return tensors
