@@ -135,7 +135,7 @@ _START = (Step("dequantize_weights"), *_repeated(CLEAN))
 def _rounded(weights: int, activations: int) -> Recipe:
     """The recipe that rounds weights by what the layers give: the one to take where the nearest integers cost accuracy."""
     ranges = "mse" if activations < 8 else "minmax"
-    options = {"ranges": ranges, "weight_bits": weights, "activation_bits": activations, "weight_ranges": "mse"}
+    options: dict[str, Option] = {"ranges": ranges, "weight_bits": weights, "activation_bits": activations, "weight_ranges": "mse"}
     name = f"w{weights}a{activations}" + ("-rounded" if (weights, activations) == (8, 8) else "")
     summary = f"int{weights} weights rounded by the layers' outputs, int{activations} activations, calibrated on data"
     return Recipe(name, (*_START, Step("quantize_static", options), Step("round_weights")), summary)

@@ -43,7 +43,8 @@ def compensated(weight: Tensor, moments: Moments, ridge: float) -> Tensor:
     size = weight.shape[-1]
     pull = ridge * _level(moments.second)[:, None, None]
     wanted = weight @ moments.crossed + pull * weight
-    return torch.linalg.solve(moments.second + pull * torch.eye(size, dtype=weight.dtype), wanted, left=False)
+    found: Tensor = torch.linalg.solve(moments.second + pull * torch.eye(size, dtype=weight.dtype), wanted, left=False)
+    return found
 
 
 def best_scales(weight: Tensor, second: Tensor, dtype: DType) -> Tensor:
