@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import csv
+import functools
 import itertools
 import random
 from pathlib import Path
 
 import pytest
 
-from edgewright.lower.allocate import allocate, first_fit, lower_bound, overlaps
+from edgewright.errors import EdgewrightError
+from edgewright.lower.allocate import SEARCH_BUFFERS, allocate, first_fit, fit, lower_bound, overlaps
+from edgewright.lower.beam import Answer
+from edgewright.lower.depth_first import _compiled, depth_first
 from edgewright.lower.memory import Buffer
+
+CAPACITY = 1_048_576
 
 
 def height(buffers: list[Buffer], offsets: dict[str, int]) -> int:
@@ -58,12 +64,75 @@ def test_nothing_to_place() -> None:
     assert lower_bound([]) == 0
 
 
-@pytest.mark.parametrize("name", ["A", "K"])
-def test_large_published_instances_are_placed_without_overlap(shared_bench: Path, name: str) -> None:
-    with open(shared_bench / "minimalloc" / f"{name}.1048576.csv", newline="") as file:
+def published(shared_bench: Path, name: str) -> list[Buffer]:
+    with open(shared_bench / "minimalloc" / f"{name}.{CAPACITY}.csv", newline="") as file:
         rows = list(csv.DictReader(file))
-    buffers = [Buffer(row["id"], int(row["size"]), int(row["lower"]), int(row["upper"]) - 1) for row in rows]
+    return [Buffer(row["id"], int(row["size"]), int(row["lower"]), int(row["upper"]) - 1) for row in rows]
+
+
+def test_more_buffers_than_a_search_takes_are_placed_greedily(shared_bench: Path) -> None:
+    buffers = published(shared_bench, "J")
+    assert len(buffers) > SEARCH_BUFFERS
     offsets, strategy = allocate(buffers)
     assert_disjoint(buffers, offsets)
-    assert strategy == "greedy"
-    assert lower_bound(buffers) == 1048576
+    assert strategy == "greedy" and height(buffers, offsets) > lower_bound(buffers)
+
+
+def test_the_same_buffers_get_the_same_places_and_names_do_not_matter_to_the_height() -> None:
+    buffers = instance(9, 40, 20)
+    first = allocate(buffers)
+    assert allocate(buffers) == first
+    renamed = [Buffer(f"x{index}", b.size_bytes, b.first, b.last) for index, b in enumerate(buffers)]
+    assert height(renamed, allocate(renamed)[0]) == height(buffers, first[0])
+
+
+def test_buffers_without_bytes_lie_anywhere() -> None:
+    buffers = [*instance(0, 12, 10), Buffer("empty", 0, 0, 9)]
+    offsets, _ = allocate(buffers)
+    assert set(offsets) == {buffer.name for buffer in buffers}
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_both_searches_decide_every_capacity_like_brute_force(seed: int) -> None:
+    buffers = instance(seed, 6, 7)
+    optimum = min(height(buffers, first_fit(order)) for order in itertools.permutations(buffers))
+    for decide in (None, depth_first):
+        for capacity in range(lower_bound(buffers), optimum + 5, 4):
+            answer, offsets = fit(buffers, capacity, decide)
+            assert answer is (Answer.FOUND if capacity >= optimum else Answer.NONE)
+            if offsets:
+                assert_disjoint(buffers, offsets)
+                assert height(buffers, offsets) <= capacity
+
+
+def test_a_search_that_reaches_its_limit_says_so() -> None:
+    buffers = instance(11, 120, 30)
+    few = functools.partial(depth_first, nodes=10)
+    assert fit(buffers, lower_bound(buffers), few) == (Answer.LIMIT, {})
+    offsets, strategy = allocate(buffers, few)
+    assert_disjoint(buffers, offsets)
+    assert strategy == "exact, search limit reached"
+
+
+def test_depth_first_without_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    _compiled.cache_clear()
+    with pytest.raises(EdgewrightError, match="needs a C compiler, and none is at hand"):
+        fit(instance(0, 5, 5), 400, depth_first)
+
+
+def test_the_optimum_of_a_published_instance_is_proved_in_numpy_alone(shared_bench: Path) -> None:
+    buffers = published(shared_bench, "C")
+    offsets, strategy = allocate(buffers)
+    assert_disjoint(buffers, offsets)
+    assert height(buffers, offsets) == lower_bound(buffers) == 1_039_360
+    assert strategy == "exact, optimal"
+
+
+@pytest.mark.parametrize("name", ["A", "D", "J", *(pytest.param(name, marks=pytest.mark.slow) for name in "BCEFGHIK")])
+def test_published_instances_fit_their_capacity(shared_bench: Path, name: str) -> None:
+    buffers = published(shared_bench, name)
+    answer, offsets = fit(buffers, CAPACITY, depth_first)
+    assert answer is Answer.FOUND
+    assert_disjoint(buffers, offsets)
+    assert height(buffers, offsets) <= CAPACITY

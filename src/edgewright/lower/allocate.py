@@ -1,18 +1,28 @@
-"""Static memory allocation: intervals of known size and lifetime to offsets, so that the highest end is least.
+"""Static memory allocation: buffers of known size and lifetime to offsets, so that the highest end is least.
 
-Greedy first-fit in several orders; where that misses the lower bound and the instance is small, an exact branch and bound.
-Buffers placed in the order of their offsets, each at the lowest place that its placed neighbours leave, reach every optimum, so the search
-branches over which buffer comes next.
+Greedy first-fit in several orders; where that misses the lower bound, searches that decide one capacity after another.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 
-from edgewright.lower.memory import Buffer
+import numpy as np
 
-EXACT_BUFFERS = 48
-EXACT_NODES = 20_000
+from edgewright.lower.beam import Answer, Ints, beam_search
+from edgewright.lower.memory import Buffer
+from edgewright.lower.sections import Sections, sections
+
+SEARCH_BUFFERS = 256
+SEARCH_CELLS = 12_288
+"""Width of the beam × buffers: exhaustive for about a dozen buffers."""
+WIDEST = 1024
+CAPACITIES = 5
+"""How many capacities the library's own search tries where none of its answers is a proof."""
+
+Decide = Callable[[Sections, int], tuple[Answer, Ints]]
+"""(problem, capacity in units) → (answer, offsets in units)."""
 
 
 def lower_bound(buffers: Sequence[Buffer]) -> int:
@@ -21,12 +31,67 @@ def lower_bound(buffers: Sequence[Buffer]) -> int:
     return max((sum(b.size_bytes for b in buffers if b.first <= point <= b.last) for point in points), default=0)
 
 
-def allocate(buffers: Sequence[Buffer]) -> tuple[dict[str, int], str]:
+def allocate(buffers: Sequence[Buffer], decide: Decide | None = None) -> tuple[dict[str, int], str]:
     """(offsets by buffer name, how they were found: greedy or exact, and whether they are known to be optimal).
 
-    Where an alignment divides every size, it divides every offset.
+    Where an alignment divides every size, it divides every offset. ``decide`` replaces the library's own search, a beam whose width depends
+    on nothing but the number of buffers; where a proof ended above the lower bound, the answer names the bound that it reached.
     """
+    best = greedy(buffers)
     bound = lower_bound(buffers)
+    height = end_of(buffers, best)
+    if height <= bound:
+        return best, "greedy, optimal"
+    if decide is None and len(buffers) > SEARCH_BUFFERS:
+        return best, "greedy"
+    # What takes no room lies anywhere.
+    solid = [buffer for buffer in buffers if buffer.size_bytes > 0]
+    found, reached = _minimize(solid, bound, height, decide or _beam, CAPACITIES if decide is None else math.inf)
+    best = {**dict.fromkeys((buffer.name for buffer in buffers), 0), **found} if found else best
+    height = end_of(buffers, best)
+    if height <= reached:
+        return best, "exact, optimal"
+    return best, "exact, search limit reached" + (f", at least {reached:,}" if reached > bound else "")
+
+
+def fit(buffers: Sequence[Buffer], capacity: int, decide: Decide | None = None) -> tuple[Answer, dict[str, int]]:
+    """(answer, offsets whose ends lie at ``capacity`` bytes or below): NONE is a proof that there are no such offsets."""
+    problem = sections(buffers)
+    answer, offsets = (decide or _beam)(problem, capacity // problem.unit)
+    return answer, _named(buffers, problem, offsets) if answer is Answer.FOUND else {}
+
+
+def _minimize(buffers: Sequence[Buffer], bound: int, height: int, decide: Decide, limits: float) -> tuple[dict[str, int], int]:
+    """(the best offsets below ``height``, if any; the highest bound proved): the lower bound first, then halfway to
+    the best, until they meet or ``limits`` capacities were left undecided."""
+    problem = sections(buffers)
+    proved = -(-bound // problem.unit)
+    best, end, low = np.zeros(0, np.int64), height // problem.unit, proved
+    capacity = proved
+    while low < end and limits > 0:
+        answer, offsets = decide(problem, capacity)
+        if answer is Answer.FOUND:
+            best, end = offsets, int((offsets + problem.size).max())
+        else:
+            low = capacity + 1
+            if answer is Answer.NONE:
+                proved = max(proved, low)
+            else:
+                limits -= 1
+        capacity = (low + end - 1) // 2
+    return _named(buffers, problem, best) if len(best) else {}, proved * problem.unit
+
+
+def _named(buffers: Sequence[Buffer], problem: Sections, offsets: Ints) -> dict[str, int]:
+    return {buffer.name: int(offset) * problem.unit for buffer, offset in zip(buffers, offsets, strict=True)}
+
+
+def _beam(problem: Sections, capacity: int) -> tuple[Answer, Ints]:
+    return beam_search(problem, capacity, max(min(SEARCH_CELLS // len(problem.size), WIDEST), 1))
+
+
+def greedy(buffers: Sequence[Buffer]) -> dict[str, int]:
+    """The lowest of first-fit in five orders."""
     orders: tuple[Callable[[Buffer], tuple[int, ...]], ...] = (
         lambda b: (-b.size_bytes, b.first),
         lambda b: (-(b.last - b.first), -b.size_bytes),
@@ -34,21 +99,8 @@ def allocate(buffers: Sequence[Buffer]) -> tuple[dict[str, int], str]:
         lambda b: (b.first, -b.size_bytes),
         lambda b: (-b.last, -b.size_bytes),
     )
-    best: dict[str, int] = {}
-    best_height = -1
-    for order in orders:
-        offsets = first_fit(sorted(buffers, key=lambda b: (*order(b), b.name)))
-        height = _height(buffers, offsets)
-        if best_height < 0 or height < best_height:
-            best, best_height = offsets, height
-    if best_height <= bound:
-        return best, "greedy, optimal"
-    if len(buffers) > EXACT_BUFFERS:
-        return best, "greedy"
-    search = _Search(buffers, best_height, bound)
-    search.run()
-    found = search.best or best
-    return found, "exact, optimal" if search.complete or _height(buffers, found) <= bound else "exact, search limit reached"
+    placed = (first_fit(sorted(buffers, key=lambda b: (*order(b), b.name))) for order in orders)
+    return min(placed, key=lambda offsets: end_of(buffers, offsets))
 
 
 def first_fit(order: Sequence[Buffer]) -> dict[str, int]:
@@ -71,63 +123,6 @@ def overlaps(a: Buffer, b: Buffer) -> bool:
     return a.first <= b.last and b.first <= a.last
 
 
-def _height(buffers: Sequence[Buffer], offsets: Mapping[str, int]) -> int:
+def end_of(buffers: Sequence[Buffer], offsets: Mapping[str, int]) -> int:
+    """The highest end."""
     return max((offsets[buffer.name] + buffer.size_bytes for buffer in buffers), default=0)
-
-
-class _Search:
-    """Depth-first branch and bound; ``best`` is set when something below ``height`` was found, ``complete`` when nothing was left out."""
-
-    def __init__(self, buffers: Sequence[Buffer], height: int, bound: int) -> None:
-        self.buffers = sorted(buffers, key=lambda b: (-b.size_bytes, b.first, b.name))
-        self.neighbours = [
-            [j for j, other in enumerate(self.buffers) if j != i and overlaps(buffer, other)] for i, buffer in enumerate(self.buffers)
-        ]
-        self.height = height
-        self.bound = bound
-        self.best: dict[str, int] | None = None
-        self.complete = True
-        self.nodes = 0
-        self.offsets = [-1] * len(self.buffers)
-
-    def run(self) -> None:
-        self._place(0, 0)
-
-    def _place(self, count: int, floor: int) -> bool:
-        """True when the bound is reached and the search can end."""
-        if count == len(self.buffers):
-            self.best = {buffer.name: offset for buffer, offset in zip(self.buffers, self.offsets, strict=True)}
-            self.height = max((o + b.size_bytes for b, o in zip(self.buffers, self.offsets, strict=True)), default=0)
-            return self.height <= self.bound
-        self.nodes += 1
-        if self.nodes > EXACT_NODES:
-            self.complete = False
-            return True
-        touching = {i: self._lowest(i) for i in range(len(self.buffers)) if self.offsets[i] < 0}
-        lowest = {i: max(floor, offset) for i, offset in touching.items()}
-        if any(offset + self.buffers[i].size_bytes >= self.height for i, offset in lowest.items()) or self._overloaded(lowest):
-            return False
-        # A buffer whose place lies above the end that another could reach first need not come next.
-        ceiling = min(offset + self.buffers[i].size_bytes for i, offset in lowest.items())
-        for i, offset in sorted(lowest.items(), key=lambda item: (item[1], -self.buffers[item[0]].size_bytes)):
-            # Below the floor, it would have come earlier in this order: another branch has it.
-            if offset >= ceiling or touching[i] < floor:
-                continue
-            self.offsets[i] = offset
-            done = self._place(count + 1, offset)
-            self.offsets[i] = -1
-            if done:
-                return True
-        return False
-
-    def _lowest(self, i: int) -> int:
-        """The end of the placed neighbours: offsets never fall along the order, so only what already stands below matters."""
-        return max((self.offsets[j] + self.buffers[j].size_bytes for j in self.neighbours[i] if self.offsets[j] >= 0), default=0)
-
-    def _overloaded(self, lowest: Mapping[int, int]) -> bool:
-        """Whether at some step the unplaced buffers cannot all fit above their lowest place and below the height to beat."""
-        for step in {self.buffers[i].first for i in lowest}:
-            live = [i for i in lowest if self.buffers[i].first <= step <= self.buffers[i].last]
-            if live and min(lowest[i] for i in live) + sum(self.buffers[i].size_bytes for i in live) >= self.height:
-                return True
-        return False
