@@ -34,6 +34,7 @@ def rows() -> list[dict[str, object]]:
         for runtime, outputs in (
             ("ONNX Runtime, uint8", run_onnxruntime(emit_onnx(case.graph, activations="uint8"), inputs).outputs),
             ("ONNX Runtime, int8", run_onnxruntime(emit_onnx(case.graph, activations="int8"), inputs).outputs),
+            ("ONNX Runtime, exact integers", run_onnxruntime(emit_onnx(case.graph, activations="exact"), inputs).outputs),
             ("LiteRT, XNNPACK", run_litert(emit_tflite(case.graph), inputs, kernels="xnnpack").outputs),
             ("LiteRT, reference", run_litert(emit_tflite(case.graph), inputs, kernels="reference").outputs),
         ):

@@ -40,7 +40,9 @@ TestSource = Annotated[
 RecipeName = Annotated[str, typer.Option("--recipe", "-r", help="a named recipe (`edgewright passes`) or a .toml file")]
 Settings = Annotated[list[str] | None, typer.Option("--set", "-s", metavar="PASS.OPTION=VALUE", help="an option of a pass; repeatable")]
 Out = Annotated[Path, typer.Option("--out", "-o", help="folder for the files")]
-OnnxActivations = Annotated[str, typer.Option("--onnx-activations", help="int8 (TensorRT) or uint8 (fastest in ONNX Runtime on x86)")]
+OnnxActivations = Annotated[
+    str, typer.Option("--onnx-activations", help="int8 (TensorRT), uint8 (fastest in ONNX Runtime on x86) or exact (the device's bytes)")
+]
 Json = Annotated[bool, typer.Option("--json", help="print JSON on standard output")]
 
 

@@ -39,7 +39,7 @@ from edgewright.targets.target import Target, load_target
 Progress = Callable[[str, int, int], None]
 """Called as progress(what, step, steps)."""
 FORMATS = ("tflite", "onnx", "c")
-ONNX_ACTIVATIONS = ("int8", "uint8")
+ONNX_ACTIVATIONS = ("int8", "uint8", "exact")
 MOST_ROUNDS = 20
 """A block of exact passes that still changes something after so many rounds is left as it is: every round's result is valid."""
 

@@ -6,6 +6,7 @@ ONNX Runtime runs them without its own optimizations: its fused integer kernels 
 from __future__ import annotations
 
 import numpy as np
+import onnx
 import pytest
 
 from edgewright.emit.onnx import emit_onnx
@@ -50,6 +51,19 @@ def test_integer_networks_in_onnx_runtime(name, activations):
         for output, wanted, got in zip(graph.outputs, evaluate(graph, arrays), run.outputs, strict=True):
             assert got.shape == wanted.shape and got.dtype == wanted.dtype
             assert np.abs(got.astype(np.float64) - wanted).max() <= most * step_of(graph, output), output
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_the_exact_form_gives_the_bytes_of_the_device(name):
+    for clean in (False, True):
+        graph, arrays = integer_graph(name, clean), inputs_of(name, clean)
+        files = emit_onnx(graph, activations="exact")
+        onnx.checker.check_model(onnx.load_model_from_string(files[f"{graph.name}.onnx"]), full_check=True)
+        for optimization in ("none", "all"):
+            run = run_onnxruntime(files, arrays, optimization=optimization)
+            for wanted, got in zip(evaluate(graph, arrays), run.outputs, strict=True):
+                assert got.dtype == wanted.dtype
+                np.testing.assert_array_equal(got, wanted)
 
 
 @pytest.mark.parametrize("name", [name for name in ZOO if not ZOO[name]().states])

@@ -21,27 +21,28 @@ from edgewright.ir.layout_plan import (
 )
 
 
-def _planes(writer: Writer, node: Node) -> tuple[str, Layout]:
+def planes(writer: Writer, node: Node) -> tuple[str, Layout]:
     """Input 0 as (N, C, H, W), and its layout so."""
     layout = writer.layout(node.inputs[0])
     wanted = tuple(layout.seen[axis] for axis in channels_first(4))
     return writer.fetch(node.inputs[0], wanted), Layout(layout.seen, wanted)
 
 
-def _from_planes(writer: Writer, node: Node, layout: Layout, name: str) -> Tensor:
+def from_planes(writer: Writer, node: Node, layout: Layout, name: str) -> Tensor:
     """The output of a window operator."""
     sizes = writer.graph.value(node.outputs[0]).shape[1:]
     groups: list[Group] = [(Atom(int(size or 1)),) if size != 1 else () for size in sizes]
     return Tensor(name, Layout((layout.seen[0], *groups), (layout.seen[0], groups[2], groups[0], groups[1])))
 
 
-def _pads(padding: Sequence[Sequence[int]]) -> list[int]:
+def pads(padding: Sequence[Sequence[int]]) -> list[int]:
+    """ONNX's order: all befores, then all afters."""
     return [pair[0] for pair in padding] + [pair[1] for pair in padding]
 
 
 def _convolution(writer: Writer, node: Node) -> Tensor:
     op: Any = node.op
-    x, layout = _planes(writer, node)
+    x, layout = planes(writer, node)
     depthwise = op.kind == "DepthwiseConv2D"
     weight = writer.weight(node.inputs[1], (0, 3, 1, 2))
     kernel = writer.graph.value(node.inputs[1]).shape[1:3]
@@ -52,16 +53,16 @@ def _convolution(writer: Writer, node: Node) -> Tensor:
         [x, weight, *bias],
         kernel_shape=list(kernel),
         strides=list(op.stride),
-        pads=_pads(op.padding),
+        pads=pads(op.padding),
         dilations=list(op.dilation),
         group=channels if depthwise else op.groups,
     )
-    return _from_planes(writer, node, layout, name)
+    return from_planes(writer, node, layout, name)
 
 
 def _transposed_convolution(writer: Writer, node: Node) -> Tensor:
     op: Any = node.op
-    x, layout = _planes(writer, node)
+    x, layout = planes(writer, node)
     weight = writer.weight(node.inputs[1], (3, 0, 1, 2))
     bias = [writer.weight(name, (0,)) for name in node.inputs[2:]]
     kernel = writer.graph.value(node.inputs[1]).shape[1:3]
@@ -70,10 +71,10 @@ def _transposed_convolution(writer: Writer, node: Node) -> Tensor:
         [x, weight, *bias],
         kernel_shape=list(kernel),
         strides=list(op.stride),
-        pads=_pads(op.padding),
+        pads=pads(op.padding),
         output_padding=list(op.output_padding),
     )
-    return _from_planes(writer, node, layout, name)
+    return from_planes(writer, node, layout, name)
 
 
 def _dense(writer: Writer, node: Node) -> Tensor:
@@ -83,16 +84,16 @@ def _dense(writer: Writer, node: Node) -> Tensor:
     axis = layout.rank - 1
     value = writer.graph.value(weight)
     outputs: Group = (Atom(int(value.shape[0] or 1)),) if value.shape[0] != 1 else ()
-    planes = second(layout, axis)
-    if len(layout.held) == 4 and layout.held == planes and layout.rank == 4:
-        numbers = _columns(writer, weight, layout.seen[axis], planes[1])
+    first = second(layout, axis)
+    if len(layout.held) == 4 and layout.held == first and layout.rank == 4:
+        numbers = columns(writer, weight, layout.seen[axis], first[1])
         kernel = writer.weight(weight, (0, 1), numbers, units=2)
         bias = [writer.weight(name, (0,)) for name in node.inputs[2:]]
-        name = writer.node("Conv", [writer.fetch(source, planes), kernel, *bias], kernel_shape=[1, 1])
-        return Tensor(name, Layout((*layout.seen[:axis], outputs), (planes[0], outputs, *planes[2:])))
+        name = writer.node("Conv", [writer.fetch(source, first), kernel, *bias], kernel_shape=[1, 1])
+        return Tensor(name, Layout((*layout.seen[:axis], outputs), (first[0], outputs, *first[2:])))
     wanted = trailing(layout, axis, compact=True)
     x = writer.fetch(source, wanted)
-    numbers = _columns(writer, weight, layout.seen[axis], wanted[-1])
+    numbers = columns(writer, weight, layout.seen[axis], wanted[-1])
     result = Layout((*layout.seen[:axis], outputs), (*wanted[:-1], outputs))
     if writer.graph.value(source).quant is None and value.quant is not None:
         return Tensor(_dynamic_dense(writer, node, x, numbers), result)
@@ -103,7 +104,7 @@ def _dense(writer: Writer, node: Node) -> Tensor:
     return Tensor(writer.node("Add", [product, *bias]) if bias else product, result)
 
 
-def _columns(writer: Writer, weight: str, seen: Group, held: Group) -> Any:
+def columns(writer: Writer, weight: str, seen: Group, held: Group) -> Any:
     """The numbers of a dense weight with their columns in the order in which the input is held; None where that is as they are."""
     return None if seen == held else reordered(np.asarray(writer.graph.array(weight)), seen, held)
 
@@ -149,12 +150,14 @@ def _batch_norm(writer: Writer, node: Node) -> Tensor:
     return Tensor(writer.node("BatchNormalization", [x, *parameters], epsilon=op.epsilon), Layout(layout.seen, wanted))
 
 
-def _pool(op_type: str) -> Emit:
+def pool(op_type: str) -> Emit:
+    """The function that writes a pooling operator as ``op_type``."""
+
     def emit(writer: Writer, node: Node) -> Tensor:
         op: Any = node.op
-        x, layout = _planes(writer, node)
-        name = writer.node(op_type, [x], kernel_shape=list(op.kernel), strides=list(op.stride), pads=_pads(op.padding))
-        return _from_planes(writer, node, layout, name)
+        x, layout = planes(writer, node)
+        name = writer.node(op_type, [x], kernel_shape=list(op.kernel), strides=list(op.stride), pads=pads(op.padding))
+        return from_planes(writer, node, layout, name)
 
     return emit
 
@@ -180,7 +183,7 @@ def _mean(writer: Writer, node: Node) -> Tensor:
 
 def _resize(writer: Writer, node: Node) -> Tensor:
     op: Any = node.op
-    x, layout = _planes(writer, node)
+    x, layout = planes(writer, node)
     scales = [1.0, 1.0, *(_scale(size, goal) for size, goal in zip(layout.shape[1:3], op.size, strict=True))]
     rule = "align_corners" if op.align_corners else "half_pixel" if op.half_pixel_centers else "asymmetric"
     rounding = {} if op.mode != "nearest" else {"nearest_mode": "floor" if rule == "asymmetric" else "round_prefer_ceil"}
@@ -191,7 +194,7 @@ def _resize(writer: Writer, node: Node) -> Tensor:
         coordinate_transformation_mode=rule,
         **rounding,
     )
-    return _from_planes(writer, node, layout, name)
+    return from_planes(writer, node, layout, name)
 
 
 def _scale(size: int, goal: int) -> float:
@@ -220,8 +223,8 @@ COMPUTE: dict[str, Emit] = {
     "DepthwiseConv2D": _convolution,
     "TransposeConv2D": _transposed_convolution,
     "Dense": _dense,
-    "MaxPool2D": _pool("MaxPool"),
-    "AveragePool2D": _pool("AveragePool"),
+    "MaxPool2D": pool("MaxPool"),
+    "AveragePool2D": pool("AveragePool"),
     "Mean": _mean,
     "Resize": _resize,
     "Softmax": _softmax("Softmax"),

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from edgewright.emit.onnx_writer import Emit, Tensor, Writer
+from edgewright.emit.onnx_writer import Array, Emit, Tensor, Writer
 from edgewright.errors import UnsupportedError
 from edgewright.ir.graph import Node
 from edgewright.ir.layout import Layout, common, shape_of
@@ -25,23 +25,29 @@ def clip(writer: Writer, name: str, low: float, high: float) -> str:
     return writer.node("Clip", [name, writer.number(low), writer.number(high)])
 
 
+def operands(writer: Writer, node: Node) -> tuple[list[str], Layout]:
+    """The inputs of ``node`` in axes that broadcast against each other, and the layout of what it then gives."""
+    layouts = [writer.layout(name) for name in node.inputs]
+    aligned = common(layouts)
+    if aligned is None:
+        writer.fuse(node.inputs)
+        return operands(writer, node)
+    computed = [layout for layout, name in zip(aligned, node.inputs, strict=True) if not writer.graph.is_constant(name)] or aligned
+    rank = aligned[0].rank
+    result = broadcast(aligned, computed, channels_first(rank))
+    names = []
+    for name, layout in zip(node.inputs, aligned, strict=True):
+        wanted = restricted(result.held, layout)
+        if writer.graph.is_constant(name):
+            names.append(writer.operand(name, layout, wanted))
+        else:
+            names.append(writer.bring(Tensor(writer.tensor(name).name, layout), wanted, writer.graph.value(name).quant, name))
+    return names, result
+
+
 def _elementwise(op: str) -> Emit:
     def emit(writer: Writer, node: Node) -> Tensor:
-        layouts = [writer.layout(name) for name in node.inputs]
-        aligned = common(layouts)
-        if aligned is None:
-            writer.fuse(node.inputs)
-            return emit(writer, node)
-        computed = [layout for layout, name in zip(aligned, node.inputs, strict=True) if not writer.graph.is_constant(name)] or aligned
-        rank = aligned[0].rank
-        result = broadcast(aligned, computed, channels_first(rank))
-        names = []
-        for name, layout in zip(node.inputs, aligned, strict=True):
-            wanted = restricted(result.held, layout)
-            if writer.graph.is_constant(name):
-                names.append(writer.operand(name, layout, wanted))
-            else:
-                names.append(writer.bring(Tensor(writer.tensor(name).name, layout), wanted, writer.graph.value(name).quant, name))
+        names, result = operands(writer, node)
         return Tensor(writer.node(op, names), result)
 
     return emit
@@ -124,6 +130,12 @@ def _slice(writer: Writer, node: Node) -> Tensor:
 
 def _pad(writer: Writer, node: Node) -> Tensor:
     op: Any = node.op
+    return padded(writer, node, np.asarray(op.value, np.float32))
+
+
+def padded(writer: Writer, node: Node, fill: Array) -> Tensor:
+    """A Pad; ``fill``: the number to fill with, in the type of the tensor."""
+    op: Any = node.op
     layout = writer.layout(node.inputs[0])
     grown = [axis for axis, pair in enumerate(op.padding) if any(pair)]
     if not grown:
@@ -134,7 +146,7 @@ def _pad(writer: Writer, node: Node) -> Tensor:
         before[places[axis]], after[places[axis]] = op.padding[axis]
     amounts = writer.constant("padding", np.asarray(before + after, np.int64))
     x = writer.fetch(node.inputs[0], wanted)
-    name = writer.node("Pad", [x, amounts, *([writer.number(op.value)] if op.mode == "constant" else [])], mode=op.mode)
+    name = writer.node("Pad", [x, amounts, *([writer.constant("number", fill)] if op.mode == "constant" else [])], mode=op.mode)
     return Tensor(name, resized(layout, wanted, places, {axis: layout.shape[axis] + sum(op.padding[axis]) for axis in grown}))
 
 

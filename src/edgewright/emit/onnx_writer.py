@@ -15,7 +15,7 @@ from edgewright.errors import UnsupportedError
 from edgewright.ir.dtype import DType, Quant
 from edgewright.ir.graph import Graph, Level, Node, Value
 from edgewright.ir.layout import Axes, Layout, flat, moves, shape_of
-from edgewright.ir.layout_plan import rearranged
+from edgewright.ir.layout_plan import channels_first, rearranged
 
 Array = NDArray[np.generic]
 BASE_OPSET, WIDE_OPSET = 17, 21
@@ -92,6 +92,25 @@ class Writer:
         self._inputs[value.name] = layout
         self.define(value, Tensor(value.name, layout))
         return layout
+
+    def edge_type(self, value: Value) -> int:
+        """The element type, as ONNX numbers them, of ``value`` where it enters or leaves the file."""
+        return TensorProto.FLOAT
+
+    def edge_axes(self, layout: Layout) -> Axes:
+        """The axes in which a value leaves the file: channels first for four, and for three that are held so."""
+        planes = tuple(layout.seen[axis] for axis in channels_first(layout.rank))
+        return planes if layout.rank == 4 or (layout.rank == 3 and layout.held == planes) else layout.seen
+
+    def edge_array(self, value: Value, array: Array) -> Array:
+        """Numbers of ``value`` as they enter the file, in the graph's axes."""
+        if value.quant is None:
+            return array.astype(np.float32)
+        return value.quant.to_real(self.steps_of(value.name, array, value.quant))
+
+    def leave(self, name: str, wanted: Axes) -> str:
+        """The tensor with value ``name`` as it leaves the file."""
+        return self.fetch(name, wanted)
 
     def define(self, value: Value, raw: Tensor) -> None:
         """``value`` is what ``raw`` computes, rounded to its grid where it has one."""

@@ -137,13 +137,20 @@ def _feeds(model: bytes, names: Sequence[str], inputs: Arrays, records: dict[str
     return feeds
 
 
-def _inward(array: NDArray[Any], record: Mapping[str, Any]) -> NDArray[np.float32]:
+def _inward(array: NDArray[Any], record: Mapping[str, Any]) -> NDArray[Any]:
     """An array of the graph as the file takes it."""
     order = record["order"]
     if array.ndim != len(order):
         raise DataError(
             f"input {record['name']!r} has shape {list(array.shape)}, the network takes {len(order)} axes", hint="axis 0 is the batch"
         )
+    if record.get("integers"):
+        if array.dtype != record["dtype"]:
+            raise DataError(
+                f"input {record['name']!r} is {array.dtype}, the network takes {record['dtype']}",
+                hint="quantize it with the input's scale and zero point",
+            )
+        return np.ascontiguousarray(array.transpose(order))
     reals = array.astype(np.float32)
     if array.dtype.kind in "iu":
         if "scale" not in record:
@@ -156,7 +163,7 @@ def _outward(array: NDArray[Any], record: Mapping[str, Any]) -> NDArray[Any]:
     """An array of the file as the graph gives it."""
     order = record["order"]
     reals = np.ascontiguousarray(array.transpose(np.argsort(order)))
-    if "scale" not in record:
+    if "scale" not in record or record.get("integers"):
         return reals
     steps: NDArray[Any] = (np.rint(reals.astype(np.float64) / record["scale"]) + record["zero_point"]).astype(record["dtype"])
     return steps
