@@ -131,6 +131,14 @@ class Operator:
         """Receptive field; the 1x1 window for pointwise operators, None where an output may depend on the whole input."""
         return None
 
+    def padding_value(self, ins: Sequence[Value]) -> int | None:
+        """The integer that stands at the padded places of input 0; None where no integer does (an average leaves them out)."""
+        return None
+
+    def without_padding(self, rows: bool, columns: bool) -> Operator:
+        """The operator with no padding along rows, columns or both: for an input that already has it."""
+        return self
+
     def bounds(self, ins: Sequence[tuple[float, float]]) -> tuple[float, float]:
         """Least and greatest real that output 0 can hold, its fused activation aside, when every input stays within ``ins``.
 

@@ -2,32 +2,58 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from edgewright.errors import BudgetError, ModelError, UnsupportedError
 from edgewright.ir.graph import Graph, Level
 from edgewright.lower.check_plan import check_plan
+from edgewright.lower.check_tiles import check_loops
 from edgewright.lower.memory import MemoryPlan
 from edgewright.lower.plan_memory import peak_step, plan_memory, scratch_buffer
 from edgewright.lower.schedule import order_states, single_sample
 from edgewright.lower.scratch import scratch_bytes
+from edgewright.lower.tile import Loop as Loop
+from edgewright.lower.tile import tile_graph
+from edgewright.lower.tile_shape import Tiling
 from edgewright.targets.target import Target
 
 
 @dataclass(frozen=True)
 class Program:
-    """``graph``: integer level, scheduled, batch 1. ``scratch``: node name → scratch buffer in the plan, where a node needs one."""
+    """``graph``: integer level, scheduled, batch 1. ``scratch``: node name → scratch buffer in the plan, where a node needs one.
+
+    Where layers are tiled, ``executed`` is the graph that runs in place of ``graph``, to the same outputs, and ``loops`` tells which of its
+    nodes are repeated; else it is the same. ``plan`` and ``scratch`` are those of ``executed``. ``streamed``: the input is no part of the
+    arena, its user gives an address.
+    """
 
     graph: Graph
     target: Target
     plan: MemoryPlan
     scratch: Mapping[str, str]
+    executed: Graph
+    loops: tuple[Loop, ...] = ()
+    streamed: bool = False
+
+    def runs(self, node: str) -> int:
+        """How often ``node`` of the executed graph runs in one inference."""
+        names = [loop for loop in self.loops if node in self._inside(loop)]
+        return names[0].runs(node) if names else 1
+
+    def macs(self) -> int:
+        """Multiply-accumulates of one inference, those that tiling computes again among them."""
+        graph = self.executed
+        return sum(node.op.macs(graph.ins(node), graph.outs(node)) * self.runs(node.name) for node in graph.nodes)
+
+    def _inside(self, loop: Loop) -> set[str]:
+        return {node.name for node in self.executed.nodes[loop.first : loop.last + 1]}
 
 
-def make_program(graph: Graph, target: Target) -> Program:
+def make_program(graph: Graph, target: Target, *, tilings: Sequence[Tiling] = (), stream_input: bool = False) -> Program:
     """Place integer ``graph`` in the RAM of ``target``; the plan is checked by execution before it is believed.
 
+    ``tilings``: layers that are computed strip by strip. ``stream_input``: the first of them read the input from outside of the arena.
     BudgetError where the arena exceeds the target's RAM, naming the step and the buffers that hold the peak, or the weights its flash.
     """
     if graph.level is not Level.INTEGER:
@@ -40,12 +66,14 @@ def make_program(graph: Graph, target: Target) -> Program:
                 f"output {name!r} of {graph.name!r} is a constant", hint="drop that output: the device has nothing to compute for it"
             )
     graph = order_states(single_sample(graph))
-    sizes = {node.name: scratch_bytes(graph, node, target) for node in graph.nodes}
-    plan = plan_memory(graph, sizes)
+    executed, loops = tile_graph(graph, tilings, stream_input) if tilings or stream_input else (graph, ())
+    sizes = {node.name: scratch_bytes(executed, node, target) for node in executed.nodes}
+    plan = plan_memory(executed, sizes)
     scratch = {name: scratch_buffer(name) for name, size in sizes.items() if size > 0}
-    check_plan(graph, plan, {name: (plan.offsets[buffer], sizes[name]) for name, buffer in scratch.items()})
-    _check_fits(graph, target, plan)
-    return Program(graph, target, plan, scratch)
+    check_plan(executed, plan, {name: (plan.offsets[buffer], sizes[name]) for name, buffer in scratch.items()})
+    check_loops(executed, plan, loops)
+    _check_fits(executed, target, plan)
+    return Program(graph, target, plan, scratch, executed, loops, stream_input)
 
 
 def _check_fits(graph: Graph, target: Target, plan: MemoryPlan) -> None:

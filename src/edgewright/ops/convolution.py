@@ -21,6 +21,11 @@ FLOAT32_EXACT = 1 << 24
 """Integers up to this size, and sums that stay below it, are exact in float32."""
 
 
+def unpadded(padding: Padding, rows: bool, columns: bool) -> Padding:
+    """``padding`` with none along rows, columns or both."""
+    return (0, 0) if rows else padding[0], (0, 0) if columns else padding[1]
+
+
 def window_size(size: int, kernel: int, stride: int, dilation: int, padding: tuple[int, int]) -> int:
     """Outputs along one axis."""
     return (size + sum(padding) - dilation * (kernel - 1) - 1) // stride + 1

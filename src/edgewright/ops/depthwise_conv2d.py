@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -12,7 +13,7 @@ from torch import Tensor
 from edgewright.ir.graph import Shape, Value
 from edgewright.ir.operator import Axis, Coupling, Operator, Window, expect
 from edgewright.ops.activation import apply_activation, check_activation
-from edgewright.ops.convolution import NO_PADDING, Padding, convolve, exact_sums, infer_window, output_shape
+from edgewright.ops.convolution import NO_PADDING, Padding, convolve, exact_sums, infer_window, output_shape, unpadded
 from edgewright.ops.requant import activation_range, output_multiplier, requantize, tensor_quant
 
 
@@ -67,3 +68,9 @@ class DepthwiseConv2D(Operator):
 
     def window(self, ins: Sequence[Value]) -> Window | None:
         return Window((int(ins[1].shape[1] or 1), int(ins[1].shape[2] or 1)), self.stride, self.dilation, self.padding)
+
+    def padding_value(self, ins: Sequence[Value]) -> int | None:
+        return tensor_quant(ins[0])[1]
+
+    def without_padding(self, rows: bool, columns: bool) -> Operator:
+        return dataclasses.replace(self, padding=unpadded(self.padding, rows, columns))

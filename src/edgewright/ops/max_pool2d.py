@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -12,7 +13,7 @@ from torch import Tensor
 from edgewright.ir.graph import Shape, Value
 from edgewright.ir.operator import Axis, Coupling, Operator, Window, expect
 from edgewright.ops.activation import apply_activation, check_activation
-from edgewright.ops.convolution import NO_PADDING, Padding, infer_pool, output_shape
+from edgewright.ops.convolution import NO_PADDING, Padding, infer_pool, output_shape, unpadded
 from edgewright.ops.requant import activation_range
 
 
@@ -51,3 +52,9 @@ class MaxPool2D(Operator):
 
     def window(self, ins: Sequence[Value]) -> Window | None:
         return Window(self.kernel, self.stride, (1, 1), self.padding)
+
+    def padding_value(self, ins: Sequence[Value]) -> int | None:
+        return ins[0].dtype.minimum
+
+    def without_padding(self, rows: bool, columns: bool) -> Operator:
+        return dataclasses.replace(self, padding=unpadded(self.padding, rows, columns))

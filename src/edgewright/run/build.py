@@ -27,6 +27,8 @@ class Sources:
 
     prefix: str
     c_files: tuple[str, ...]
+    outside_bytes: int = 0
+    """Bytes of the input, where it lies outside of the network's arena: then the driver holds it."""
 
     @property
     def defines(self) -> tuple[str, ...]:
@@ -36,6 +38,7 @@ class Sources:
             f"-DEW_NETWORK={self.prefix}",
             f"-DEW_INPUTS={upper}_INPUTS",
             f"-DEW_OUTPUTS={upper}_OUTPUTS",
+            *((f"-DEW_STREAMED={self.outside_bytes}",) if self.outside_bytes else ()),
         )
 
 
@@ -50,7 +53,10 @@ def write_sources(files: Mapping[str, bytes], folder: Path) -> Sources:
         place = folder / name
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_bytes(contents)
-    return Sources(headers[0].removesuffix(".h"), tuple(sorted(name for name in files if name.endswith(".c"))))
+    prefix = headers[0].removesuffix(".h")
+    header = files[headers[0]].decode(errors="replace")
+    size = re.search(r"_INPUT_0_BYTES (\d+)", header) if f"void {prefix}_run_from(" in header else None
+    return Sources(prefix, tuple(sorted(name for name in files if name.endswith(".c"))), int(size[1]) if size else 0)
 
 
 def build_host(compiler: Sequence[str], sources: Sources, folder: Path, flags: Sequence[str]) -> Path:
@@ -76,7 +82,7 @@ def build_device(
     objects += _firmware_objects(toolchain, target, sources, folder)
     program = folder / f"{tag}.elf"
     script = folder / "device.ld"
-    script.write_text(linker_script(target, stack_bytes), encoding="utf-8")
+    script.write_text(linker_script(target, stack_bytes, sources.outside_bytes), encoding="utf-8")
     try:
         compile_c([*toolchain.compiler, *toolchain.link_flags, "-T", script.name, *objects, "-o", str(program)], folder)
     except CompilerError as error:
@@ -84,13 +90,17 @@ def build_device(
     return program
 
 
-def linker_script(target: Target, stack_bytes: int) -> str:
-    """The linker script of ``target``: regions end where its memories do, the driver stands beyond where the machine has room."""
+def linker_script(target: Target, stack_bytes: int, outside_bytes: int = 0) -> str:
+    """The linker script of ``target``: regions end where its memories do, the driver stands beyond where the machine has room.
+
+    ``outside_bytes``: what the driver holds for the network, in memory that is not the device's.
+    """
     machine = target.qemu
     if machine is None:
         raise TargetError(f"{target.name} has no memories to link for", hint="choose a core or a board: `edgewright targets`")
     own = machine.vectors_origin is None
     taken = VECTORS_BYTES if own else 0
+    driver_bytes = FIRMWARE_RAM_BYTES + -(-outside_bytes // 8) * 8
     regions = {
         "vectors_origin": machine.flash_origin if machine.vectors_origin is None else machine.vectors_origin,
         "vectors_bytes": VECTORS_BYTES if own else _SEPARATE_VECTORS_BYTES,
@@ -99,9 +109,9 @@ def linker_script(target: Target, stack_bytes: int) -> str:
         "firmware_origin": machine.flash_origin + machine.flash_bytes - FIRMWARE_BYTES,
         "firmware_bytes": FIRMWARE_BYTES,
         "ram_origin": machine.ram_origin,
-        "ram_bytes": min(target.ram_bytes or machine.ram_bytes, machine.ram_bytes - FIRMWARE_RAM_BYTES),
-        "firmware_ram_origin": machine.ram_origin + machine.ram_bytes - FIRMWARE_RAM_BYTES,
-        "firmware_ram_bytes": FIRMWARE_RAM_BYTES,
+        "ram_bytes": min(target.ram_bytes or machine.ram_bytes, machine.ram_bytes - driver_bytes),
+        "firmware_ram_origin": machine.ram_origin + machine.ram_bytes - driver_bytes,
+        "firmware_ram_bytes": driver_bytes,
         "stack_bytes": stack_bytes,
         "firmware_stack_bytes": FIRMWARE_STACK_BYTES,
     }

@@ -10,28 +10,35 @@ from edgewright.emit.c.call_elementwise import call_dequantize, call_lookup, cal
 from edgewright.emit.c.call_movement import call_concat, call_pad, call_slice, call_transpose
 from edgewright.emit.c.call_reduction import call_log_softmax, call_mean, call_pool, call_resize, call_softmax
 from edgewright.emit.c.call_size import call_products
+from edgewright.emit.c.call_tile import call_fill_border, call_keep_rows, call_loop_end, call_put_tile, call_take_tile
 from edgewright.emit.c.layer import Call, Layer
 from edgewright.errors import UnsupportedError
 
 CALLS: Mapping[str, Callable[[Layer], list[Call]]] = {
     "Add": call_sum,
     "AveragePool2D": call_pool,
+    "CloseLoop": call_loop_end,
     "Concat": call_concat,
     "Conv2D": call_conv2d,
     "Dense": call_dense,
     "DepthwiseConv2D": call_depthwise_conv2d,
     "Dequantize": call_dequantize,
+    "FillBorder": call_fill_border,
+    "KeepRows": call_keep_rows,
     "LogSoftmax": call_log_softmax,
     "MaxPool2D": call_pool,
     "Mean": call_mean,
     "Mul": call_mul,
+    "OpenLoop": call_loop_end,
     "PRelu": call_prelu,
     "Pad": call_pad,
+    "PutTile": call_put_tile,
     "Quantize": call_quantize,
     "Resize": call_resize,
     "Slice": call_slice,
     "Softmax": call_softmax,
     "Sub": call_sum,
+    "TakeTile": call_take_tile,
     "Transpose": call_transpose,
     "TransposeConv2D": call_transpose_conv2d,
 }

@@ -35,6 +35,19 @@ class Workspace:
     """An argument: the working memory of the layer."""
 
 
+@dataclass(frozen=True)
+class Counter:
+    """An argument: the counter ``name`` of the loop around the call."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Outside:
+    """An argument: where the picture lies that the user gives."""
+
+
+Argument = Place | Table | Workspace | Counter | Outside
 Parameter = int | float | Table | Sequence[int] | Mapping[str, int]
 
 
@@ -45,7 +58,7 @@ class Call:
 
     kernel: str
     parameters: Mapping[str, Parameter]
-    arguments: Sequence[Place | Table | Workspace] = field(default_factory=tuple)
+    arguments: Sequence[Argument] = field(default_factory=tuple)
     structure: str | None = None
 
 

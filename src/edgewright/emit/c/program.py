@@ -12,6 +12,7 @@ from jinja2 import Environment, StrictUndefined
 from edgewright.emit.c.calls import calls_of
 from edgewright.emit.c.layer import Layer
 from edgewright.emit.c.library import kernel_files
+from edgewright.emit.c.loops import Nesting
 from edgewright.emit.c.source import Source
 from edgewright.emit.c.text import c_comment, c_identifier, c_name
 from edgewright.errors import UnsupportedError
@@ -42,7 +43,7 @@ def _render(template: str, context: dict[str, Any]) -> str:
 
 def _context(program: Program, prefix: str, source: Source) -> dict[str, Any]:
     """Everything that the templates show; ``source`` collects the tables and parameters as the calls are written."""
-    graph, plan = program.graph, program.plan
+    graph, plan, nesting = program.executed, program.plan, Nesting(program)
     layers, stack_bytes = [], 0
     for index, node in enumerate(graph.nodes):
         layer = Layer(graph, node, graph.ins(node), graph.outs(node), program.target.kernels)
@@ -53,14 +54,13 @@ def _context(program: Program, prefix: str, source: Source) -> dict[str, Any]:
             workspace, stack_bytes = "workspace.s8" if needed else "NULL", max(stack_bytes, needed)
         calls = [] if source.is_free(node) else source.view_copies(node) if node.op.view else calls_of(layer)
         lines = [source.call_line(call, f"_{index + 1}{_letter(number)}", workspace) for number, call in enumerate(calls)]
-        layers.append(
-            {"comment": _heading(layer), "more": _details(source, layer), "calls": lines or ["/* the same bytes: nothing to do */"]}
-        )
+        shown = {"comment": _heading(layer), "more": _details(source, layer), "calls": lines or ["/* nothing to do */"]}
+        layers.append(shown | nesting.around(index, node))
     states = source.states()
     edges = {
-        side: [_edge(graph.value(name), source) for name in names] for side, names in (("input", graph.inputs), ("output", graph.outputs))
+        side: [_edge(program.graph.value(name), source) for name in names]
+        for side, names in (("input", program.graph.inputs), ("output", graph.outputs))
     }
-    macs = sum(node.op.macs(graph.ins(node), graph.outs(node)) for node in graph.nodes)
     return {
         "prefix": prefix,
         "macro": prefix.upper(),
@@ -70,7 +70,8 @@ def _context(program: Program, prefix: str, source: Source) -> dict[str, Any]:
         "inputs": edges["input"],
         "outputs": edges["output"],
         "edges": edges,
-        "summary": _summary(program, macs, source.weight_bytes),
+        "streamed": program.streamed,
+        "summary": _summary(program, source.weight_bytes),
         "kernels": sorted(source.kernels),
         "tables": source.tables,
         "parameter_blocks": source.parameter_blocks,
@@ -88,14 +89,13 @@ def _letter(number: int) -> str:
     return "" if number == 0 else chr(ord("a") + number) if number < 26 else f"_{number}"
 
 
-def _summary(program: Program, macs: int, weight_bytes: int) -> list[str]:
+def _summary(program: Program, weight_bytes: int) -> list[str]:
     """The table of layers for the header."""
-    lines = [f"{len(program.graph.nodes)} layers, {macs:,} multiply-accumulates, {weight_bytes:,} bytes of constants"]
-    for index, node in enumerate(program.graph.nodes):
-        ins, outs = program.graph.ins(node), program.graph.outs(node)
-        lines.append(
-            f"{index + 1:4d}  {c_comment(node.op.kind):<16} {_shape(outs[0]):<20} {node.op.macs(ins, outs):>12,}  {c_name(node.name)}"
-        )
+    graph = program.executed
+    lines = [f"{len(graph.nodes)} layers, {program.macs():,} multiply-accumulates, {weight_bytes:,} bytes of constants"]
+    for index, node in enumerate(graph.nodes):
+        macs = node.op.macs(graph.ins(node), graph.outs(node)) * program.runs(node.name)
+        lines.append(f"{index + 1:4d}  {c_comment(node.op.kind):<16} {_shape(graph.outs(node)[0]):<20} {macs:>12,}  {c_name(node.name)}")
     return lines
 
 
@@ -122,7 +122,7 @@ def _edge(value: Value, source: Source) -> dict[str, object]:
     scale = "" if value.quant is None else f", scale {_numbers(value.quant.scale)}, zero point {_numbers(value.quant.zero_point)}"
     return {
         "bytes": value.bytes,
-        "place": source.place(value.name),
+        "place": source.edge(value.name),
         "comment": f"{c_name(value.name)}: {value.dtype.value} {_shape(value)}{scale}",
     }
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from edgewright.emit.c.layer import Call, Parameter, Place, Table, Workspace
+from edgewright.emit.c.layer import Argument, Call, Counter, Outside, Parameter, Place, Table
 from edgewright.emit.c.text import C_TYPES, LINE, c_array, c_initializer
 from edgewright.errors import UnsupportedError
 from edgewright.ir.dtype import DType
@@ -40,7 +40,7 @@ class Source:
 
     def place(self, name: str, offset_bytes: int = 0) -> str:
         """A C expression that points to ``offset_bytes`` within value ``name``."""
-        graph = self.program.graph
+        graph = self.program.executed
         value = graph.value(name)
         size = value.dtype.bytes_of(1)
         if value.dtype not in MEMBERS:
@@ -50,9 +50,13 @@ class Source:
             return f"{table} + {offset_bytes // size}" if offset_bytes else table
         return f"arena.{MEMBERS[value.dtype]} + {(self.program.plan.offset(name) + offset_bytes) // size}"
 
+    def edge(self, name: str) -> str:
+        """A C expression that points to input or output ``name``; NULL for what lies outside of the arena."""
+        return "NULL" if self.program.streamed and name in self.program.graph.inputs else self.place(name)
+
     def where(self, name: str) -> str:
         """Where value ``name`` lies, in words."""
-        return "in flash" if self.program.graph.is_constant(name) else f"at {self.program.plan.offset(name)}"
+        return "in flash" if self.program.executed.is_constant(name) else f"at {self.program.plan.offset(name)}"
 
     def table(self, table: Table, suffix: str = "") -> str:
         """The name under which ``table`` stands in the source."""
@@ -74,26 +78,28 @@ class Source:
         arguments = ", ".join(self._argument(argument, suffix, workspace) for argument in call.arguments)
         return f"ew_{call.kernel}(&{name}, {arguments});"
 
-    def _argument(self, argument: Place | Table | Workspace, suffix: str, workspace: str) -> str:
+    def _argument(self, argument: Argument, suffix: str, workspace: str) -> str:
         if isinstance(argument, Table):
             return self.table(argument, suffix)
+        if isinstance(argument, Counter | Outside):
+            return argument.name if isinstance(argument, Counter) else "outside"
         return self.place(argument.name, argument.offset_bytes) if isinstance(argument, Place) else workspace
 
     def is_free(self, node: Node) -> bool:
         """Whether the output of ``node`` is its input, in the same place."""
-        if not node.op.view or self.program.graph.is_constant(node.inputs[0]):
+        if not node.op.view or self.program.executed.is_constant(node.inputs[0]):
             return False
         return self.program.plan.offset(node.inputs[0]) == self.program.plan.offset(node.outputs[0])
 
     def view_copies(self, node: Node) -> list[Call]:
         """A view whose source lies elsewhere (in flash, say) is a copy."""
-        size = self.program.graph.value(node.outputs[0]).bytes
+        size = self.program.executed.value(node.outputs[0]).bytes
         fields: dict[str, Parameter] = {"sizes": [1, 1, 1, 1], "from_step": [0] * 4, "to_step": [0] * 4, "run": size}
         return [Call("copy", fields, [Place(node.inputs[0]), Place(node.outputs[0])])]
 
     def states(self) -> StateText:
         """How the state is set and carried over."""
-        graph = self.program.graph
+        graph = self.program.executed
         resets, lazy = [], False
         for state in graph.states:
             initial = graph.array(state.initial)
@@ -113,7 +119,7 @@ class Source:
         return StateText(resets, copies, lazy)
 
     def _moves(self, state: State) -> bool:
-        graph, plan = self.program.graph, self.program.plan
+        graph, plan = self.program.executed, self.program.plan
         return graph.is_constant(state.write) or plan.offset(state.read) != plan.offset(state.write)
 
 

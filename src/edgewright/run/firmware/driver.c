@@ -46,17 +46,35 @@ static void check_inputs(ew_file file)
     }
 }
 
+#ifdef EW_STREAMED
+/* The network reads its input where it lies: here. */
+static int8_t outside[EW_STREAMED];
+
+static void run(void)
+{
+    EW_CALL(_run_from)(outside);
+}
+
+static void *input(size_t index)
+{
+    return index == 0 ? outside : NULL;
+}
+#else
+#define run EW_CALL(_run)
+#define input EW_CALL(_input)
+#endif
+
 static void run_once(ew_file from, ew_file to, uint32_t reset)
 {
     if (reset) {
         EW_CALL(_reset)();
     }
     for (size_t i = 0; i < EW_INPUTS; ++i) {
-        if (!ew_read(from, EW_CALL(_input)(i), EW_CALL(_input_bytes)(i))) {
+        if (!ew_read(from, input(i), EW_CALL(_input_bytes)(i))) {
             ew_finish(EW_CANNOT_READ, 0, 0);
         }
     }
-    record.microseconds += ew_call(EW_CALL(_run));
+    record.microseconds += ew_call(run);
     if (ew_stack_overflowed()) {
         ew_finish(EW_STACK_OVERFLOW, 0, 0);
     }
