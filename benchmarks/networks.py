@@ -25,13 +25,15 @@ class MobileNetV2(nn.Module):
     # expansion, output channels, repeats, stride of the first
     STAGES = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
 
-    def __init__(self, width: float = 1.0, classes: int = 1000) -> None:
+    def __init__(self, width: float = 1.0, classes: int = 1000, divisor: int = 8) -> None:
+        """``divisor`` 8: channels as in the paper's code; 1: those of ``width``, rounded down."""
         super().__init__()
-        channels = _multiple_of_8(32 * width)
-        last = _multiple_of_8(1280 * max(1.0, width))
+        rounded = _multiple_of_8 if divisor == 8 else int
+        channels = rounded(32 * width)
+        last = rounded(1280 * max(1.0, width))
         layers: list[nn.Module] = [_convolution(3, channels, 3, stride=2)]
         for expansion, wanted, repeats, first_stride in self.STAGES:
-            out = _multiple_of_8(wanted * width)
+            out = rounded(wanted * width)
             for index in range(repeats):
                 layers.append(_InvertedResidual(channels, out, first_stride if index == 0 else 1, expansion))
                 channels = out

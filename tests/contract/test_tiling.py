@@ -116,7 +116,8 @@ def tilings(graph: Graph, seed: int) -> list[Tiling]:
         first = 0 if not chosen and pick.random() < 0.6 else first
         names = [node.outputs[0] for node in single.nodes[first:last]]
         kept = frozenset(name for name in names if pick.random() < pick.choice((0.0, 0.5, 1.0)))
-        tiling = Tiling(Region(first, last, found[first], found[last]), pick.randint(1, 3), pick.randint(1, 3), kept)
+        staying = frozenset(name for name in sorted(kept) if pick.random() < 0.5)
+        tiling = Tiling(Region(first, last, found[first], found[last]), pick.randint(1, 3), pick.randint(1, 3), kept, staying)
         windows = region_windows(single, tiling.region)
         if first >= position and windows is not None and tile_region(single, tiling, windows) is not None:
             chosen.append(tiling)

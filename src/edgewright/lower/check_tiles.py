@@ -13,7 +13,7 @@ from edgewright.errors import ModelError
 from edgewright.ir.graph import Graph, Node
 from edgewright.lower.memory import MemoryPlan
 from edgewright.lower.tile import Loop
-from edgewright.ops.tile import CloseLoop, FillBorder, KeepRows, OpenLoop, PutTile, Span, TakeTile
+from edgewright.ops.tile import AppendRows, CloseLoop, FillBorder, KeepRows, OpenLoop, PutTile, Span, TakeTile
 
 if TYPE_CHECKING:
     from edgewright.lower.program import Program
@@ -35,7 +35,7 @@ def check_loops(graph: Graph, plan: MemoryPlan, loops: Sequence[Loop]) -> None:
         if lost := outside - {*opened.outputs, *closed.inputs}:
             raise ModelError(f"loop {loop.name!r} reads {sorted(lost)[0]!r}, which need not stand until its end")
         for node in body:
-            if isinstance(node.op, PutTile | KeepRows | FillBorder) and plan.offset(node.inputs[0]) != plan.offset(node.outputs[0]):
+            if isinstance(node.op, AppendRows | PutTile | KeepRows | FillBorder) and plan.offset(node.inputs[0]) != plan.offset(node.outputs[0]):
                 raise ModelError(f"memory plan: {node.name!r} should work in place, from strip to strip")
 
 
@@ -92,6 +92,9 @@ class _Machine:
                         target[:, row, column] = op.fill
         elif isinstance(op, PutTile):
             _put(target, self.read(node.inputs[1]), op.rows, op.columns, strip, band)
+        elif isinstance(op, AppendRows):
+            fresh = self.read(node.inputs[1])
+            target[...] = np.concatenate([self.read(node.inputs[0])[:, fresh.shape[1] :], fresh], axis=1)
         elif isinstance(op, KeepRows):
             target[...] = self.read(node.inputs[1])[:, -target.shape[1] :]
         else:

@@ -13,6 +13,7 @@ from edgewright.lower.memory import MemoryPlan
 from edgewright.lower.plan_memory import peak_step, plan_memory, scratch_buffer
 from edgewright.lower.schedule import order_states, single_sample
 from edgewright.lower.scratch import scratch_bytes
+from edgewright.lower.split_channels import Split
 from edgewright.lower.tile import Loop as Loop
 from edgewright.lower.tile import tile_graph
 from edgewright.lower.tile_shape import Tiling
@@ -50,10 +51,10 @@ class Program:
         return {node.name for node in self.executed.nodes[loop.first : loop.last + 1]}
 
 
-def make_program(graph: Graph, target: Target, *, tilings: Sequence[Tiling] = (), stream_input: bool = False) -> Program:
+def make_program(graph: Graph, target: Target, *, tilings: Sequence[Tiling | Split] = (), stream_input: bool = False) -> Program:
     """Place integer ``graph`` in the RAM of ``target``; the plan is checked by execution before it is believed.
 
-    ``tilings``: layers that are computed strip by strip. ``stream_input``: the first of them read the input from outside of the arena.
+    ``tilings``: layers that are computed strip by strip, or a few channels at a time. ``stream_input``: the first of them read the input from outside of the arena.
     BudgetError where the arena exceeds the target's RAM, naming the step and the buffers that hold the peak, or the weights its flash.
     """
     if graph.level is not Level.INTEGER:

@@ -13,12 +13,13 @@ from dataclasses import dataclass, field
 
 from edgewright.errors import ModelError
 from edgewright.ir.edit import fresh_name
-from edgewright.ir.graph import Graph, Node, Value
+from edgewright.ir.graph import Constant, Graph, Node, Value
 from edgewright.ir.operator import Operator, Window
+from edgewright.lower.split_channels import Split, SplitPiece, split_axes, split_region
 from edgewright.lower.tile_shape import Extent, Region, Tiling, data_inputs, extents, read_by, tile_window, widths
 from edgewright.ops.concat import Concat
 from edgewright.ops.slice import Slice
-from edgewright.ops.tile import CloseLoop, FillBorder, KeepRows, OpenLoop, PutTile, Span, TakeTile
+from edgewright.ops.tile import AppendRows, CloseLoop, FillBorder, KeepRows, OpenLoop, PutTile, Span, TakeTile
 
 
 @dataclass(frozen=True)
@@ -197,7 +198,9 @@ class _Tiler:
         if name in self.fills:
             tile = self._fill_border(name, tile, extent)
         self.whole[name] = tile
-        if name in self.kept:
+        if name in self.kept and name in self.tiling.staying:
+            self.kept[name] = tile
+        elif name in self.kept:
             last = self.body.value(value, f"{name}/last", self.body.values[self.kept[name]].sample_shape)
             self._add(KeepRows(), (self.kept[name], tile), last, f"{name}/keep")
             self.kept[name] = last
@@ -218,10 +221,12 @@ class _Tiler:
     def _join(self, name: str, fresh: str, extent: Extent) -> str:
         """Kept rows and fresh ones, one after the other."""
         value = self.graph.value(name)
-        self.kept[name] = self.body.value(value, f"{name}/kept", self._shape(name, extent.rows.size - extent.fresh))
+        stays = name in self.tiling.staying
+        rows = extent.rows.size if stays else extent.rows.size - extent.fresh
+        self.kept[name] = self.body.value(value, f"{name}/kept", self._shape(name, rows))
         self.opened.append(self.kept[name])
         joined = self.body.value(value, f"{name}/joined", self._shape(name, extent.rows.size))
-        self._add(Concat(1), (self.kept[name], fresh), joined, f"{name}/join")
+        self._add(AppendRows() if stays else Concat(1), (self.kept[name], fresh), joined, f"{name}/join")
         return joined
 
     def _fill_border(self, name: str, tile: str, extent: Extent) -> str:
@@ -232,25 +237,27 @@ class _Tiler:
         return edged
 
 
-def tile_graph(graph: Graph, tilings: Sequence[Tiling], streamed: bool = False) -> tuple[Graph, tuple[Loop, ...]]:
+def tile_graph(graph: Graph, tilings: Sequence[Tiling | Split], streamed: bool = False) -> tuple[Graph, tuple[Loop, ...]]:
     """The graph that is executed in place of ``graph`` (one sample), and its loops. ModelError where a region cannot be tiled so.
 
     ``streamed``: the input lies outside of the arena, and the first layers, which alone read it, are tiled. The graph has no input then.
     """
     nodes: list[Node] = []
     values: dict[str, Value] = {}
+    constants: dict[str, Constant] = {}
     loops: list[Loop] = []
     position = 0
     for tiling in sorted(tilings, key=lambda item: item.region.first):
-        windows = region_windows(graph, tiling.region)
-        outside = streamed and tiling.region.first == 0
-        piece = None if windows is None else tile_region(graph, tiling, windows, outside)
+        piece = _piece(graph, tiling, streamed and tiling.region.first == 0)
         if piece is None or tiling.region.first < position:
             where = f"{graph.nodes[tiling.region.first].name!r} … {graph.nodes[tiling.region.last - 1].name!r}"
             raise ModelError(f"the layers {where} of {graph.name!r} cannot be computed in strips", hint="tile other layers")
         nodes += graph.nodes[position : tiling.region.first]
         shift = len(nodes)
-        loops.append(dataclasses.replace(piece.loop, first=piece.loop.first + shift, last=piece.loop.last + shift))
+        if isinstance(piece, Piece):
+            loops.append(dataclasses.replace(piece.loop, first=piece.loop.first + shift, last=piece.loop.last + shift))
+        else:
+            constants |= piece.constants
         nodes += piece.nodes
         values |= {value.name: value for value in piece.values}
         position = tiling.region.last
@@ -259,10 +266,18 @@ def tile_graph(graph: Graph, tilings: Sequence[Tiling], streamed: bool = False) 
         if not loops or loops[0].tiling.region.first:
             raise ModelError(f"the first layers of {graph.name!r} are not tiled, so that its input has to be whole", hint="tile them too")
         graph = dataclasses.replace(graph, inputs=())
-    return with_nodes(graph, nodes, values), tuple(loops)
+    return _with_nodes(graph, nodes, values, constants), tuple(loops)
 
 
-def with_nodes(graph: Graph, nodes: Sequence[Node], values: Mapping[str, Value]) -> Graph:
+def _piece(graph: Graph, tiling: Tiling | Split, outside: bool) -> Piece | SplitPiece | None:
+    if isinstance(tiling, Split):
+        axes = split_axes(graph, tiling.region)
+        return None if axes is None or outside else split_region(graph, tiling, axes)
+    windows = region_windows(graph, tiling.region)
+    return None if windows is None else tile_region(graph, tiling, windows, outside)
+
+
+def _with_nodes(graph: Graph, nodes: Sequence[Node], values: Mapping[str, Value], constants: Mapping[str, Constant]) -> Graph:
     """``graph`` with other nodes; what they do not use is left out."""
     used = {name for node in nodes for name in (*node.inputs, *node.outputs)} | {*graph.inputs, *graph.outputs}
     known = {**graph.values, **values}
@@ -270,5 +285,5 @@ def with_nodes(graph: Graph, nodes: Sequence[Node], values: Mapping[str, Value])
         graph,
         nodes=tuple(nodes),
         values={name: value for name, value in known.items() if name in used},
-        constants={name: constant for name, constant in graph.constants.items() if name in used},
+        constants={name: constant for name, constant in {**graph.constants, **constants}.items() if name in used},
     )

@@ -26,13 +26,15 @@ class Region:
 class Tiling:
     """How a region is walked: ``rows`` of the exit in each iteration, in ``bands`` of columns one after the other.
 
-    Values in ``cached`` keep the rows that the next strip needs again; of the others these are computed again.
+    Values in ``cached`` keep the rows that the next strip needs again; of the others these are computed again. Those in ``staying`` keep
+    their whole tile in its place, to which new rows are appended: less RAM where few values are cached, more where many are.
     """
 
     region: Region
     rows: int
     bands: int = 1
     cached: frozenset[str] = frozenset()
+    staying: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)

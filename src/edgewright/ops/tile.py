@@ -105,6 +105,19 @@ class PutTile(Operator, register=False):
 
 
 @dataclass(frozen=True)
+class AppendRows(Operator, register=False):
+    """Inputs: a tile, and new rows. Output: the tile without its first rows, and the new ones after its last."""
+
+    inputs_range: ClassVar[tuple[int, int]] = (2, 2)
+
+    def infer(self, inputs: Sequence[Value]) -> tuple[Shape, ...]:
+        return (inputs[0].shape,)
+
+    def in_place(self, ins: Sequence[Value], outs: Sequence[Value]) -> tuple[int, ...]:
+        return (0,)
+
+
+@dataclass(frozen=True)
 class KeepRows(Operator, register=False):
     """Inputs: kept rows, and a tile. Output: the kept rows, now the last ones of the tile."""
 

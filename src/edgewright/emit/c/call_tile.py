@@ -46,6 +46,19 @@ def call_keep_rows(layer: Layer) -> list[Call]:
     return [Call("copy", fields, [layer.input(1, layer.ins[1].bytes - size), layer.output()])]
 
 
+def call_append_rows(layer: Layer) -> list[Call]:
+    """The rows that stay move to the front, one by one, and the new ones follow."""
+    height, width, pixel = known(layer.outs[0].shape)[1:]
+    fresh, row = known(layer.ins[1].shape)[1], width * pixel
+    steps = [0, 0, 0, row]
+    moved: dict[str, Parameter] = {"sizes": [1, 1, 1, height - fresh], "from_step": steps, "to_step": steps, "run": row}
+    added: dict[str, Parameter] = {"sizes": [1, 1, 1, 1], "from_step": [0] * 4, "to_step": [0] * 4, "run": fresh * row}
+    return [
+        Call("copy", moved, [layer.output(fresh * row), layer.output()]),
+        Call("copy", added, [layer.input(1), layer.output((height - fresh) * row)]),
+    ]
+
+
 def _tile(shape: tuple[int, ...], rows: Span, columns: Span) -> dict[str, int]:
     """The fields of ``struct ew_part``; elements are bytes."""
     return {

@@ -10,12 +10,20 @@ from edgewright.emit.c.call_elementwise import call_dequantize, call_lookup, cal
 from edgewright.emit.c.call_movement import call_concat, call_pad, call_slice, call_transpose
 from edgewright.emit.c.call_reduction import call_log_softmax, call_mean, call_pool, call_resize, call_softmax
 from edgewright.emit.c.call_size import call_products
-from edgewright.emit.c.call_tile import call_fill_border, call_keep_rows, call_loop_end, call_put_tile, call_take_tile
+from edgewright.emit.c.call_tile import (
+    call_append_rows,
+    call_fill_border,
+    call_keep_rows,
+    call_loop_end,
+    call_put_tile,
+    call_take_tile,
+)
 from edgewright.emit.c.layer import Call, Layer
 from edgewright.errors import UnsupportedError
 
 CALLS: Mapping[str, Callable[[Layer], list[Call]]] = {
     "Add": call_sum,
+    "AppendRows": call_append_rows,
     "AveragePool2D": call_pool,
     "CloseLoop": call_loop_end,
     "Concat": call_concat,
