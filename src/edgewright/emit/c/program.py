@@ -16,7 +16,7 @@ from edgewright.emit.c.loops import Nesting
 from edgewright.emit.c.source import Source
 from edgewright.emit.c.text import c_comment, c_identifier, c_name
 from edgewright.errors import UnsupportedError
-from edgewright.ir.graph import Value
+from edgewright.ir.graph import Node, Value
 from edgewright.lower.program import Program
 from edgewright.targets.workspace import workspace_bytes
 
@@ -54,7 +54,7 @@ def _context(program: Program, prefix: str, source: Source) -> dict[str, Any]:
             workspace, stack_bytes = "workspace.s8" if needed else "NULL", max(stack_bytes, needed)
         calls = [] if source.is_free(node) else source.view_copies(node) if node.op.view else calls_of(layer)
         lines = [source.call_line(call, f"_{index + 1}{_letter(number)}", workspace) for number, call in enumerate(calls)]
-        shown = {"comment": _heading(layer), "more": _details(source, layer), "calls": lines or ["/* nothing to do */"]}
+        shown = {"comment": _heading(layer), "more": _details(source, layer), "calls": lines or [_nothing(node)]}
         layers.append(shown | nesting.around(index, node))
     states = source.states()
     edges = {
@@ -82,6 +82,11 @@ def _context(program: Program, prefix: str, source: Source) -> dict[str, Any]:
         "resets": [*states.resets, *(["state_is_set = 1;"] if states.lazy else [])] or ["/* this network keeps no state */"],
         "state_copies": states.copies,
     }
+
+
+def _nothing(node: Node) -> str:
+    """What stands where a layer needs no call."""
+    return "/* the same bytes: nothing to do */" if node.inputs else "/* room for what outlives a strip: nothing to do */"
 
 
 def _letter(number: int) -> str:
