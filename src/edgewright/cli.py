@@ -67,6 +67,9 @@ def optimize(
     formats: Annotated[str | None, typer.Option("--formats", help="of tflite, onnx, c, with commas; all that the network can have")] = None,
     onnx_activations: OnnxActivations = "int8",
     seed: Annotated[int, typer.Option("--seed", help="for techniques that draw at random")] = 0,
+    ram_budget: Annotated[
+        int | None, typer.Option("--ram-budget", min=1, help="most bytes of the arena: layers are tiled where it takes more")
+    ] = None,
     no_measure: Annotated[bool, typer.Option("--no-measure", help="do not build and run the C")] = False,
     as_json: Json = False,
 ) -> None:
@@ -86,6 +89,7 @@ def optimize(
             formats=formats,
             onnx_activations=onnx_activations,
             seed=seed,
+            ram_budget=ram_budget,
             run=not no_measure,
         ),
         as_json,

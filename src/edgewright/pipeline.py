@@ -24,8 +24,9 @@ from edgewright.frontends.tflite import load_tflite
 from edgewright.frontends.torch import load_torch
 from edgewright.ir.graph import Graph, Level
 from edgewright.ir.serial import load_graph
+from edgewright.lower.fit_program import fit_program
 from edgewright.lower.integer import lower_integer
-from edgewright.lower.program import Program, make_program
+from edgewright.lower.program import Program
 from edgewright.ops.evaluate import check_inputs, quantize_inputs
 from edgewright.passes import check_recipe
 from edgewright.passes.registry import PASSES, Context, Line, no_data
@@ -97,12 +98,14 @@ def optimize(
     formats: Iterable[str] | None = None,
     example_inputs: Sequence[Any] | None = None,
     progress: Progress | None = None,
+    ram_budget: int | None = None,
 ) -> Optimized:
     """Run ``recipe`` over ``model`` and lower it for ``target``.
 
     ``formats``: those that it will be written in. Without .tflite among them, operators that this format lacks stay as they are; with it,
     what it cannot express is refused before calibration. None: all that can express the network, which is shaped for .tflite.
     ``data``: calibration samples, whatever :func:`edgewright.data.load_data` takes. ``test``: samples with labels, used for figures only.
+    ``ram_budget``: most bytes of the arena; where it, or the target's RAM, is exceeded, layers are tiled.
     The program is None where the recipe leaves floats in the network (float16, dynamic range). All that can be refused is refused first.
     """
     board = _target(target)
@@ -120,7 +123,8 @@ def optimize(
     program = None
     if _is_integer(graph):
         graph = _lowered(graph, board, ctx)
-        program = make_program(graph, board)
+        program = fit_program(graph, board, ram_budget)
+        ctx.lines += tiling_lines(program)
     return Optimized(source, graph, program, chosen, board, tuple(ctx.lines), samples, judges)
 
 
@@ -202,7 +206,17 @@ def _run_step(graph: Graph, step: Step, ctx: Context) -> Graph:
 def lower(graph: Graph, target: str | Target) -> Program:
     """The integer program of a quantized or integer ``graph`` for ``target``, every byte of RAM placed."""
     board = _target(target)
-    return make_program(_lowered(graph, board, Context(target=board)), board)
+    return fit_program(_lowered(graph, board, Context(target=board)), board)
+
+
+def tiling_lines(program: Program) -> list[Line]:
+    """What the report says about tiled layers: which, how, and what it costs; nothing where there are none."""
+    if program.executed is program.graph:
+        return []
+    lines = [Line("tile_layers", "did", f"{loop.covers[0]} … {loop.covers[-1]}", loop.summary()) for loop in program.loops]
+    plain = sum(node.op.macs(program.graph.ins(node), program.graph.outs(node)) for node in program.graph.nodes)
+    cost = f"{program.macs() / plain - 1:+.1%} multiply-accumulates" if plain else "no multiply-accumulates"
+    return [*lines, Line("tile_layers", "did", program.graph.name, f"an arena of {program.plan.arena_bytes:,} bytes, {cost}")]
 
 
 def _lowered(graph: Graph, target: Target, ctx: Context) -> Graph:
@@ -262,7 +276,7 @@ def measure(
     if program is None:
         raise UnsupportedError("only integer networks can be measured as C", hint="use recipe w8a8")
     if target is not None and _target(target) != program.target:
-        program = make_program(program.graph, _target(target))
+        program = fit_program(program.graph, _target(target))
     board, graph = program.target, program.graph
     if "c" not in board.runtimes:
         raise UnsupportedError(f"{board.name} runs no C", hint=f"it takes the emitted .tflite ({', '.join(board.runtimes)})")
@@ -270,7 +284,7 @@ def measure(
     # Runners take integers and look only at bytes; a network may have float edges.
     raw = [array.view(np.int32) if array.dtype == np.float32 else array for array in map(np.ascontiguousarray, arrays)]
     outputs = [(graph.value(name).dtype.numpy, tuple(size or 1 for size in graph.value(name).shape[1:])) for name in graph.outputs]
-    common = {"outputs": outputs, "layer_names": [node.name for node in graph.nodes], "reset_state": False, **options}
+    common = {"outputs": outputs, "layer_names": [node.name for node in program.executed.nodes], "reset_state": False, **options}
     if board.qemu is None:
         return run_host(emit_c(program), raw, **common)
     return run_device(emit_c(program), raw, board, **common)

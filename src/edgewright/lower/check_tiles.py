@@ -35,7 +35,8 @@ def check_loops(graph: Graph, plan: MemoryPlan, loops: Sequence[Loop]) -> None:
         if lost := outside - {*opened.outputs, *closed.inputs}:
             raise ModelError(f"loop {loop.name!r} reads {sorted(lost)[0]!r}, which need not stand until its end")
         for node in body:
-            if isinstance(node.op, AppendRows | PutTile | KeepRows | FillBorder) and plan.offset(node.inputs[0]) != plan.offset(node.outputs[0]):
+            in_place = isinstance(node.op, AppendRows | PutTile | KeepRows | FillBorder)
+            if in_place and plan.offset(node.inputs[0]) != plan.offset(node.outputs[0]):
                 raise ModelError(f"memory plan: {node.name!r} should work in place, from strip to strip")
 
 

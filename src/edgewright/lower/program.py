@@ -54,7 +54,8 @@ class Program:
 def make_program(graph: Graph, target: Target, *, tilings: Sequence[Tiling | Split] = (), stream_input: bool = False) -> Program:
     """Place integer ``graph`` in the RAM of ``target``; the plan is checked by execution before it is believed.
 
-    ``tilings``: layers that are computed strip by strip, or a few channels at a time. ``stream_input``: the first of them read the input from outside of the arena.
+    ``tilings``: layers that are computed strip by strip, or a few channels at a time. ``stream_input``: the first of them read the input
+    from outside of the arena.
     BudgetError where the arena exceeds the target's RAM, naming the step and the buffers that hold the peak, or the weights its flash.
     """
     if graph.level is not Level.INTEGER:

@@ -39,8 +39,8 @@ class Choice:
     tilings: tuple[Tiling | Split, ...] = ()
 
 
-def tile_front(graph: Graph, target: Target, *, streamed: bool = False) -> list[Choice]:
-    """The Pareto-optimal choices for ``graph`` (integer level, one sample), from most RAM to least.
+def tile_front(graph: Graph, target: Target, *, streamed: bool = False, most_bytes: int | None = None) -> list[Choice]:
+    """The Pareto-optimal choices for ``graph`` (integer level, one sample) of at most ``most_bytes``, from most RAM to least.
 
     Empty where no choice exists: with ``streamed``, where the first layers cannot be tiled.
     """
@@ -49,6 +49,8 @@ def tile_front(graph: Graph, target: Target, *, streamed: bool = False) -> list[
         return []
     order = sorted(places)
     search = _Search(graph, target, streamed)
+    if most_bytes is not None:
+        search.peak = min(search.peak, most_bytes + 1)
     fronts: dict[int, list[Choice]] = {0: [Choice(0, 0)]}
     for number, last in enumerate(order[1:], start=1):
         found: list[Choice] = []
@@ -57,7 +59,8 @@ def tile_front(graph: Graph, target: Target, *, streamed: bool = False) -> list[
                 continue
             region = Region(first, last, places[first], places[last])
             for option in search.options(region, adjacent=first == order[number - 1]):
-                found += [_joined(before, option) for before in fronts[first]]
+                if most_bytes is None or option.ram_bytes <= most_bytes:
+                    found += [_joined(before, option) for before in fronts[first]]
         if found:
             fronts[last] = pareto(found)
     return fronts.get(len(graph.nodes), [])

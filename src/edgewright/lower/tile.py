@@ -47,6 +47,14 @@ class Loop:
         return self.bands * max(0, min(high, self.stop - 1) - max(low, self.start) + 1)
 
 
+    def summary(self) -> str:
+        """How the loop walks, in words."""
+        rows = "a row" if self.tiling.rows == 1 else f"{self.tiling.rows} rows"
+        bands = f" in {self.bands} bands of columns" if self.bands > 1 else ""
+        kept = len(self.tiling.cached)
+        return f"{len(self.covers)} layers, {rows} at a time{bands}, {kept} of the values between them kept from strip to strip"
+
+
 @dataclass(frozen=True)
 class Piece:
     """What a region becomes: its nodes, the values that are new, the loop (positions counted from the piece's first node)."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from pydantic import BaseModel
 
@@ -185,7 +185,7 @@ def make_report(
         memory=memory,
         measured=None if run is None else _measured(run, equal),
         npu=None if npu is None else _npu(npu),
-        layers=_layers(final if program is None else program.graph, memory, run),
+        layers=_layers(final, memory, run) if program is None else _layers(program.executed, memory, run, program.runs),
         entries=[Entry(technique=line.technique, action=line.action, where=line.where, detail=line.detail) for line in lines],
         files={name: len(contents) for name, contents in (files or {}).items()},
     )
@@ -211,7 +211,8 @@ def _totals(graph: Graph) -> Totals:
     return Totals(nodes=len(graph.nodes), macs=total.macs, parameters=total.parameters, weight_bytes=total.weight_bytes)
 
 
-def _layers(graph: Graph, memory: Memory | None, run: Run | None) -> list[Layer]:
+def _layers(graph: Graph, memory: Memory | None, run: Run | None, runs: Callable[[str], int] = lambda _: 1) -> list[Layer]:
+    """``runs``: how often a node runs in one inference."""
     count = len(graph.nodes)
     instructions = _for_each(None if run is None else run.instructions_per_layer, count)
     cycles = _for_each(None if run is None else run.cycles_per_layer, count)
@@ -224,7 +225,7 @@ def _layers(graph: Graph, memory: Memory | None, run: Run | None) -> list[Layer]
                 name=row.name,
                 kind=row.kind,
                 shape=shape,
-                macs=row.macs,
+                macs=row.macs * runs(row.name),
                 parameters=row.parameters,
                 weight_bytes=row.weight_bytes,
                 output_bytes=row.output_bytes,
@@ -246,7 +247,7 @@ def live_bytes(memory: Memory, step: int) -> int:
 
 
 def _memory(program: Program) -> Memory:
-    graph, plan = program.graph, program.plan
+    graph, plan = program.executed, program.plan
     members: dict[str, list[str]] = {}
     for value, holder in plan.buffer_of.items():
         members.setdefault(holder, []).append(value)

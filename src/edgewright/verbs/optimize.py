@@ -43,6 +43,7 @@ def optimize(
     formats: str | None,
     onnx_activations: str,
     seed: int,
+    ram_budget: int | None,
     run: bool,
 ) -> Result:
     """Everything that can be refused is refused first, and everything is computed before anything is written."""
@@ -58,15 +59,16 @@ def optimize(
         def step(what: str, number: int, of: int) -> None:
             bar.update(task, description=what, completed=number, total=of + LAST_STEPS)
 
-        result = pipeline.optimize(model, target=board, recipe=chosen, data=data, test=test, seed=seed, formats=named, progress=step)
+        result = pipeline.optimize(
+            model, target=board, recipe=chosen, data=data, test=test, seed=seed, formats=named, progress=step, ram_budget=ram_budget
+        )
         count = len(result.recipe.steps)
         step("emit", count, count)
         files, wanted, skipped = _emit(result, named, onnx_activations)
-        step("evaluate", count + 1, count)
-        accuracy = _judge(result)
-        step("measure", count + 2, count)
+        step("measure", count + 1, count)
         proof = prove(result, wanted) if run else Proof()
-        files |= {} if proof.npu is None else proof.npu.files
+        files |= proof.npu.files if proof.npu else {}
+        step("evaluate", count + 2, count)
         report = make_report(
             result.source,
             result.graph,
@@ -77,7 +79,7 @@ def optimize(
             calibration=result.data,
             test=result.test,
             program=result.program if "c" in board.runtimes else None,
-            accuracy=accuracy,
+            accuracy=_judge(result),
             files=files,
             run=proof.run,
             equal=proof.equal,

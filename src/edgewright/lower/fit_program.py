@@ -1,0 +1,52 @@
+"""A Program within a RAM budget: as it is where it fits, else with layers tiled at the fewest extra multiply-accumulates."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from edgewright.errors import BudgetError, UnsupportedError
+from edgewright.ir.graph import Graph
+from edgewright.lower.program import Program, make_program
+from edgewright.lower.schedule import order_states, single_sample
+from edgewright.lower.search_tiles import tile_front
+from edgewright.lower.split_channels import Split
+from edgewright.lower.tile_shape import Tiling
+from edgewright.targets.target import Target
+
+
+def fit_program(graph: Graph, target: Target, ram_bytes: int | None = None, *, stream_input: bool = False) -> Program:
+    """The program of integer ``graph`` whose arena takes at most ``ram_bytes`` (None: what ``target`` has), untiled where that is enough.
+
+    ``stream_input``: the input lies outside of the arena. BudgetError where no tiling that is tried fits.
+    """
+    room = target.ram_bytes - target.stack_bytes if target.ram_bytes is not None else None
+    limit = min((size for size in (ram_bytes, room) if size is not None), default=None)
+    refused: BudgetError | None = None
+    if not stream_input:
+        try:
+            program = make_program(graph, target)
+        except BudgetError as error:
+            refused = error
+        else:
+            if limit is None or program.plan.arena_bytes <= limit:
+                return program
+    flash = sum(graph.value(name).bytes for name in graph.constants)
+    if refused is not None and target.flash_bytes is not None and flash > target.flash_bytes:
+        raise refused
+    for choice in tile_front(order_states(single_sample(graph)), target, streamed=stream_input, most_bytes=limit):
+        tiled = _tried(graph, target, choice.tilings, stream_input)
+        if tiled is not None and (limit is None or tiled.plan.arena_bytes <= limit):
+            return tiled
+    if limit is None:
+        raise UnsupportedError(f"the first layers of {graph.name!r} cannot be tiled: its input has to be whole", hint="keep it in RAM")
+    if refused is not None:
+        raise refused
+    hint = "give more, read the input from outside, or take a smaller network"
+    raise BudgetError(f"no tiling of {graph.name!r} fits in {limit:,} bytes of RAM", hint=hint)
+
+
+def _tried(graph: Graph, target: Target, tilings: Sequence[Tiling | Split], stream_input: bool) -> Program | None:
+    try:
+        return make_program(graph, target, tilings=tilings, stream_input=stream_input)
+    except BudgetError:
+        return None

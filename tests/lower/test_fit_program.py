@@ -1,0 +1,80 @@
+"""Programs within a RAM budget: tiled only where they have to be, and what is said where nothing helps."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from edgewright.emit.c import emit_c
+from edgewright.errors import BudgetError, UnsupportedError
+from edgewright.ir.dtype import DType, Quant
+from edgewright.ir.edit import GraphBuilder
+from edgewright.ir.graph import Graph, Level
+from edgewright.lower.fit_program import fit_program
+from edgewright.lower.schedule import single_sample
+from edgewright.lower.search_tiles import Choice, pareto, tile_front
+from edgewright.ops.conv2d import Conv2D
+from edgewright.ops.dense import Dense
+from edgewright.ops.evaluate import evaluate
+from edgewright.ops.mean import Mean
+from edgewright.run.host import run_host
+from edgewright.targets.target import load_target
+
+HOST = load_target("host")
+QUANT = Quant.per_tensor(0.05, -7)
+
+
+def network() -> Graph:
+    """24 x 24 pixels, three convolutions, many channels at the end and their mean."""
+    rng = np.random.default_rng(0)
+    b = GraphBuilder("net", Level.INTEGER)
+    top = b.input("x", (None, 24, 24, 3), DType.INT8, QUANT)
+    for outputs, inputs, kernel, stride in ((8, 3, 3, 1), (16, 8, 3, 2), (16, 16, 3, 2), (128, 16, 1, 1)):
+        weight = rng.integers(-127, 128, (outputs, kernel, kernel, inputs)).astype(np.int8)
+        w = b.constant("w", weight, quant=Quant.per_axis(np.full(outputs, 0.003, np.float32), 0))
+        padding = ((kernel // 2, kernel // 2), (kernel // 2, kernel // 2))
+        top = b.node(Conv2D((stride, stride), padding), [top, w], dtype=DType.INT8, quants=[QUANT])
+    top = b.node(Mean((1, 2)), [top], dtype=DType.INT8, quants=[QUANT])
+    w = b.constant("w", rng.integers(-127, 128, (10, 128)).astype(np.int8), quant=Quant.per_axis(np.full(10, 0.003, np.float32), 0))
+    return b.finish([b.node(Dense(), [top, w], dtype=DType.INT8, quants=[QUANT])])
+
+
+def test_what_fits_is_not_tiled() -> None:
+    program = fit_program(network(), HOST, 10_000)
+    assert program.executed is program.graph and program.plan.arena_bytes <= 10_000
+
+
+@pytest.mark.parametrize(("budget", "streamed"), [(4000, False), (3000, True)])
+def test_a_budget_is_kept_and_the_bytes_stay(budget: int, streamed: bool) -> None:
+    graph = network()
+    program = fit_program(graph, HOST, budget, stream_input=streamed)
+    assert program.loops and program.plan.arena_bytes <= budget and program.streamed is streamed
+    x = np.random.default_rng(1).integers(-128, 128, (3, 24, 24, 3)).astype(np.int8)
+    files = emit_c(program)
+    assert (b"void net_run_from(const void *input);" in files["net.h"]) is streamed
+    run = run_host(files, [x], outputs=[(np.dtype(np.int8), (10,))], sanitize=True)
+    assert np.array_equal(run.outputs[0], evaluate(graph, [x])[0])
+
+
+def test_channels_in_parts_are_joined() -> None:
+    program = fit_program(network(), HOST, 3000, stream_input=True)
+    kinds = [node.op.kind for node in program.executed.nodes]
+    assert kinds.count("Mean") > 1 and kinds.count("Concat") >= 1
+
+
+def test_nothing_helps() -> None:
+    with pytest.raises(BudgetError, match="no tiling of 'net' fits in 500 bytes of RAM"):
+        fit_program(network(), HOST, 500)
+    b = GraphBuilder("flat", Level.INTEGER)
+    x = b.input("x", (None, 16), DType.INT8, QUANT)
+    w = b.constant("w", np.ones((4, 16), np.int8), quant=Quant.per_axis(np.ones(4, np.float32), 0))
+    flat = b.finish([b.node(Dense(), [x, w], dtype=DType.INT8, quants=[QUANT])])
+    with pytest.raises(UnsupportedError, match="first layers of 'flat' cannot be tiled"):
+        fit_program(flat, HOST, stream_input=True)
+
+
+def test_a_front_falls_in_ram_and_rises_in_work() -> None:
+    front = tile_front(single_sample(network()), HOST)
+    assert len(front) > 2 and front == pareto(front)
+    assert [c.ram_bytes for c in front] == sorted((c.ram_bytes for c in front), reverse=True)
+    assert pareto([Choice(3, 5), Choice(2, 5), Choice(1, 9), Choice(1, 10)]) == [Choice(2, 5), Choice(1, 9)]
