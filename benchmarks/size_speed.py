@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import edgewright
 from benchmarks.cases import CASES, Case
+from edgewright.lower.program import make_program
 
 INSTRUCTIONS = {
     "ic_int8": {
@@ -55,7 +56,10 @@ def _row(case: Case, core: str, peer: int | None) -> dict[str, object]:
         "weights": weights,
     }
     if core == "cortex-m4":
+        small = edgewright.measure(make_program(program.graph, program.target.preferring("size")), case.inputs(1))
         row |= {
+            "code + tables, size first": None if small.flash_bytes is None else small.flash_bytes - weights,
+            "instructions, size first": small.instructions_per_inference,
             "cycles, modelled": run.cycles_modelled,
             "cycle ratio": _ratio(run.cycles_modelled, CYCLES_M4[case.name]),
             "arena of the peer": ARENA[case.name],
