@@ -310,6 +310,25 @@ def test_measure(call: Call, integer: Path, needs_arm: None) -> None:
     assert all(layer["instructions"] > 0 for layer in report["layers"])
 
 
+def test_measure_shows_the_ledger_and_a_peer(call: Call, integer: Path, tmp_path: Path, needs_arm: None) -> None:
+    peer = tmp_path / "peer.csv"
+    peer.write_text("network,core,instructions,arena\nseparable_keyword_spotter,cortex-m4,1000000000,1\n")
+    answer = call("measure", integer, "-t", "cortex-m4", "--reserve", "radio stack=20480", "--peer", peer, "--json")
+    report = answer.json()
+    assert answer.code == 0 and isinstance(report, dict)
+    entries = {entry["name"]: entry for entry in report["ledger"]["entries"]}
+    assert entries["radio stack"]["predicted"] == 20480 and entries["code"]["predicted"] == entries["code"]["found"] > 0
+    assert [row["figure"] for row in report["peer"]["rows"]] == ["instructions", "arena"]
+    assert report["peer"]["rows"][0]["ratio"] < 1 < report["peer"]["rows"][1]["ratio"]
+
+
+def test_measure_refuses_a_peer_and_a_reserve_that_are_none(call: Call, integer: Path, tmp_path: Path) -> None:
+    answer = call("measure", integer, "--peer", tmp_path / "none.toml")
+    assert answer.code == 2 and "cannot read the peer's table" in answer.err
+    answer = call("measure", integer, "--reserve", "radio")
+    assert answer.code == 2 and "'radio' reserves nothing" in answer.err and "NAME=BYTES" in answer.err
+
+
 def test_other_bytes_than_evaluated_are_exit_code_1(call: Call, integer: Path, monkeypatch: pytest.MonkeyPatch, needs_cc: None) -> None:
     monkeypatch.setattr("edgewright.verbs.measure.same_bytes", lambda *_: False)
     answer = call("measure", integer, "--target", "host")

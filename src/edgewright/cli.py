@@ -43,6 +43,9 @@ Out = Annotated[Path, typer.Option("--out", "-o", help="folder for the files")]
 OnnxActivations = Annotated[
     str, typer.Option("--onnx-activations", help="int8 (TensorRT), uint8 (fastest in ONNX Runtime on x86) or exact (the device's bytes)")
 ]
+Reserve = Annotated[
+    list[str] | None, typer.Option("--reserve", metavar="NAME=BYTES[@flash]", help="RAM or flash that the firmware needs; repeatable")
+]
 Json = Annotated[bool, typer.Option("--json", help="print JSON on standard output")]
 
 
@@ -70,6 +73,7 @@ def optimize(
     ram_budget: Annotated[
         int | None, typer.Option("--ram-budget", min=1, help="most bytes of the arena: layers are tiled where it takes more")
     ] = None,
+    reserve: Reserve = None,
     no_measure: Annotated[bool, typer.Option("--no-measure", help="do not build and run the C")] = False,
     as_json: Json = False,
 ) -> None:
@@ -91,6 +95,7 @@ def optimize(
             seed=seed,
             ram_budget=ram_budget,
             run=not no_measure,
+            reserve=reserve or (),
         ),
         as_json,
     )
@@ -134,12 +139,16 @@ def measure(
     prefer: Prefer = "speed",
     data: DataSource = None,
     samples: Annotated[int, typer.Option("--samples", help="inferences to run")] = 2,
+    reserve: Reserve = None,
+    peer: Annotated[str | None, typer.Option("--peer", help="a peer's figures to compare with: .toml, .json or .csv")] = None,
     as_json: Json = False,
 ) -> None:
     """Build the C of a quantized MODEL for a target, run it, and print instructions, memory and bytes layer by layer."""
     from edgewright.verbs.measure import measure
 
-    _answer(lambda: measure(model, target=target, prefer=prefer, data=data, samples=samples), as_json)
+    _answer(
+        lambda: measure(model, target=target, prefer=prefer, data=data, samples=samples, reserve=reserve or (), peer=peer), as_json
+    )
 
 
 @app.command()

@@ -31,13 +31,13 @@ from edgewright.ops.evaluate import check_inputs, quantize_inputs
 from edgewright.passes import check_recipe
 from edgewright.passes.registry import PASSES, Context, Line, no_data
 from edgewright.recipe import RECIPES, Recipe, Step, load_recipe
+from edgewright.report.ledger import Ledger, check_ledger, make_ledger
 from edgewright.run.device import run_device
+from edgewright.run.footprint import Footprint, predict_footprint
 from edgewright.run.host import run_host
 from edgewright.run.run import Run
 from edgewright.run.vela import VelaReport, run_vela
 from edgewright.targets.target import Target, load_target
-from edgewright.train.module import from_module as from_module
-from edgewright.train.module import to_module as to_module
 
 Progress = Callable[[str, int, int], None]
 """Called as progress(what, step, steps)."""
@@ -271,6 +271,7 @@ def measure(
 ) -> Run:
     """Build the C of a program and run it: on this computer, or on the emulated core of its target.
 
+    What does not fit is refused before anything runs: BudgetError says by how much, and what takes it.
     ``inputs``: :class:`Data` (real samples, quantized here), or arrays of the program's own element types, one an input. The samples of a
     network with states are one stream. ``target``: another one, for which the program is planned anew. ``options``: those of the runner.
     """
@@ -287,9 +288,35 @@ def measure(
     raw = [array.view(np.int32) if array.dtype == np.float32 else array for array in map(np.ascontiguousarray, arrays)]
     outputs = [(graph.value(name).dtype.numpy, tuple(size or 1 for size in graph.value(name).shape[1:])) for name in graph.outputs]
     common = {"outputs": outputs, "layer_names": [node.name for node in program.executed.nodes], "reset_state": False, **options}
+    files = emit_c(program)
     if board.qemu is None:
-        return run_host(emit_c(program), raw, **common)
-    return run_device(emit_c(program), raw, board, **common)
+        return run_host(files, raw, **common)
+    footprint = _footprint(files, board, {key: common[key] for key in ("toolchain", "flags") if key in common})
+    check_ledger(make_ledger(program, files, footprint=footprint, stack_kept_bytes=common.get("stack_bytes")))
+    return dataclasses.replace(run_device(files, raw, board, **common), footprint=footprint)
+
+
+def _footprint(files: Mapping[str, bytes], target: Target, options: Mapping[str, Any]) -> Footprint | None:
+    """None where there is no compiler for ``target``; what a compiler refuses, the build tells."""
+    try:
+        return None if target.qemu is None else predict_footprint(files, target, **options)
+    except ToolError:
+        return None
+
+
+def ledger(program: Program, run: Run | None = None) -> Ledger:
+    """What ``program`` takes of each memory of its target: predicted now, or as before ``run``, whose findings stand beside it.
+
+    Code and stack are unknown where there is no compiler for the target, and in a run of this computer's.
+    """
+    files = emit_c(program)
+    footprint = _footprint(files, program.target, {}) if run is None else run.footprint
+    return make_ledger(program, files, footprint=footprint, run=run)
+
+
+def check_fits(program: Program) -> None:
+    """BudgetError where ``program`` exceeds a memory of its target, everything counted that can be known before the build."""
+    check_ledger(ledger(program))
 
 
 def compile_npu(result: Optimized | Graph, target: str | Target) -> VelaReport:

@@ -74,6 +74,16 @@ def test_an_unknown_name_suggests_close_ones() -> None:
     assert "did you mean" not in caught.value.hint
 
 
+def test_what_the_firmware_reserves(tmp_path: Path) -> None:
+    text = 'extends = "cortex-m4"\nname = "mine"\n[[reserved]]\nname = "radio stack"\nsize_bytes = 20480\n'
+    target = load_target(write(tmp_path, text)).reserving(["boot loader = 16384@flash", "log=100"])
+    assert (target.reserved_bytes("ram"), target.reserved_bytes("flash")) == (20580, 16384)
+    assert [item.name for item in target.reserved] == ["radio stack", "boot loader", "log"]
+    for wrong in ("radio", "radio=", "radio=many", "radio=-1", "=5", "radio=5@rom", "\x1b[2J=5"):
+        with pytest.raises(TargetError, match="reserves nothing"):
+            target.reserving([wrong])
+
+
 def test_a_file_of_ones_own_extends_a_core(tmp_path: Path) -> None:
     for place in (write(tmp_path, BOARD), str(tmp_path / "mine.toml")):
         target = load_target(place)

@@ -10,7 +10,6 @@ from edgewright.ir.graph import Graph, Level
 from edgewright.lower.check_plan import check_plan
 from edgewright.lower.check_tiles import check_loops
 from edgewright.lower.memory import MemoryPlan
-from edgewright.lower.order import plan_in_best_order
 from edgewright.lower.plan_memory import peak_step, plan_memory, scratch_buffer
 from edgewright.lower.schedule import order_states, single_sample
 from edgewright.lower.scratch import scratch_bytes
@@ -69,14 +68,9 @@ def make_program(graph: Graph, target: Target, *, tilings: Sequence[Tiling | Spl
                 f"output {name!r} of {graph.name!r} is a constant", hint="drop that output: the device has nothing to compute for it"
             )
     graph = order_states(single_sample(graph))
-    tiled = bool(tilings or stream_input)
-    executed, loops = tile_graph(graph, tilings, stream_input) if tiled else (graph, ())
+    executed, loops = tile_graph(graph, tilings, stream_input) if tilings or stream_input else (graph, ())
     sizes = {node.name: scratch_bytes(executed, node, target) for node in executed.nodes}
-    if tiled:  # Loops run over nodes that stand together: their order is the tiler's.
-        plan = plan_memory(executed, sizes)
-    else:
-        graph, plan = plan_in_best_order(graph, sizes)
-        executed = graph
+    plan = plan_memory(executed, sizes)
     scratch = {name: scratch_buffer(name) for name, size in sizes.items() if size > 0}
     check_plan(executed, plan, {name: (plan.offsets[buffer], sizes[name]) for name, buffer in scratch.items()})
     check_loops(executed, plan, loops)
@@ -86,21 +80,23 @@ def make_program(graph: Graph, target: Target, *, tilings: Sequence[Tiling | Spl
 
 def _check_fits(graph: Graph, target: Target, plan: MemoryPlan) -> None:
     """BudgetError where the arena leaves no room for the stack, or the weights alone fill the flash."""
-    if target.ram_bytes is not None and plan.arena_bytes > (room := target.ram_bytes - target.stack_bytes):
+    kept = {"ram": target.reserved_bytes("ram"), "flash": target.reserved_bytes("flash")}
+    beside = {memory: f" and {size:,} reserved for the firmware" if size else "" for memory, size in kept.items()}
+    if target.ram_bytes is not None and plan.arena_bytes > (room := target.ram_bytes - target.stack_bytes - kept["ram"]):
         step, holders = peak_step(plan)
         named = ", ".join(f"{buffer.name!r} ({buffer.size_bytes:,} B)" for buffer in holders[:2])
         where = f"the peak stands at {graph.nodes[step].name!r}, " if graph.nodes else ""
         raise BudgetError(
             f"the arena of {graph.name!r} needs {plan.arena_bytes:,} bytes, {target.name} has {room:,} "
-            f"({target.ram_bytes:,} of RAM less {target.stack_bytes:,} for the stack): {plan.arena_bytes - room:,} too many",
+            f"({target.ram_bytes:,} of RAM less {target.stack_bytes:,} for the stack{beside['ram']}): {plan.arena_bytes - room:,} too many",
             hint=f"{where}held by {named}; choose a larger target or a smaller network",
         )
     weights = sum(graph.value(name).bytes for name in graph.constants)
-    if target.flash_bytes is not None and weights > target.flash_bytes:
+    if target.flash_bytes is not None and weights > (flash := target.flash_bytes - kept["flash"]):
         largest = sorted(graph.constants, key=lambda name: -graph.value(name).bytes)[:2]
         named = ", ".join(f"{name!r} ({graph.value(name).bytes:,} B)" for name in largest)
         raise BudgetError(
-            f"the weights of {graph.name!r} take {weights:,} bytes, {target.name} has {target.flash_bytes:,} of flash: "
-            f"{weights - target.flash_bytes:,} too many",
+            f"the weights of {graph.name!r} take {weights:,} bytes, {target.name} has {target.flash_bytes:,} of flash{beside['flash']}: "
+            f"{weights - flash:,} too many",
             hint=f"the largest are {named}; choose a larger target or a smaller network",
         )

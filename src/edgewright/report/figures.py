@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from edgewright.report.report import Report
+from typing import Literal
+
+from edgewright.report.ledger import Ledger
+from edgewright.report.report import PeerComparison, Report
 
 Row = tuple[str, str]
 
@@ -72,6 +75,32 @@ def _npu(report: Report) -> list[Row]:
         ("SRAM there", f"{npu.sram_bytes:,} B"),
         ("flash there", f"{npu.flash_bytes:,} B"),
     ]
+
+
+def ledger_rows(ledger: Ledger) -> list[tuple[str, str, str, str, str, str]]:
+    """(memory, what, predicted, found, difference, basis) line by line, sums at the ends; a question mark where something is unknown."""
+    rows: list[tuple[str, str, str, str, str, str]] = []
+    memories: tuple[tuple[Literal["ram", "flash"], int | None], ...] = (("ram", ledger.ram_bytes), ("flash", ledger.flash_bytes))
+    for memory, limit in memories:
+        title = "RAM" if memory == "ram" else memory
+        for entry in (entry for entry in ledger.entries if entry.memory == memory):
+            rows.append((title, entry.name, *_compared(entry.predicted, entry.found), entry.basis))
+            if entry.name in ("arena", "stack"):
+                parts = [part for part in ledger.parts if part.within == entry.name and part.size_bytes]
+                rows += [(title, f"  of which {part.name}", f"{part.size_bytes:,}", "", "", "the program") for part in parts]
+        sums = _compared(ledger.predicted_bytes(memory), ledger.found_bytes(memory))
+        rows.append((title, "in all", *sums, "" if limit is None else f"of {limit:,}"))
+    return rows
+
+
+def _compared(predicted: int | None, found: int | None) -> tuple[str, str, str]:
+    difference = "" if predicted is None or found is None else f"{found - predicted:+,}" if found != predicted else "0"
+    return "?" if predicted is None else f"{predicted:,}", "" if found is None else f"{found:,}", difference
+
+
+def peer_rows(comparison: PeerComparison) -> list[tuple[str, str, str, str]]:
+    """(figure, ours, theirs, ratio)."""
+    return [(row.figure, f"{row.ours:,}", f"{row.theirs:,}", "" if row.ratio is None else f"{row.ratio:.3f}") for row in comparison.rows]
 
 
 def changes(report: Report) -> list[tuple[str, str, str]]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from jinja2 import Environment, StrictUndefined, Template
 
-from edgewright.report.figures import changes, headline
+from edgewright.report.figures import changes, headline, ledger_rows
 from edgewright.report.report import Block, Memory, Report
 from edgewright.report.table import shortened
 
@@ -30,6 +30,7 @@ def to_html(report: Report) -> str:
         r=report,
         headline=headline(report),
         changes=changes(report),
+        ledger=[] if report.ledger is None else ledger_rows(report.ledger),
         counted=counted,
         layers=[(layer, 100 * weight / total, 100 * weight / largest) for layer, weight in zip(report.layers, weights, strict=True)],
         skipped=[entry for entry in report.entries if entry.action == "skipped"],

@@ -12,6 +12,7 @@ from edgewright.lower.program import Program
 from edgewright.ops.cost import cost
 from edgewright.passes.registry import Line
 from edgewright.report.accuracy import Accuracy
+from edgewright.report.ledger import Ledger
 from edgewright.run.run import Run
 from edgewright.run.vela import VelaReport
 from edgewright.targets.target import Target
@@ -133,6 +134,25 @@ class Entry(BaseModel, frozen=True):
     detail: str
 
 
+class PeerRow(BaseModel, frozen=True):
+    """One figure; ``ratio`` is ours over theirs, below 1 where ours is less."""
+
+    figure: str
+    ours: int
+    theirs: int
+    ratio: float | None
+
+
+class PeerComparison(BaseModel, frozen=True):
+    """What could be compared for one network and core."""
+
+    name: str
+    source: str
+    network: str
+    core: str
+    rows: list[PeerRow]
+
+
 class Report(BaseModel, frozen=True):
     """Everything that one optimization is accountable for."""
 
@@ -151,6 +171,8 @@ class Report(BaseModel, frozen=True):
     layers: list[Layer]
     entries: list[Entry]
     files: dict[str, int]
+    ledger: Ledger | None = None
+    peer: PeerComparison | None = None
 
 
 def make_report(
@@ -169,6 +191,7 @@ def make_report(
     run: Run | None = None,
     equal: bool | None = None,
     npu: VelaReport | None = None,
+    ledger: Ledger | None = None,
 ) -> Report:
     """Gather the report of one optimization. ``equal``: whether ``run`` gave the evaluation's bytes."""
     memory = None if program is None else _memory(program)
@@ -188,6 +211,7 @@ def make_report(
         layers=_layers(final, memory, run) if program is None else _layers(program.executed, memory, run, program.runs),
         entries=[Entry(technique=line.technique, action=line.action, where=line.where, detail=line.detail) for line in lines],
         files={name: len(contents) for name, contents in (files or {}).items()},
+        ledger=ledger,
     )
 
 

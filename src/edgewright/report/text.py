@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rich.table import Table
 
-from edgewright.report.figures import changes, headline
+from edgewright.report.figures import changes, headline, ledger_rows, peer_rows
 from edgewright.report.report import Report
 from edgewright.report.table import columns, render, shortened
 
@@ -16,7 +16,7 @@ LONGEST_NAME = 48
 
 def to_text(report: Report, folder: Path | None = None) -> str:
     """The whole report; ``folder``: where its files were written."""
-    tables = [_headline(report), columns(("", "before", "after"), changes(report), numbers=(1, 2)), _layers(report)]
+    tables = [_headline(report), columns(("", "before", "after"), changes(report), numbers=(1, 2)), _layers(report), *_ledger(report)]
     skipped = [(entry.technique, entry.where, entry.detail) for entry in report.entries if entry.action == "skipped"]
     if skipped:
         tables.append(columns(("skipped by", "where", "why"), skipped))
@@ -32,7 +32,7 @@ def to_text(report: Report, folder: Path | None = None) -> str:
 
 def measured_text(report: Report) -> str:
     """What a run gave: the headline and the layers."""
-    return render([_headline(report), _layers(report)])
+    return render([_headline(report), _layers(report), *_ledger(report), *_peer(report)])
 
 
 def _headline(report: Report) -> Table:
@@ -40,6 +40,24 @@ def _headline(report: Report) -> Table:
     if report.memory is not None:
         rows.append(("arena's lower bound", f"{report.memory.lower_bound_bytes:,} B ({report.memory.strategy})"))
     return columns(("", ""), rows, header=False)
+
+
+def _ledger(report: Report) -> list[Table]:
+    if report.ledger is None:
+        return []
+    tables = [columns(("memory", "what", "predicted", "found", "difference", "from"), ledger_rows(report.ledger), numbers=(2, 3, 4))]
+    if report.ledger.stack_path:
+        path = " > ".join(f"{function} {size:,}" for function, size in report.ledger.stack_path)
+        tables.append(columns(("deepest calls, bytes of stack",), [(path,)]))
+    return tables
+
+
+def _peer(report: Report) -> list[Table]:
+    if report.peer is None:
+        return []
+    peer = report.peer
+    about = columns(("peer",), [(f"{peer.name}, {peer.network} on {peer.core}",), (peer.source,)])
+    return [about, columns(("", "ours", "theirs", "ours/theirs"), peer_rows(peer), numbers=(1, 2, 3))]
 
 
 def _layers(report: Report) -> Table:

@@ -18,6 +18,9 @@ FIRMWARE_RAM_BYTES = 2 << 10
 FIRMWARE_STACK_BYTES = 1 << 10
 VECTORS_BYTES = 256
 _SEPARATE_VECTORS_BYTES = 1 << 10
+_ROOM_BYTES = 1 << 28
+NETWORK_FUNCTIONS = ("_reset", "_input", "_input_bytes", "_output", "_output_bytes")
+"""What a firmware calls of a network beside its run function, behind its prefix."""
 _NETWORK_FLAGS = ("-ffunction-sections", "-fdata-sections")
 
 
@@ -29,6 +32,11 @@ class Sources:
     c_files: tuple[str, ...]
     outside_bytes: int = 0
     """Bytes of the input, where it lies outside of the network's arena: then the driver holds it."""
+
+    @property
+    def run(self) -> str:
+        """The function that is one inference."""
+        return f"{self.prefix}_run_from" if self.outside_bytes else f"{self.prefix}_run"
 
     @property
     def defines(self) -> tuple[str, ...]:
@@ -72,13 +80,8 @@ def build_device(
     toolchain: Toolchain, target: Target, sources: Sources, folder: Path, *, stack_bytes: int, profile: bool, flags: Sequence[str]
 ) -> Path:
     """An ELF file for ``target``. ``profile``: with markers between the layers. BudgetError where it exceeds the flash or the RAM."""
-    marks = ("-DEW_PROFILE",) if profile else ()
     tag = "profile" if profile else "plain"
-    base = (*toolchain.compiler, *flags, *_NETWORK_FLAGS, "-I", ".")
-    objects = []
-    for number, name in enumerate(sources.c_files):
-        objects.append(f"{tag}_network_{number}.o")
-        compile_c([*base, *STRICT_C, *marks, "-c", name, "-o", objects[-1]], folder)
+    objects = _network_objects(toolchain, sources, folder, tag, (*flags, *(("-DEW_PROFILE",) if profile else ())))
     objects += _firmware_objects(toolchain, target, sources, folder)
     program = folder / f"{tag}.elf"
     script = folder / "device.ld"
@@ -90,10 +93,33 @@ def build_device(
     return program
 
 
-def linker_script(target: Target, stack_bytes: int, outside_bytes: int = 0) -> str:
+def lay_out_network(toolchain: Toolchain, target: Target, sources: Sources, folder: Path, *, flags: Sequence[str]) -> Path:
+    """An ELF file of the network alone, at the addresses of ``target`` and without its limits: to be added up, not to be run.
+
+    What the compiler says of the stack stands in the .su files beside it.
+    """
+    objects = _network_objects(toolchain, sources, folder, "alone", (*flags, "-fstack-usage"))
+    program, script = folder / "alone.elf", folder / "alone.ld"
+    script.write_text(linker_script(target, target.stack_bytes, limited=False), encoding="utf-8")
+    kept = [f"-Wl,-u,{sources.prefix}{name}" for name in NETWORK_FUNCTIONS]
+    entry = f"-Wl,-u,{sources.run},-e,{sources.run}"
+    compile_c([*toolchain.compiler, *toolchain.link_flags, "-T", script.name, entry, *kept, *objects, "-o", program.name], folder)
+    return program
+
+
+def _network_objects(toolchain: Toolchain, sources: Sources, folder: Path, tag: str, flags: Sequence[str]) -> list[str]:
+    objects = []
+    for number, name in enumerate(sources.c_files):
+        objects.append(f"{tag}_network_{number}.o")
+        compile_c([*toolchain.compiler, *_NETWORK_FLAGS, "-I", ".", *STRICT_C, *flags, "-c", name, "-o", objects[-1]], folder)
+    return objects
+
+
+def linker_script(target: Target, stack_bytes: int, outside_bytes: int = 0, *, limited: bool = True) -> str:
     """The linker script of ``target``: regions end where its memories do, the driver stands beyond where the machine has room.
 
     ``outside_bytes``: what the driver holds for the network, in memory that is not the device's.
+    ``limited``: otherwise flash and RAM have room for everything.
     """
     machine = target.qemu
     if machine is None:
@@ -105,11 +131,11 @@ def linker_script(target: Target, stack_bytes: int, outside_bytes: int = 0) -> s
         "vectors_origin": machine.flash_origin if machine.vectors_origin is None else machine.vectors_origin,
         "vectors_bytes": VECTORS_BYTES if own else _SEPARATE_VECTORS_BYTES,
         "flash_origin": machine.flash_origin + taken,
-        "flash_bytes": min(target.flash_bytes or machine.flash_bytes, machine.flash_bytes - FIRMWARE_BYTES) - taken,
+        "flash_bytes": _limits(target)["FLASH"] - taken,
         "firmware_origin": machine.flash_origin + machine.flash_bytes - FIRMWARE_BYTES,
         "firmware_bytes": FIRMWARE_BYTES,
         "ram_origin": machine.ram_origin,
-        "ram_bytes": min(target.ram_bytes or machine.ram_bytes, machine.ram_bytes - driver_bytes),
+        "ram_bytes": min(_limits(target)["RAM"], machine.ram_bytes - driver_bytes),
         "firmware_ram_origin": machine.ram_origin + machine.ram_bytes - driver_bytes,
         "firmware_ram_bytes": driver_bytes,
         "stack_bytes": stack_bytes,
@@ -120,7 +146,18 @@ def linker_script(target: Target, stack_bytes: int, outside_bytes: int = 0) -> s
             f"{target.name}: its memories are too small to run anything",
             hint=f"at least {FIRMWARE_BYTES} bytes of flash and {FIRMWARE_RAM_BYTES} of RAM",
         )
+    if not limited:
+        regions |= {"flash_bytes": _ROOM_BYTES, "ram_bytes": _ROOM_BYTES}
     return Template((FIRMWARE / "device.ld").read_text(encoding="utf-8")).substitute(regions)
+
+
+def _limits(target: Target) -> dict[str, int]:
+    """Bytes that the network has of each memory: the device's, but for what is reserved, and within the machine's beside the driver."""
+    machine = target.qemu
+    assert machine is not None
+    flash = (target.flash_bytes or machine.flash_bytes) - target.reserved_bytes("flash")
+    ram = (target.ram_bytes or machine.ram_bytes) - target.reserved_bytes("ram")
+    return {"FLASH": min(flash, machine.flash_bytes - FIRMWARE_BYTES), "RAM": min(ram, machine.ram_bytes - FIRMWARE_RAM_BYTES)}
 
 
 def _firmware_objects(toolchain: Toolchain, target: Target, sources: Sources, folder: Path) -> list[str]:
@@ -144,11 +181,7 @@ def _does_not_fit(error: CompilerError, target: Target, stack_bytes: int) -> Bud
     over = {region: max(int(size) for name, size in found if name == region) for region, _ in found if region in ("FLASH", "RAM")}
     if not over:
         return None
-    assert target.qemu is not None
-    limits = {
-        "FLASH": min(target.flash_bytes or target.qemu.flash_bytes, target.qemu.flash_bytes - FIRMWARE_BYTES),
-        "RAM": min(target.ram_bytes or target.qemu.ram_bytes, target.qemu.ram_bytes - FIRMWARE_RAM_BYTES),
-    }
+    limits = _limits(target)
     parts = [f"{name} of {limits[name]} bytes is exceeded by {size}" for name, size in over.items()]
     stack = f"; {stack_bytes} bytes of the RAM are kept for the stack" if "RAM" in over else ""
     return BudgetError(

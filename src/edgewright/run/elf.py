@@ -62,9 +62,13 @@ class Elf:
         return tuple(Section(self._text(names + header[0]), header[3], header[5], header[1]) for header in self._headers)
 
     @cached_property
+    def machine(self) -> int:
+        """e_machine: 40 for Arm, 243 for RISC-V."""
+        return int(struct.unpack_from("<H", self.data, 18)[0])
+
+    @cached_property
     def symbols(self) -> tuple[Symbol, ...]:
         """Functions, objects and labels that stand in a section, by address."""
-        (machine,) = struct.unpack_from("<H", self.data, 18)
         found = []
         for header in self._headers:
             if header[1] != _SHT_SYMTAB:
@@ -74,7 +78,7 @@ class Elf:
                 name, address, size, info, _, section = struct.unpack_from("<IIIBBH", self.data, at)
                 if 0 < section < len(self.sections) and name:
                     is_function = info & 15 == _STT_FUNC
-                    place = address & ~1 if is_function and machine == _THUMB_MACHINE else address
+                    place = address & ~1 if is_function and self.machine == _THUMB_MACHINE else address
                     found.append(Symbol(self._text(strings + name), place, size, self.sections[section].name, is_function))
         return tuple(sorted(found, key=lambda symbol: symbol.address))
 

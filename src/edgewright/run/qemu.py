@@ -27,7 +27,7 @@ from edgewright.run.profile import (
     read_stays,
 )
 from edgewright.run.run import Arrays, OutputSpecs, Run, split_outputs
-from edgewright.run.size import section_sizes
+from edgewright.run.size import section_sizes, symbol_sizes
 from edgewright.run.toolchain import Toolchain, ToolchainName, find_qemu, find_toolchain
 from edgewright.targets.target import Target
 
@@ -76,7 +76,7 @@ def run_qemu(
         device = _Device(emulator, target, folder, inputs, timeout_seconds)
         record = device.boot(program)
         found = split_outputs((folder / OUTPUTS).read_bytes(), count, outputs)
-        counts = _Counts()
+        counts, linked = _Counts(), Elf.read(program)
         if profile:
             write_inputs(folder, inputs, reset_state, counted_inferences)
             counts = _count(device, chain, sources, program, target, stack, flags)
@@ -95,7 +95,8 @@ def run_qemu(
             latency_modelled_ms=_latency_ms(counts.cycles_modelled, target),
             energy_modelled_uj=_energy_uj(counts.cycles_modelled, target),
             peak_stack_bytes=record.peak_stack_bytes,
-            sections=section_sizes(Elf.read(program)),
+            sections=section_sizes(linked),
+            symbols=symbol_sizes(linked),
         )
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from edgewright.errors import DataError
+from edgewright.run.footprint import Footprint
 
 Arrays = Sequence[NDArray[np.generic]]
 """One array for each input or output of a network, each with the batch at axis 0."""
@@ -52,6 +53,10 @@ class Run:
     """Deepest use of the stack by the network, in all inferences."""
     sections: Mapping[str, int] | None = None
     """Bytes of the network in the linked program: code, library (what the compiler brought along), rodata, data, bss."""
+    symbols: Mapping[str, int] | None = None
+    """Bytes of the network's functions and objects in the linked program, by their names in C."""
+    footprint: Footprint | None = None
+    """What was predicted before the build, where the pipeline asked for it."""
     notes: tuple[str, ...] = field(default=())
 
     @property

@@ -20,6 +20,15 @@ def section_sizes(elf: Elf) -> dict[str, int]:
     return sizes
 
 
+def symbol_sizes(elf: Elf) -> dict[str, int]:
+    """Bytes of every function and object of the network by its name in C; what the compiler named alike is added up."""
+    sizes: dict[str, int] = {}
+    for symbol in elf.symbols:
+        if symbol.section in SECTIONS and symbol.size:
+            sizes[symbol.name] = sizes.get(symbol.name, 0) + symbol.size
+    return sizes
+
+
 def largest_symbols(elf: Elf, kind: str, most: int = 20) -> list[Symbol]:
     """The functions or objects that take most of ``kind``, the largest first."""
     found = [symbol for symbol in elf.symbols if SECTIONS.get(symbol.section) == kind and symbol.size]

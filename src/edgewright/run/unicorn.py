@@ -31,7 +31,7 @@ from edgewright.run.profile import (
     merged,
 )
 from edgewright.run.run import Arrays, OutputSpecs, Run, split_outputs
-from edgewright.run.size import section_sizes
+from edgewright.run.size import section_sizes, symbol_sizes
 from edgewright.run.toolchain import ToolchainName, find_toolchain
 from edgewright.targets.target import Machine, Target
 
@@ -95,6 +95,7 @@ def run_unicorn(
             startup_instructions=sum(stay.instructions for stay in stays if stay.region == REGION_STARTUP) if profile else None,
             peak_stack_bytes=record.peak_stack_bytes,
             sections=section_sizes(elf),
+            symbols=symbol_sizes(elf),
         )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import re
 import tomllib
+from collections.abc import Sequence
 from functools import cache
 from importlib import resources
 from importlib.resources.abc import Traversable
@@ -77,6 +78,14 @@ class EnergyModel(_Table):
     picojoules_per_cycle: Annotated[float, Field(gt=0)]
 
 
+class Reserved(_Table):
+    """A buffer of the firmware beside the network: the stack of a radio, a boot loader."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._+-]*$", max_length=64)]
+    size_bytes: Size
+    memory: Literal["ram", "flash"] = "ram"
+
+
 class Compiler(_Table):
     """The compiler of an accelerator, which takes the emitted .tflite."""
 
@@ -106,6 +115,8 @@ class Target(_Table):
     """What the linker keeps free for the stack, out of ``ram_bytes``."""
     channel_multiple: Annotated[int, Field(ge=1, le=1024)] = 1
     """Its kernels or runtimes are quick with channel counts that this divides: passes that take channels out keep to it."""
+    reserved: tuple[Reserved, ...] = ()
+    """What the firmware keeps of the memories for itself; the network has the rest."""
     clock_hz: Size | None = None
     gcc_flags: tuple[MachineFlag, ...] = ()
     zig_target: Word | None = None
@@ -126,6 +137,24 @@ class Target(_Table):
         if what not in ("speed", "size"):
             raise TargetError(f"{what!r} is nothing to prefer", hint="speed or size")
         return self if what == "speed" or "c" not in self.runtimes else self.model_copy(update={"kernels": ("size", "portable")})
+
+
+    def reserved_bytes(self, memory: Literal["ram", "flash"]) -> int:
+        """What the firmware keeps of ``memory``."""
+        return sum(item.size_bytes for item in self.reserved if item.memory == memory)
+
+    def reserving(self, texts: Sequence[str]) -> Target:
+        """The same device with more kept for the firmware: each text is NAME=BYTES, of RAM, or NAME=BYTES@flash."""
+        items = list(self.reserved)
+        for text in texts:
+            name, _, size = text.rpartition("=")
+            number, _, memory = size.partition("@")
+            try:
+                items.append(Reserved.model_validate({"name": name.strip(), "size_bytes": int(number), "memory": memory.strip() or "ram"}))
+            except ValueError as error:
+                hint = 'write NAME=BYTES or NAME=BYTES@flash, for example "radio stack=20480"'
+                raise TargetError(f"{text!r} reserves nothing", hint=hint) from error
+        return self.model_copy(update={"reserved": tuple(items)})
 
 
 def list_targets() -> tuple[str, ...]:
@@ -198,7 +227,7 @@ def _read(place: Traversable | Path) -> dict[str, Any]:
 
 
 def _validate(tables: dict[str, Any], where: str) -> Target:
-    for key in ("kernels", "runtimes", "gcc_flags"):
+    for key in ("kernels", "runtimes", "gcc_flags", "reserved"):
         if isinstance(tables.get(key), list):
             tables[key] = tuple(tables[key])
     try:

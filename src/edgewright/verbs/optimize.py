@@ -19,6 +19,7 @@ from edgewright.passes import find_pass
 from edgewright.passes.registry import Line
 from edgewright.recipe import Recipe, load_recipe
 from edgewright.report.accuracy import Accuracy, compare
+from edgewright.report.ledger import Ledger
 from edgewright.report.page import to_html
 from edgewright.report.report import make_report
 from edgewright.report.text import to_text
@@ -45,14 +46,14 @@ def optimize(
     seed: int,
     ram_budget: int | None,
     run: bool,
+    reserve: Sequence[str] = (),
 ) -> Result:
     """Everything that can be refused is refused first, and everything is computed before anything is written."""
-    board = load_target(target).preferring(prefer)
+    board = load_target(target).preferring(prefer).reserving(reserve)
     chosen = with_settings(load_recipe(recipe), settings)
     named = None if formats is None else pipeline.check_formats(split(formats), onnx_activations)
     pipeline.check_formats(pipeline.FORMATS, onnx_activations)
-    if out.exists() and not out.is_dir():
-        raise ToolError(f"{out} is a file, the results need a folder", hint="choose another one with -o")
+    _check_folder(out)
     with progress() as bar:
         task = bar.add_task("load", total=None)
 
@@ -84,13 +85,18 @@ def optimize(
             run=proof.run,
             equal=proof.equal,
             npu=proof.npu,
+            ledger=_ledger(result, proof),
         )
         step("done", count + LAST_STEPS, count)
     record = report.model_dump(mode="json")
-    files["report.json"] = (json.dumps(record, indent=2, allow_nan=False) + "\n").encode()
-    files["report.html"] = to_html(report).encode("utf-8", "replace")
-    pipeline.write_files(files, out)
+    written = (json.dumps(record, indent=2, allow_nan=False) + "\n").encode()
+    pipeline.write_files(files | {"report.json": written, "report.html": to_html(report).encode("utf-8", "replace")}, out)
     return Result(record, f"{to_text(report, out)}\n\nreport: {out / 'report.html'}", proof.failed)
+
+
+def _check_folder(out: Path) -> None:
+    if out.exists() and not out.is_dir():
+        raise ToolError(f"{out} is a file, the results need a folder", hint="choose another one with -o")
 
 
 def _emit(result: pipeline.Optimized, named: Sequence[str] | None, onnx_activations: str) -> tuple[dict[str, bytes], list[str], list[Line]]:
@@ -106,6 +112,8 @@ def _emit(result: pipeline.Optimized, named: Sequence[str] | None, onnx_activati
         try:
             files |= pipeline.emit(result, (name,), onnx_activations=onnx_activations)
             written.append(name)
+            if name == "c" and result.program is not None:
+                pipeline.check_fits(result.program)
         except UnsupportedError as error:
             if named is not None or name == "c" or "c" not in result.target.runtimes:
                 raise
@@ -113,6 +121,11 @@ def _emit(result: pipeline.Optimized, named: Sequence[str] | None, onnx_activati
     if "tflite" in written and (without := _without_tflm(result)):
         lines.append(Line("emit_tflite", "skipped", result.graph.name, without))
     return files, written, lines
+
+
+def _ledger(result: pipeline.Optimized, proof: Proof) -> Ledger | None:
+    """None where the network is no C, or the target runs none."""
+    return pipeline.ledger(result.program, proof.run) if result.program is not None and "c" in result.target.runtimes else None
 
 
 def _without_tflm(result: pipeline.Optimized) -> str:

@@ -24,6 +24,8 @@ from edgewright.targets.workspace_helium import depthwise_tile, is_contiguous, i
 
 SUM_BITS = 20
 """Extra bits of the operands of a sum."""
+TILE = 16
+"""Output channels that the matrix kernel takes at once, in an order of their own; fewer are the rest of a group."""
 HALF = Multiplier((1 << 30,), (0,))
 
 
@@ -125,7 +127,8 @@ def _conv2d(layer: Layer, window: Mapping[str, int], groups: int, activation: st
         "multiplier": Table("multiplier", order_tiles(multiplier, groups)),
         "shift": Table("shift", order_tiles(shift, groups)),
     }
-    return Call("conv2d_s8", parameters, [layer.input(), layer.output(), Workspace()])
+    narrow = frozenset({"EW_NARROW_TILES"}) if weight.shape[0] // groups < TILE else frozenset[str]()
+    return Call("conv2d_s8", parameters, [layer.input(), layer.output(), Workspace()], permits=narrow)
 
 
 def _vector(layer: Layer, activation: str) -> Call:

@@ -54,12 +54,16 @@ Parameter = int | float | Table | Sequence[int] | Mapping[str, int]
 @dataclass(frozen=True, eq=False)
 class Call:
     """A line of generated C: ``ew_<kernel>(&parameters, arguments…)``. ``parameters`` are the fields of ``struct ew_<kernel>``, or of
-    ``struct ew_<structure>``, which several kernels share."""
+    ``struct ew_<structure>``, which several kernels share.
+
+    ``permits``: macros that take out of the kernel what this call does not need; they are defined where all calls of the kernel permit it.
+    """
 
     kernel: str
     parameters: Mapping[str, Parameter]
     arguments: Sequence[Argument] = field(default_factory=tuple)
     structure: str | None = None
+    permits: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)

@@ -73,6 +73,7 @@ def _context(program: Program, prefix: str, source: Source) -> dict[str, Any]:
         "streamed": program.streamed,
         "summary": _summary(program, source.weight_bytes),
         "kernels": sorted(source.kernels),
+        "macros": sorted(frozenset[str]().union(*source.permitted.values())),
         "tables": source.tables,
         "parameter_blocks": source.parameter_blocks,
         "layers": layers,

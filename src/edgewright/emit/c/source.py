@@ -35,6 +35,7 @@ class Source:
     tables: list[dict[str, object]] = field(default_factory=list)
     parameter_blocks: list[dict[str, object]] = field(default_factory=list)
     kernels: set[str] = field(default_factory=set)
+    permitted: dict[str, frozenset[str]] = field(default_factory=dict)
     weight_bytes: int = 0
     _names: dict[tuple[str, bytes], str] = field(default_factory=dict)
 
@@ -72,6 +73,7 @@ class Source:
     def call_line(self, call: Call, suffix: str, workspace: str) -> str:
         """The call as a line of C; its parameters are kept for the source. ``suffix`` tells the layer's constants from others."""
         self.kernels.add(call.kernel)
+        self.permitted[call.kernel] = self.permitted.get(call.kernel, call.permits) & call.permits
         fields = {key: self.table(value, suffix) if isinstance(value, Table) else value for key, value in call.parameters.items()}
         name = f"layer{suffix}"
         self.parameter_blocks.append({"structure": call.structure or call.kernel, "name": name, "lines": _lines(fields)})

@@ -84,6 +84,7 @@ static inline void ew_rescale_16(const struct ew_rescaling *how, const int32_t *
     vstrbq_s8(output, ew_bound(ew_narrow_16(ew_narrow_8(x[0], x[2]), ew_narrow_8(x[1], x[3]), how->zero_point), how->low, how->high));
 }
 
+#ifndef EW_NARROW_TILES
 /* The same at 2 * pairs positions, whose sums are sixteen apart, and whose outputs are `step` bytes apart; at one where `step` is 0. */
 static inline void ew_rescale_pairs(const struct ew_rescaling *how, const int32_t *sums, int32_t pairs, int32_t step, int8_t *output)
 {
@@ -105,6 +106,8 @@ static inline void ew_rescale_pairs(const struct ew_rescaling *how, const int32_
         ew_rescale_16(how, sums + 16 * c, output + c * step);
     }
 }
+
+#endif
 
 /* Fewer than sixteen channels, in their own order. */
 static inline __attribute__((always_inline)) void ew_rescale_rest(const struct ew_rescaling *how, const int32_t *sums, int32_t many, int32_t count,
@@ -133,9 +136,10 @@ static inline __attribute__((always_inline)) void ew_rescale_rest(const struct e
 }
 
 /* `many` channels (up to sixteen; fewer are in their own order) at `count` positions (up to four): the outputs of a position are `step` bytes
- * after those of the one before. */
+ * after those of the one before. With EW_NARROW_TILES there are always fewer. */
 static inline void ew_rescale_tile(const struct ew_rescaling *how, const int32_t *sums, int32_t many, int32_t count, int32_t step, int8_t *output)
 {
+#ifndef EW_NARROW_TILES
     if (many == 16) {
         if (count > 1) {
             ew_rescale_pairs(how, sums, count / 2, step, output);
@@ -143,7 +147,10 @@ static inline void ew_rescale_tile(const struct ew_rescaling *how, const int32_t
         if (count % 2 != 0) {
             ew_rescale_pairs(how, sums + 16 * (count - 1), 1, 0, output + (count - 1) * step);
         }
-    } else if (how->rounding == EW_UP) {
+        return;
+    }
+#endif
+    if (how->rounding == EW_UP) {
         ew_rescale_rest(how, sums, many, count, step, output, EW_UP);
     } else if (how->rounding == EW_AWAY) {
         ew_rescale_rest(how, sums, many, count, step, output, EW_AWAY);
