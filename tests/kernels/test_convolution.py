@@ -79,8 +79,8 @@ def test_depthwise_conv2d(target: str, seed: int) -> None:
     batch.check(target)
 
 
-def test_transpose_conv2d(target: str) -> None:
-    rng = np.random.default_rng(0)
+def test_transpose_conv2d(target: str, seed: int = 0) -> None:
+    rng = np.random.default_rng(seed)
     batch = Batch(rng)
     for _ in range(CASES):
         channels, outputs = int(rng.integers(1, 10)), int(rng.integers(1, 10))
@@ -96,8 +96,8 @@ def test_transpose_conv2d(target: str) -> None:
     batch.check(target)
 
 
-def test_dense(target: str) -> None:
-    rng = np.random.default_rng(0)
+def test_dense(target: str, seed: int = 0) -> None:
+    rng = np.random.default_rng(seed)
     batch = Batch(rng)
     for _ in range(CASES):
         inputs, outputs = int(rng.choice([1, 2, 3, 4, 5, 8, 17, 64, 130])), int(rng.integers(1, 12))

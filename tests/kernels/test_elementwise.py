@@ -37,8 +37,8 @@ def shapes(rng: np.random.Generator) -> tuple[tuple[int, ...], tuple[int, ...]]:
     return full, tuple(1 if rng.integers(2) else n for n in full)
 
 
-def test_add_sub_mul(target: str) -> None:
-    rng = np.random.default_rng(0)
+def test_add_sub_mul(target: str, seed: int = 0) -> None:
+    rng = np.random.default_rng(seed)
     batch = Batch(rng)
     for _ in range(150):
         first, second = shapes(rng)
@@ -54,8 +54,8 @@ def test_add_sub_mul(target: str) -> None:
     batch.check(target)
 
 
-def test_tables(needs_cc: None) -> None:
-    rng = np.random.default_rng(0)
+def test_tables(needs_cc: None, seed: int = 0) -> None:
+    rng = np.random.default_rng(seed)
     batch = Batch(rng)
     for _ in range(4):
         for op in (Relu(), Relu6(), LeakyRelu(0.3), LeakyRelu(-0.2), HardSwish(), HardSigmoid(), SiLU(), GELU(), Requantize()):
@@ -65,8 +65,8 @@ def test_tables(needs_cc: None) -> None:
     batch.check()
 
 
-def test_prelu(needs_cc: None) -> None:
-    rng = np.random.default_rng(0)
+def test_prelu(needs_cc: None, seed: int = 0) -> None:
+    rng = np.random.default_rng(seed)
     batch = Batch(rng)
     for _ in range(20):
         channels = int(rng.integers(1, 9))
@@ -75,8 +75,8 @@ def test_prelu(needs_cc: None) -> None:
     batch.check()
 
 
-def test_edges_to_float(needs_cc: None) -> None:
-    rng = np.random.default_rng(0)
+def test_edges_to_float(needs_cc: None, seed: int = 0) -> None:
+    rng = np.random.default_rng(seed)
     batch = Batch(rng)
     for _ in range(10):
         x = batch.builder.input(batch.builder.fresh("x"), (None, 300), DType.FLOAT32)

@@ -54,17 +54,17 @@ def test_conv2d(seed: int) -> None:
     batch.check(CORE, samples=2)
 
 
-def test_lengths_of_a_window() -> None:
+def test_lengths_of_a_window(seed: int = 0) -> None:
     """Every number of bytes at the end of a step of sixteen, odd and even numbers of steps."""
-    batch = Batch(np.random.default_rng(0))
+    batch = Batch(np.random.default_rng(seed))
     for channels in range(1, 67):
         add_conv2d(batch, channels, int(batch.rng.choice([3, 16])), (1, 1))
     batch.check(CORE, samples=2)
 
 
-def test_windows_in_one_piece() -> None:
+def test_windows_in_one_piece(seed: int = 0) -> None:
     """Kernels as wide as the picture, or one pixel high: what they see need not be gathered."""
-    batch = Batch(np.random.default_rng(0))
+    batch = Batch(np.random.default_rng(seed))
     rng = batch.rng
     for _ in range(40):
         kernel = (int(rng.integers(1, 5)), int(rng.integers(1, 4)))
@@ -109,8 +109,8 @@ def test_depthwise_conv2d(seed: int) -> None:
     batch.check(CORE, samples=2)
 
 
-def test_dense() -> None:
-    rng = np.random.default_rng(0)
+def test_dense(seed: int = 0) -> None:
+    rng = np.random.default_rng(seed)
     batch = Batch(rng)
     for _ in range(80):
         inputs, outputs = int(rng.choice([1, 2, 3, 4, 5, 8, 16, 17, 64, 130])), int(rng.integers(1, 22))
@@ -121,9 +121,9 @@ def test_dense() -> None:
     batch.check(CORE)
 
 
-def test_rescaling_of_extreme_sums() -> None:
+def test_rescaling_of_extreme_sums(seed: int = 0) -> None:
     """Weights of zero leave the biases: the ends of int32, and halves in either rounding, with factors from 2**-30 to 2**8."""
-    batch = Batch(np.random.default_rng(0))
+    batch = Batch(np.random.default_rng(seed))
     rng = batch.rng
     # With factors that are powers of two every odd number is a half in the first rounding, and many are in the second.
     near = np.concatenate([(1 << k) + np.arange(-3, 4) for k in range(8, 31)])
@@ -142,8 +142,8 @@ def test_rescaling_of_extreme_sums() -> None:
     batch.check(CORE, samples=1)
 
 
-def test_add_sub_mul() -> None:
-    rng = np.random.default_rng(0)
+def test_add_sub_mul(seed: int = 0) -> None:
+    rng = np.random.default_rng(seed)
     batch = Batch(rng)
     for _ in range(120):
         first, second = shapes(rng)
@@ -169,8 +169,8 @@ def test_every_pair_of_summands() -> None:
         compare(verify(builder.finish([out])), pairs, load_target(CORE))
 
 
-def test_pools() -> None:
-    rng = np.random.default_rng(0)
+def test_pools(seed: int = 0) -> None:
+    rng = np.random.default_rng(seed)
     batch = Batch(rng)
     for case in range(60):
         large = case % 10 == 0
@@ -184,9 +184,9 @@ def test_pools() -> None:
     batch.check(CORE)
 
 
-def test_average_of_many() -> None:
+def test_average_of_many(seed: int = 0) -> None:
     """Windows of more pixels than 16 bits hold the sum of, up to more than a reciprocal of 32 bits divides by."""
-    batch = Batch(np.random.default_rng(0))
+    batch = Batch(np.random.default_rng(seed))
     for height, width in ((1, 256), (2, 300), (40, 40), (80, 81)):
         x = batch.input((height, width, 3))
         batch.add(AveragePool2D((height, width), (1, 1), ((0, 0), (0, 0))), [x], batch.builder.value(x).quant)
@@ -194,8 +194,8 @@ def test_average_of_many() -> None:
     batch.check(CORE, samples=4)
 
 
-def test_mean() -> None:
-    rng = np.random.default_rng(0)
+def test_mean(seed: int = 0) -> None:
+    rng = np.random.default_rng(seed)
     batch = Batch(rng)
     for _ in range(60):
         shape = tuple(int(n) for n in rng.integers(1, 9, rng.integers(1, 4)))
@@ -205,8 +205,8 @@ def test_mean() -> None:
     batch.check(CORE)
 
 
-def test_tables() -> None:
-    batch = Batch(np.random.default_rng(0))
+def test_tables(seed: int = 0) -> None:
+    batch = Batch(np.random.default_rng(seed))
     for count in (1, 15, 16, 17, 256, 300):
         batch.add(HardSwish(), [batch.input((count,))], batch.quant())
     batch.check(CORE)

@@ -25,8 +25,8 @@ def some_shape(rng: np.random.Generator) -> tuple[int, ...]:
     return tuple(int(n) for n in rng.integers(1, 6, rng.integers(1, 5)))
 
 
-def test_concat(needs_cc: None) -> None:
-    rng = np.random.default_rng(0)
+def test_concat(needs_cc: None, seed: int = 0) -> None:
+    rng = np.random.default_rng(seed)
     batch = Batch(rng)
     for _ in range(40):
         shape, dtype = some_shape(rng), TYPES[rng.integers(4)]
@@ -40,8 +40,8 @@ def test_concat(needs_cc: None) -> None:
     batch.check()
 
 
-def test_slice_and_transpose(needs_cc: None) -> None:
-    rng = np.random.default_rng(0)
+def test_slice_and_transpose(needs_cc: None, seed: int = 0) -> None:
+    rng = np.random.default_rng(seed)
     batch = Batch(rng)
     for _ in range(60):
         shape, dtype = some_shape(rng), TYPES[rng.integers(4)]
@@ -55,8 +55,8 @@ def test_slice_and_transpose(needs_cc: None) -> None:
     batch.check()
 
 
-def test_pad(needs_cc: None) -> None:
-    rng = np.random.default_rng(0)
+def test_pad(needs_cc: None, seed: int = 0) -> None:
+    rng = np.random.default_rng(seed)
     batch = Batch(rng)
     for _ in range(50):
         shape, dtype = some_shape(rng), TYPES[rng.integers(4)]
@@ -68,8 +68,8 @@ def test_pad(needs_cc: None) -> None:
     batch.check()
 
 
-def test_resize_nearest_and_views(needs_cc: None) -> None:
-    rng = np.random.default_rng(0)
+def test_resize_nearest_and_views(needs_cc: None, seed: int = 0) -> None:
+    rng = np.random.default_rng(seed)
     batch = Batch(rng)
     for _ in range(30):
         height, width, channels = (int(n) for n in rng.integers(1, 7, 3))

@@ -16,8 +16,8 @@ from tests.kernels.harness import Batch
 ACTIVATIONS = ("none", "relu", "relu6", "relu_n1_to_1")
 
 
-def test_pools(needs_cc: None) -> None:
-    rng = np.random.default_rng(0)
+def test_pools(needs_cc: None, seed: int = 0) -> None:
+    rng = np.random.default_rng(seed)
     batch = Batch(rng)
     for _ in range(60):
         kernel, stride = tuple(int(n) for n in rng.integers(1, 5, 2)), tuple(int(n) for n in rng.integers(1, 4, 2))
@@ -29,8 +29,8 @@ def test_pools(needs_cc: None) -> None:
     batch.check()
 
 
-def test_mean(needs_cc: None) -> None:
-    rng = np.random.default_rng(0)
+def test_mean(needs_cc: None, seed: int = 0) -> None:
+    rng = np.random.default_rng(seed)
     batch = Batch(rng)
     for _ in range(60):
         shape = tuple(int(n) for n in rng.integers(1, 9, rng.integers(1, 4)))
@@ -39,8 +39,8 @@ def test_mean(needs_cc: None) -> None:
     batch.check()
 
 
-def test_softmax(needs_cc: None) -> None:
-    rng = np.random.default_rng(0)
+def test_softmax(needs_cc: None, seed: int = 0) -> None:
+    rng = np.random.default_rng(seed)
     batch = Batch(rng)
     for _ in range(30):
         depth = int(rng.choice([1, 2, 3, 10, 12, 100, 1000]))
@@ -51,8 +51,8 @@ def test_softmax(needs_cc: None) -> None:
     batch.check(samples=8)
 
 
-def test_resize_bilinear(needs_cc: None) -> None:
-    rng = np.random.default_rng(0)
+def test_resize_bilinear(needs_cc: None, seed: int = 0) -> None:
+    rng = np.random.default_rng(seed)
     batch = Batch(rng)
     for _ in range(40):
         x = batch.input(tuple(int(n) for n in rng.integers(1, 8, 3)))
