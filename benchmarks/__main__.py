@@ -16,7 +16,7 @@ from rich.table import Table
 from benchmarks.readme import fill
 from edgewright.errors import EdgewrightError
 
-NAMES = ("size_speed", "other_networks", "same_bytes", "accuracy", "interchange", "quantization", "allocation", "fusion")
+NAMES = ("size_speed", "ledger", "other_networks", "same_bytes", "accuracy", "interchange", "quantization", "allocation", "fusion")
 FOLDER = Path("build/benchmarks")
 WIDE = 230
 """Columns of a table that goes to a file."""
