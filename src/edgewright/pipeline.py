@@ -27,6 +27,7 @@ from edgewright.ir.serial import load_graph
 from edgewright.lower.fit_program import fit_program
 from edgewright.lower.integer import lower_integer
 from edgewright.lower.program import Program
+from edgewright.lower.widen import narrow_constants
 from edgewright.ops.evaluate import check_inputs, quantize_inputs
 from edgewright.passes import check_recipe
 from edgewright.passes.registry import PASSES, Context, Line, no_data
@@ -127,6 +128,9 @@ def optimize(
         graph = _lowered(graph, board, ctx)
         program = fit_program(graph, board, ram_budget)
         ctx.lines += tiling_lines(program)
+        if (wanted is None or "c" in wanted) and (narrow := narrow_constants(graph)):
+            why = f"{len(narrow)} constants take a byte a number in C, whose kernels read bytes; files keep {narrow[0].dtype.value}"
+            ctx.lines.append(Line("c", "skipped", graph.name, why))
     return Optimized(source, graph, program, chosen, board, tuple(ctx.lines), samples, judges)
 
 

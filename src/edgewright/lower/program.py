@@ -17,6 +17,7 @@ from edgewright.lower.split_channels import Split
 from edgewright.lower.tile import Loop as Loop
 from edgewright.lower.tile import tile_graph
 from edgewright.lower.tile_shape import Tiling
+from edgewright.lower.widen import widen_weights
 from edgewright.targets.target import Target
 
 
@@ -67,7 +68,7 @@ def make_program(graph: Graph, target: Target, *, tilings: Sequence[Tiling | Spl
             raise UnsupportedError(
                 f"output {name!r} of {graph.name!r} is a constant", hint="drop that output: the device has nothing to compute for it"
             )
-    graph = order_states(single_sample(graph))
+    graph = widen_weights(order_states(single_sample(graph)))
     executed, loops = tile_graph(graph, tilings, stream_input) if tilings or stream_input else (graph, ())
     sizes = {node.name: scratch_bytes(executed, node, target) for node in executed.nodes}
     plan = plan_memory(executed, sizes)

@@ -113,6 +113,18 @@ def test_the_recipes_give_integer_networks_of_their_width() -> None:
         assert {result.graph.value(name).dtype for name in weights} == {dtype}
 
 
+def test_narrow_weights_run_in_c_as_bytes_and_the_report_says_so(needs_cc: None) -> None:
+    result = edgewright.optimize(network(), recipe="w4a8", data=pictures(32))
+    assert result.program is not None
+    assert {value.dtype for name, value in result.program.graph.values.items() if name in result.program.graph.constants} <= {
+        DType.INT8,
+        DType.INT32,
+    }
+    assert any(line.technique == "c" and "int4" in line.detail for line in result.lines)
+    inputs = quantize_inputs(result.graph, [pictures(4, seed=2)])
+    np.testing.assert_array_equal(edgewright.measure(result, inputs).outputs[0], evaluate(result.graph, inputs)[0])
+
+
 def test_senseless_options_are_refused() -> None:
     ctx = Context(data=Data((pictures(8),)))
     with pytest.raises(RecipeError, match="samples 0"):
