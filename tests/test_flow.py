@@ -44,7 +44,10 @@ FILE_FORMATS = {"onnx", "onnxscript", "flatbuffers", "ai_edge_litert", "onnxrunt
 FILE_FORMAT_ROOMS = {"frontends", "emit", "run"}
 
 # Packages that a machine need not have: they may be imported where they are used.
-OPTIONAL_EXTRAS = {"ethosu", "unicorn", "ziglang", "tflite_micro", "PIL", "sklearn", "scipy", "serial", "onnxscript", "optuna"}
+OPTIONAL_EXTRAS = {
+    "ethosu", "unicorn", "ziglang", "tflite_micro", "PIL", "sklearn", "scipy", "serial", "onnxscript", "optuna",
+    "accelerate", "safetensors", "torchmetrics",
+}  # fmt: skip
 # `edgewright --help` answers in half a second, so these two load the heavy rooms when a verb needs them.
 LAZY_FILES = {"__init__.py", "cli.py"}
 

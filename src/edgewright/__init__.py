@@ -11,10 +11,10 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from edgewright.pipeline import Optimized, emit, load, lower, measure, optimize, write_files
+    from edgewright.pipeline import Optimized, emit, from_module, load, lower, measure, optimize, to_module, train, write_files
 
 __version__ = "0.1.0"
-__all__ = ["Optimized", "__version__", "emit", "load", "lower", "measure", "optimize", "write_files"]
+__all__ = ["Optimized", "__version__", "emit", "from_module", "load", "lower", "measure", "optimize", "to_module", "train", "write_files"]
 _PIPELINE = frozenset(__all__) - {"__version__"}
 
 

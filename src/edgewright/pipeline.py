@@ -39,6 +39,9 @@ from edgewright.run.host import run_host
 from edgewright.run.run import Run
 from edgewright.run.vela import VelaReport, run_vela
 from edgewright.targets.target import Target, load_target
+from edgewright.train.loop import train as train
+from edgewright.train.module import from_module as from_module
+from edgewright.train.module import to_module as to_module
 
 Progress = Callable[[str, int, int], None]
 """Called as progress(what, step, steps)."""
