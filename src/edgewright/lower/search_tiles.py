@@ -26,6 +26,9 @@ PARTS = (2, 4, 8, 16, 32)
 NOTHING = Constant(np.zeros(0, np.int8))
 MOST_NODES = 30
 """Longer regions are not tried."""
+NEAR_BUDGET = 1.5
+MOST_CHANGES = 8
+DEAREST_CHANGE = 1.15
 MOST_MACS = 3.0
 """Nor what costs more than so many times the multiply-accumulates of the region."""
 
@@ -51,19 +54,35 @@ def tile_front(graph: Graph, target: Target, *, streamed: bool = False, most_byt
     search = _Search(graph, target, streamed)
     if most_bytes is not None:
         search.peak = min(search.peak, most_bytes + 1)
-    fronts: dict[int, list[Choice]] = {0: [Choice(0, 0)]}
+    options: dict[tuple[int, int], list[Choice]] = {}
+    for number, last in enumerate(order[1:]):
+        for first in order[: number + 1]:
+            adjacent = first == order[number]
+            if adjacent or last - first <= MOST_NODES:
+                options[first, last] = search.options(Region(first, last, places[first], places[last]), adjacent=adjacent)
+    front = _best(order, options, None)
+    if most_bytes is not None:
+        front = [choice for choice in front if choice.ram_bytes <= NEAR_BUDGET * most_bytes]
+    used = dict.fromkeys(tiling.region for choice in front for tiling in choice.tilings if isinstance(tiling, Tiling))
+    for region in used:
+        refined = [choice for pair in search.tilings(region) for choice in search.refined(pair[0])]
+        options[region.first, region.last] = pareto([*options[region.first, region.last], *refined])
+    return _best(order, options, most_bytes)
+
+
+def _best(order: Sequence[int], options: Mapping[tuple[int, int], Sequence[Choice]], most_bytes: int | None) -> list[Choice]:
+    """Pareto-optimal combinations of ``options`` ((first, last) place → choices) that lead from the first place to the last."""
+    fronts: dict[int, list[Choice]] = {order[0]: [Choice(0, 0)]}
     for number, last in enumerate(order[1:], start=1):
-        found: list[Choice] = []
-        for first in order[:number]:
-            if first not in fronts or (last - first > MOST_NODES and first != order[number - 1]):
-                continue
-            region = Region(first, last, places[first], places[last])
-            for option in search.options(region, adjacent=first == order[number - 1]):
-                if most_bytes is None or option.ram_bytes <= most_bytes:
-                    found += [_joined(before, option) for before in fronts[first]]
-        if found:
-            fronts[last] = pareto(found)
-    return fronts.get(len(graph.nodes), [])
+        found = [
+            _joined(before, option)
+            for first in order[:number]
+            for option in options.get((first, last), ())
+            if most_bytes is None or option.ram_bytes <= most_bytes
+            for before in fronts.get(first, ())
+        ]
+        fronts[last] = pareto(found)
+    return fronts[order[-1]]
 
 
 def _joined(first: Choice, second: Choice) -> Choice:
@@ -103,10 +122,17 @@ class _Search:
         ends = self.graph.value(region.exit).bytes + (0 if outside else self.graph.value(region.entry).bytes)
         if any(node.name not in windows for node in nodes) or ends >= self.peak or (len(nodes) == 1 and not outside):
             return found
-        for tiling in self._tilings(region):
-            choice = self._tiled(tiling, windows, outside)
-            if choice is not None and (choice.macs <= MOST_MACS * max(macs, 1) or outside):
-                found.append(choice)
+        least, worse = -1, 0
+        for pair in self.tilings(region):
+            tried = [choice for tiling in pair if (choice := self._tiled(tiling, windows, outside)) is not None]
+            if not tried or tried[0].macs > MOST_MACS * max(macs, 1):
+                break
+            found += tried
+            ram = min(choice.ram_bytes for choice in tried)
+            worse = worse + 1 if 0 <= least <= ram else 0
+            least = ram if least < 0 else min(least, ram)
+            if worse > 1:
+                break
         return pareto(found)
 
     def _split(self, region: Region, macs: int) -> list[Choice]:
@@ -122,7 +148,8 @@ class _Search:
                     found.append(Choice(self._peak(piece.nodes, values, (region.entry,), (region.exit,), piece.constants), macs, (split,)))
         return found
 
-    def _tilings(self, region: Region) -> Iterator[Tiling]:
+    def tilings(self, region: Region) -> Iterator[tuple[Tiling, ...]]:
+        """By bands, fewest first: narrower ones take less RAM, to a point, and ever more work."""
         width = widths(self.graph.value(region.exit))[1]
         inner = frozenset(node.outputs[0] for node in self.graph.nodes[region.first : region.last - 1])
         seen: set[int] = set()
@@ -131,8 +158,31 @@ class _Search:
             if band in seen:
                 continue
             seen.add(band)
-            yield Tiling(region, 1, -(-width // band), inner, inner)
-            yield Tiling(region, 1, -(-width // band), inner)
+            count = -(-width // band)
+            yield Tiling(region, 1, count, inner, inner), Tiling(region, 1, count, inner)
+
+    def refined(self, tiling: Tiling) -> list[Choice]:
+        """``tiling`` with other values kept: step by step what saves most RAM for its work, the rows of a value computed again or its
+        whole tile staying in place."""
+        region = tiling.region
+        windows, outside = self.windows[region.first], self.streamed and region.first == 0
+        names = [node.outputs[0] for node in self.graph.nodes[region.first : region.last - 1]]
+        now = dataclasses.replace(tiling, cached=frozenset(names), staying=frozenset())
+        best = self._tiled(now, windows, outside)
+        found: list[Choice] = []
+        for _ in range(MOST_CHANGES):
+            if best is None:
+                break
+            found.append(best)
+            changes = [dataclasses.replace(now, staying=now.staying ^ {name}) for name in names if name in now.cached]
+            changes += [dataclasses.replace(now, cached=now.cached - {name}, staying=now.staying - {name}) for name in names]
+            tried = [choice for change in changes if (choice := self._tiled(change, windows, outside)) is not None]
+            better = [choice for choice in tried if choice.ram_bytes < best.ram_bytes and choice.macs <= DEAREST_CHANGE * best.macs]
+            macs, ram = best.macs, best.ram_bytes
+            best = max(better, key=lambda item: (ram - item.ram_bytes) / (1 + 50 * (item.macs - macs) / max(macs, 1)), default=None)
+            if best is not None and isinstance(best.tilings[0], Tiling):
+                now = best.tilings[0]
+        return found
 
     def _tiled(self, tiling: Tiling, windows: Mapping[str, Window], outside: bool) -> Choice | None:
         piece = tile_region(self.graph, tiling, windows, outside)
