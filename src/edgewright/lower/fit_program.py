@@ -6,8 +6,7 @@ from collections.abc import Sequence
 
 from edgewright.errors import BudgetError, UnsupportedError
 from edgewright.ir.graph import Graph
-from edgewright.lower.program import Program, make_program
-from edgewright.lower.schedule import order_states, single_sample
+from edgewright.lower.program import Program, make_program, scheduled
 from edgewright.lower.search_tiles import tile_front
 from edgewright.lower.split_channels import Split
 from edgewright.lower.tile_shape import Tiling
@@ -19,7 +18,7 @@ def fit_program(graph: Graph, target: Target, ram_bytes: int | None = None, *, s
 
     ``stream_input``: the input lies outside of the arena. BudgetError where no tiling that is tried fits.
     """
-    room = target.ram_bytes - target.stack_bytes if target.ram_bytes is not None else None
+    room = None if target.ram_bytes is None else target.ram_bytes - target.stack_bytes - target.reserved_bytes("ram")
     limit = min((size for size in (ram_bytes, room) if size is not None), default=None)
     refused: BudgetError | None = None
     if not stream_input:
@@ -30,10 +29,10 @@ def fit_program(graph: Graph, target: Target, ram_bytes: int | None = None, *, s
         else:
             if limit is None or program.plan.arena_bytes <= limit:
                 return program
-    flash = sum(graph.value(name).bytes for name in graph.constants)
+    flash = sum(graph.value(name).bytes for name in graph.constants) + target.reserved_bytes("flash")
     if refused is not None and target.flash_bytes is not None and flash > target.flash_bytes:
         raise refused
-    for choice in tile_front(order_states(single_sample(graph)), target, streamed=stream_input, most_bytes=limit):
+    for choice in tile_front(scheduled(graph), target, streamed=stream_input, most_bytes=limit):
         tiled = _tried(graph, target, choice.tilings, stream_input)
         if tiled is not None and (limit is None or tiled.plan.arena_bytes <= limit):
             return tiled

@@ -68,7 +68,7 @@ def make_program(graph: Graph, target: Target, *, tilings: Sequence[Tiling | Spl
             raise UnsupportedError(
                 f"output {name!r} of {graph.name!r} is a constant", hint="drop that output: the device has nothing to compute for it"
             )
-    graph = widen_weights(order_states(single_sample(graph)))
+    graph = scheduled(graph)
     executed, loops = tile_graph(graph, tilings, stream_input) if tilings or stream_input else (graph, ())
     sizes = {node.name: scratch_bytes(executed, node, target) for node in executed.nodes}
     plan = plan_memory(executed, sizes)
@@ -77,6 +77,11 @@ def make_program(graph: Graph, target: Target, *, tilings: Sequence[Tiling | Spl
     check_loops(executed, plan, loops)
     _check_fits(executed, target, plan)
     return Program(graph, target, plan, scratch, executed, loops, stream_input)
+
+
+def scheduled(graph: Graph) -> Graph:
+    """``graph`` in the order in which a program has it; tilings count its nodes so."""
+    return widen_weights(order_states(single_sample(graph)))
 
 
 def _check_fits(graph: Graph, target: Target, plan: MemoryPlan) -> None:
