@@ -17,6 +17,7 @@ from edgewright.ops.conv2d import Conv2D
 from edgewright.ops.dense import Dense
 from edgewright.ops.evaluate import evaluate
 from edgewright.ops.mean import Mean
+from edgewright.pipeline import optimize
 from edgewright.run.host import run_host
 from edgewright.targets.target import load_target
 
@@ -78,3 +79,11 @@ def test_a_front_falls_in_ram_and_rises_in_work() -> None:
     assert len(front) > 2 and front == pareto(front)
     assert [c.ram_bytes for c in front] == sorted((c.ram_bytes for c in front), reverse=True)
     assert pareto([Choice(3, 5), Choice(2, 5), Choice(1, 9), Choice(1, 10)]) == [Choice(2, 5), Choice(1, 9)]
+
+
+def test_the_report_tells_what_was_tiled() -> None:
+    result = optimize(network(), target="host", ram_budget=4000)
+    lines = [line for line in result.lines if line.technique == "tile_layers"]
+    assert lines[0].detail.startswith(("2 layers", "3 layers", "4 layers")) and "at a time" in lines[0].detail
+    assert result.program is not None and f"an arena of {result.program.plan.arena_bytes:,} bytes, +" in lines[-1].detail
+    assert not [line for line in optimize(network(), target="host").lines if line.technique == "tile_layers"]
