@@ -16,7 +16,18 @@ from rich.table import Table
 from benchmarks.readme import fill
 from edgewright.errors import EdgewrightError
 
-NAMES = ("size_speed", "ledger", "other_networks", "same_bytes", "accuracy", "interchange", "quantization", "allocation", "fusion")
+NAMES = (
+    "size_speed",
+    "ledger",
+    "other_networks",
+    "same_bytes",
+    "accuracy",
+    "interchange",
+    "quantization",
+    "allocation",
+    "fusion",
+    "prediction",
+)
 FOLDER = Path("build/benchmarks")
 WIDE = 230
 """Columns of a table that goes to a file."""

@@ -138,6 +138,11 @@ def test_show(call: Call, net: Path, integer: Path) -> None:
     assert text.code == 0 and "multiply-accumulates" in text.out and "Softmax" in text.out
     shown = call("show", integer, "--json").json()
     assert isinstance(shown, dict) and shown["level"] == "integer" and shown["macs"] > 0 and shown["nodes"][0]["kind"] == "Conv2D"
+    priced = call("show", integer, "--target", "cortex-m4")
+    assert "instructions, predicted" in priced.out and "cycles, predicted" in priced.out
+    layers = call("show", integer, "--target", "cortex-m4", "--json").json()["layers"]
+    assert all(layer["predicted_instructions"] > 0 for layer in layers if layer["kind"] == "Conv2D")
+    assert "unknown: there are no costs" in call("show", integer, "--target", "host").out
 
 
 def test_optimize_writes_everything_and_tells_it(call: Call, net: Path, data: Path, tmp_path: Path, needs_cc: None) -> None:

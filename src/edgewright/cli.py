@@ -50,11 +50,16 @@ Json = Annotated[bool, typer.Option("--json", help="print JSON on standard outpu
 
 
 @app.command()
-def show(model: Model, as_json: Json = False) -> None:
-    """Print a network: its nodes, shapes, multiply-accumulates and parameters."""
+def show(
+    model: Model,
+    target: Annotated[str | None, typer.Option("--target", "-t", help="predict what it costs there, without running")] = None,
+    prefer: Prefer = "speed",
+    as_json: Json = False,
+) -> None:
+    """Print a network: its nodes, shapes, multiply-accumulates and parameters; and what each layer costs on a target."""
     from edgewright.verbs.show import show
 
-    _answer(lambda: show(model), as_json)
+    _answer(lambda: show(model, target=target, prefer=prefer), as_json)
 
 
 @app.command()

@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 
 from edgewright.data import Data, load_data
 from edgewright.emit.c import emit_c
+from edgewright.emit.c.predict import Prediction
+from edgewright.emit.c.predict import predict as predict_program
 from edgewright.emit.onnx import emit_onnx
 from edgewright.emit.tflite import EXPANDABLE, audit_tflite, emit_tflite
 from edgewright.errors import ModelError, RecipeError, ToolError, UnsupportedError
@@ -122,7 +124,7 @@ def optimize(
         _check_needs(chosen, source)
     samples = None if data is None else load_data(data, source)
     judges = None if test is None else load_data(test, source)
-    ctx = Context(data=samples, target=board, seed=seed)
+    ctx = Context(data=samples, target=board, seed=seed, costs=cost_functions(board))
     if wanted is None or "tflite" in wanted:
         chosen = _expanding(chosen, source, ctx)
     graph = run_recipe(source, chosen, ctx, progress, audit_tflite if wanted is not None and "tflite" in wanted else None)
@@ -324,6 +326,44 @@ def ledger(program: Program, run: Run | None = None) -> Ledger:
 def check_fits(program: Program) -> None:
     """BudgetError where ``program`` exceeds a memory of its target, everything counted that can be known before the build."""
     check_ledger(ledger(program))
+
+
+def predict(result: Optimized | Program | Graph, *, target: str | Target | None = None) -> Prediction:
+    """What one inference costs, layer by layer, without compiling or running: instructions, cycles where the core has a model, energy.
+
+    A Graph is lowered for ``target`` (default: host, whose cost nobody knows); one that computes in float is quantized first, with ranges
+    from one sample of noise: kernels take the same time whatever the ranges, but for rare factors above 1/2.
+    """
+    if isinstance(result, Graph):
+        graph = result if _is_integer(result) else _quantized_by_noise(result, _target(target or "host"))
+        program: Program | None = lower(graph, target or "host")
+    else:
+        program = result if isinstance(result, Program) else result.program
+    if program is None:
+        raise UnsupportedError("only integer networks can be predicted", hint="use recipe w8a8")
+    if target is not None and _target(target) != program.target:
+        program = fit_program(program.graph, _target(target))
+    return predict_program(program)
+
+
+def _quantized_by_noise(graph: Graph, target: Target) -> Graph:
+    noise = np.random.default_rng(0)
+    shapes = [tuple(size or 1 for size in graph.value(name).shape) for name in graph.inputs]
+    samples = Data(tuple(noise.normal(size=shape).astype(np.float32) for shape in shapes), source="noise")
+    return run_recipe(graph, load_recipe("w8a8"), Context(data=samples, target=target))
+
+
+def cost_functions(target: Target) -> dict[str, Callable[[Graph], float]]:
+    """For the Context of passes: "instructions" and "cycles" of one inference of a graph on ``target``; inf where they are unknown."""
+
+    def of(figure: str) -> Callable[[Graph], float]:
+        def cost(graph: Graph) -> float:
+            known = getattr(predict(graph, target=target).total, figure)
+            return float("inf") if known is None else float(known)
+
+        return cost
+
+    return {figure: of(figure) for figure in ("instructions", "cycles")}
 
 
 def compile_npu(result: Optimized | Graph, target: str | Target) -> VelaReport:

@@ -49,9 +49,9 @@ def _memory(report: Report) -> list[Row]:
 
 def _speed(report: Report) -> list[Row]:
     measured = report.measured
+    rows = _predicted(report)
     if measured is None:
-        return []
-    rows: list[Row] = []
+        return rows
     if measured.instructions_per_inference is not None:
         rows.append(("instructions an inference", f"{measured.instructions_per_inference:,}"))
     if measured.cycles_modelled is not None:
@@ -60,6 +60,29 @@ def _speed(report: Report) -> list[Row]:
         rows.append(("latency, modelled", f"{measured.latency_modelled_ms:.2f} ms"))
     if measured.energy_modelled_uj is not None:
         rows.append(("energy, modelled", f"{measured.energy_modelled_uj:,.1f} µJ"))
+    return rows
+
+
+def _predicted(report: Report) -> list[Row]:
+    """What the cost model says, and by how much it was off where instructions were counted."""
+    predicted, measured = report.predicted, report.measured
+    if predicted is None:
+        return []
+    counted = None if measured is None else measured.instructions_per_inference
+    rows: list[Row] = []
+    if predicted.instructions is None:
+        return [("instructions, predicted", f"unknown: {predicted.unknown}")]
+    off = "" if not counted else f", {100 * (predicted.instructions / counted - 1):+.1f} % of what was counted"
+    old = f"; {', '.join(predicted.stale)} changed since they were fitted" if predicted.stale else ""
+    rows.append(("instructions, predicted", f"{predicted.instructions:,} ± {100 * (predicted.error or 0):.1f} %{off}{old}"))
+    if predicted.cycles is not None:
+        rows.append(("cycles, predicted", f"{predicted.cycles:,}"))
+    if predicted.latency_ms is not None:
+        rows.append(("latency, predicted", f"{predicted.latency_ms:.2f} ms"))
+    if predicted.energy_uj is not None:
+        least, likely, most = predicted.energy_uj
+        span = "no error bar" if least is None or most is None else f"{least:,.1f} to {most:,.1f}"
+        rows.append(("energy, predicted", f"{likely:,.1f} µJ ({span})"))
     return rows
 
 

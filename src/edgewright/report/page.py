@@ -32,6 +32,7 @@ def to_html(report: Report) -> str:
         changes=changes(report),
         ledger=[] if report.ledger is None else ledger_rows(report.ledger),
         counted=counted,
+        predicted=any(layer.predicted_instructions is not None for layer in report.layers),
         layers=[(layer, 100 * weight / total, 100 * weight / largest) for layer, weight in zip(report.layers, weights, strict=True)],
         skipped=[entry for entry in report.entries if entry.action == "skipped"],
         done=[entry for entry in report.entries if entry.action != "skipped"],

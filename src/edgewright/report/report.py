@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pydantic import BaseModel
 
 from edgewright.data import Data
+from edgewright.emit.c.predict import Prediction, predict
+from edgewright.errors import UnsupportedError
 from edgewright.ir.graph import Graph
 from edgewright.lower.program import Program
 from edgewright.ops.cost import cost
@@ -49,7 +51,8 @@ class Totals(BaseModel, frozen=True):
 class Layer(BaseModel, frozen=True):
     """One node of the final graph, one sample.
 
-    ``live_bytes``: of the arena while it runs. ``instructions`` (counted) and ``cycles`` (modelled) of one inference, where measured.
+    ``live_bytes``: of the arena while it runs. ``instructions`` (counted) and ``cycles`` (modelled) of one inference, where measured;
+    what was predicted without running stands beside them.
     """
 
     name: str
@@ -62,6 +65,8 @@ class Layer(BaseModel, frozen=True):
     live_bytes: int | None = None
     instructions: int | None = None
     cycles: int | None = None
+    predicted_instructions: int | None = None
+    predicted_cycles: int | None = None
 
 
 class Block(BaseModel, frozen=True):
@@ -108,6 +113,23 @@ class Measured(BaseModel, frozen=True):
     ram_bytes: int | None
     sections: dict[str, int]
     notes: list[str]
+
+
+class Predicted(BaseModel, frozen=True):
+    """One inference as the cost model has it, without running: see :class:`edgewright.emit.c.predict.Prediction`.
+
+    ``error``: the share by which the instructions may be off. ``energy_uj``: least, likely and most, of which the first and the last may
+    be unknown. ``unknown``: why figures are missing.
+    """
+
+    instructions: int | None
+    cycles: int | None
+    error: float | None
+    latency_ms: float | None
+    energy_uj: list[float | None] | None
+    unknown: str
+    stale: list[str]
+    source: str
 
 
 class Npu(BaseModel, frozen=True):
@@ -167,6 +189,7 @@ class Report(BaseModel, frozen=True):
     accuracy: Accuracy | None
     memory: Memory | None
     measured: Measured | None
+    predicted: Predicted | None = None
     npu: Npu | None
     layers: list[Layer]
     entries: list[Entry]
@@ -195,6 +218,7 @@ def make_report(
 ) -> Report:
     """Gather the report of one optimization. ``equal``: whether ``run`` gave the evaluation's bytes."""
     memory = None if program is None else _memory(program)
+    prediction = _prediction(program)
     return Report(
         name=final.name,
         recipe=recipe,
@@ -207,8 +231,9 @@ def make_report(
         accuracy=accuracy,
         memory=memory,
         measured=None if run is None else _measured(run, equal),
+        predicted=None if prediction is None else _predicted(prediction),
         npu=None if npu is None else _npu(npu),
-        layers=_layers(final, memory, run) if program is None else _layers(program.executed, memory, run, program.runs),
+        layers=_layers(final, memory, run) if program is None else _layers(program.executed, memory, run, prediction, program.runs),
         entries=[Entry(technique=line.technique, action=line.action, where=line.where, detail=line.detail) for line in lines],
         files={name: len(contents) for name, contents in (files or {}).items()},
         ledger=ledger,
@@ -235,9 +260,40 @@ def _totals(graph: Graph) -> Totals:
     return Totals(nodes=len(graph.nodes), macs=total.macs, parameters=total.parameters, weight_bytes=total.weight_bytes)
 
 
-def _layers(graph: Graph, memory: Memory | None, run: Run | None, runs: Callable[[str], int] = lambda _: 1) -> list[Layer]:
+def _prediction(program: Program | None) -> Prediction | None:
+    """None where the program has no C kernels."""
+    if program is None or "c" not in program.target.runtimes:
+        return None
+    try:
+        return predict(program)
+    except UnsupportedError:
+        return None
+
+
+def _predicted(prediction: Prediction) -> Predicted:
+    total, energy = prediction.total, prediction.energy
+    return Predicted(
+        instructions=total.instructions,
+        cycles=total.cycles,
+        error=total.error,
+        latency_ms=prediction.latency_ms,
+        energy_uj=None if energy is None else [energy.least_uj, energy.likely_uj, energy.most_uj],
+        unknown=total.unknown,
+        stale=list(total.stale),
+        source=prediction.source,
+    )
+
+
+def _layers(
+    graph: Graph,
+    memory: Memory | None,
+    run: Run | None,
+    prediction: Prediction | None = None,
+    runs: Callable[[str], int] = lambda _: 1,
+) -> list[Layer]:
     """``runs``: how often a node runs in one inference."""
     count = len(graph.nodes)
+    costs = [None] * count if prediction is None else [layer.cost for layer in prediction.layers]
     instructions = _for_each(None if run is None else run.instructions_per_layer, count)
     cycles = _for_each(None if run is None else run.cycles_per_layer, count)
     live = [None] * count if memory is None else [live_bytes(memory, step) for step in range(count)]
@@ -256,6 +312,8 @@ def _layers(graph: Graph, memory: Memory | None, run: Run | None, runs: Callable
                 live_bytes=live[step],
                 instructions=instructions[step],
                 cycles=cycles[step],
+                predicted_instructions=None if (known := costs[step]) is None else known.instructions,
+                predicted_cycles=None if known is None else known.cycles,
             )
         )
     return layers

@@ -62,12 +62,15 @@ def _peer(report: Report) -> list[Table]:
 
 def _layers(report: Report) -> Table:
     counted = any(layer.instructions is not None for layer in report.layers)
+    predicted = any(layer.predicted_instructions is not None for layer in report.layers)
     placed = any(layer.live_bytes is not None for layer in report.layers)
     titles = ["layer", "operator", "output", "MACs", "weight bytes", *(["arena"] if placed else []), *(["instructions"] if counted else [])]
+    titles += ["predicted"] if predicted else []
     rows = []
     for layer in report.layers:
         row = [shortened(layer.name, LONGEST_NAME), layer.kind, layer.shape, f"{layer.macs:,}", f"{layer.weight_bytes:,}"]
         row += [f"{layer.live_bytes:,}"] if placed and layer.live_bytes is not None else []
         row += [f"{layer.instructions:,}"] if counted and layer.instructions is not None else []
+        row += [f"{layer.predicted_instructions:,}"] if predicted and layer.predicted_instructions is not None else []
         rows.append(row)
     return columns(titles, rows, numbers=range(3, len(titles)))

@@ -101,6 +101,31 @@ def run_qemu(
 
 
 @dataclass(frozen=True)
+class LayerCounts:
+    """Instructions executed, and cycles modelled where the target has a model, of each layer in one inference."""
+
+    instructions: tuple[int, ...]
+    cycles: tuple[int, ...] | None
+
+
+def count_layers(
+    files: Mapping[str, bytes], inputs: Arrays, target: Target, *, flags: Sequence[str] | None = None, timeout_seconds: float = 600
+) -> LayerCounts:
+    """Compile ``files`` with markers between the layers and count the first sample of ``inputs`` in one boot.
+
+    ``flags`` and errors as of :func:`run_qemu`.
+    """
+    if target.qemu is None:
+        raise TargetError(f"{target.name} is not a device that QEMU emulates", hint="choose a core or a board: `edgewright targets`")
+    emulator, chain = find_qemu(target.qemu.system), find_toolchain(target, None)
+    with tempfile.TemporaryDirectory(prefix="edgewright-") as name:
+        folder = Path(name)
+        sources = write_sources(files, folder)
+        device = _Device(emulator, target, folder, inputs, timeout_seconds)
+        return _count_layers(device, chain, sources, target, target.stack_bytes, (target.optimization,) if flags is None else flags)
+
+
+@dataclass(frozen=True)
 class _Counts:
     """The fields of Run that profiling fills."""
 
@@ -156,22 +181,31 @@ def _count(
     counted = [merged(inference) for inference in inferences(stays)]
     disassembly = None if chain.objdump is None else Disassembly.of(chain.objdump, program)
     check_alignment(merged(counted), target, Elf.read(program))
-    marked = build_device(chain, target, sources, device.folder, stack_bytes=stack_bytes, profile=True, flags=flags)
-    write_inputs(device.folder, device.inputs, True, 1)
-    layers = by_layer(next(inferences(_boot_counting(device, marked, look_at_accesses=False))))
-    cycles = cycles_per_layer = None
-    if target.cycles is not None and chain.objdump is not None and disassembly is not None:
+    layers = _count_layers(device, chain, sources, target, stack_bytes, flags)
+    cycles = None
+    if target.cycles is not None and disassembly is not None:
         cycles = modelled_cycles(counted[0], disassembly, target.cycles)
-        inside = Disassembly.of(chain.objdump, marked)
-        cycles_per_layer = tuple(modelled_cycles(layer, inside, target.cycles) for layer in layers)
     return _Counts(
         instructions=tuple(stay.instructions for stay in counted),
-        instructions_per_layer=tuple(layer.instructions for layer in layers),
+        instructions_per_layer=layers.instructions,
         instructions_per_function=by_function(counted[0], Elf.read(program)),
         startup_instructions=sum(stay.instructions for stay in stays if stay.region == REGION_STARTUP),
         cycles_modelled=cycles,
-        cycles_per_layer=cycles_per_layer,
+        cycles_per_layer=layers.cycles,
     )
+
+
+def _count_layers(
+    device: _Device, chain: Toolchain, sources: Sources, target: Target, stack_bytes: int, flags: Sequence[str]
+) -> LayerCounts:
+    marked = build_device(chain, target, sources, device.folder, stack_bytes=stack_bytes, profile=True, flags=flags)
+    write_inputs(device.folder, device.inputs, True, 1)
+    layers = by_layer(next(inferences(_boot_counting(device, marked, look_at_accesses=False))))
+    cycles = None
+    if target.cycles is not None and chain.objdump is not None:
+        inside = Disassembly.of(chain.objdump, marked)
+        cycles = tuple(modelled_cycles(layer, inside, target.cycles) for layer in layers)
+    return LayerCounts(tuple(layer.instructions for layer in layers), cycles)
 
 
 def _boot_counting(device: _Device, program: Path, *, look_at_accesses: bool) -> list[Stay]:

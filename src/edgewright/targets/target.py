@@ -72,10 +72,15 @@ class CycleModel(_Table):
 
 
 class EnergyModel(_Table):
-    """Energy of the running core; what memories and peripherals add is not in it."""
+    """Energy of the running device, as its ``source`` measured it; what is not in that measurement is not in here.
+
+    ``least`` and ``most``: the range over different code, from which the error bar comes; None where the source gives one figure only.
+    """
 
     source: str
     picojoules_per_cycle: Annotated[float, Field(gt=0)]
+    least: Annotated[float, Field(gt=0)] | None = None
+    most: Annotated[float, Field(gt=0)] | None = None
 
 
 class Reserved(_Table):

@@ -1,0 +1,96 @@
+"""The cost model against counted instructions: random layers that it was not fitted to, and whole networks, on every core.
+
+The energy rows compare the coefficient with the published energy of MLPerf Tiny, each network by what the other three give.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+
+from benchmarks.cases import CASES
+from benchmarks.fit_costs import CORES
+from benchmarks.random_layers import random_inputs, random_layers, side_by_side
+from edgewright.emit.c import emit_c
+from edgewright.emit.c.predict import predict
+from edgewright.lower.program import Program
+from edgewright.run.qemu import LayerCounts, count_layers
+from edgewright.targets.target import load_target
+
+LAYERS, SEED = 250, 2000
+NETWORKS = ("ic_int8", "kws_int8", "micro_speech_int8", "mobilenet_v2_96")
+CLOCK_HZ = 120e6
+PUBLISHED: Mapping[str, tuple[float, float]] = {
+    "ic": (10681.623, 50 / 11.340),
+    "kws": (3371.738, 13.314),
+    "vww": (10066.628, 4.427),
+    "ad": (322.977, 132.077),
+}
+"""MLPerf Tiny v1.0, closed division, STMicroelectronics NUCLEO_L4R5ZI (energy/results.txt): median µJ an inference, inferences a second."""
+
+
+def rows() -> list[dict[str, object]]:
+    """One row a core for random layers, one a core and network, one a published energy."""
+    return [*_layers(), *_networks(), *_energies()]
+
+
+def _layers() -> Iterator[dict[str, object]]:
+    for core in CORES:
+        target = load_target(core)
+        program = side_by_side(random_layers(SEED, LAYERS), target)
+        counted = count_layers(emit_c(program), random_inputs(program.graph, SEED), target)
+        predicted = predict(program)
+        known = [(row.cost.instructions, count) for row, count in zip(predicted.layers, counted.instructions, strict=True)]
+        errors = np.array([float("inf") if cost is None else cost / count - 1 for cost, count in known])
+        yield {
+            "core": core,
+            "what": f"{LAYERS} random layers",
+            "within 5 %": f"{100 * np.mean(abs(errors) <= 0.05):.1f} %",
+            "within 3 %": f"{100 * np.mean(abs(errors) <= 0.03):.1f} %",
+            "unknown": int(np.isinf(errors).sum()),
+            "worst": "; ".join(_layer(program, int(index), errors) for index in np.argsort(-abs(errors))[:3]),
+            **_cycles([row.cost.cycles for row in predicted.layers], counted),
+        }
+
+
+def _layer(program: Program, index: int, errors: np.ndarray) -> str:
+    node = program.graph.nodes[index]
+    shapes = "->".join("x".join(map(str, value.shape[1:])) for value in (program.graph.ins(node)[0], program.graph.outs(node)[0]))
+    return f"{node.op.kind} {shapes} {100 * errors[index]:+.0f} %"
+
+
+def _cycles(predicted: list[int | None], counted: LayerCounts) -> dict[str, object]:
+    """How many layers' modelled cycles are within 5 %, where the core has a model."""
+    if counted.cycles is None or None in predicted:
+        return {}
+    errors = np.array(predicted, float) / np.array(counted.cycles) - 1
+    return {"cycles within 5 %": f"{100 * np.mean(abs(errors) <= 0.05):.1f} %"}
+
+
+def _networks() -> Iterator[dict[str, object]]:
+    for name in NETWORKS:
+        case = CASES[name]()
+        for core in CORES:
+            program = case.program(core)
+            counted = count_layers(emit_c(program), case.inputs(1), program.target)
+            total = predict(program).total
+            row: dict[str, object] = {"core": core, "what": name, "counted": sum(counted.instructions), "predicted": total.instructions}
+            if total.instructions is not None:
+                row["error"] = f"{100 * (total.instructions / sum(counted.instructions) - 1):+.2f} %"
+            if total.cycles is not None and counted.cycles is not None:
+                row["error of cycles"] = f"{100 * (total.cycles / sum(counted.cycles) - 1):+.2f} %"
+            yield row | ({"unknown": total.unknown} if total.instructions is None else {})
+
+
+def _energies() -> Iterator[dict[str, object]]:
+    """The energy of each published inference by its own cycles and the mean picojoules per cycle of the other three."""
+    per_cycle = {name: 1e6 * energy / (CLOCK_HZ / rate) for name, (energy, rate) in PUBLISHED.items()}
+    for name, (energy, rate) in PUBLISHED.items():
+        others = [figure for other, figure in per_cycle.items() if other != name]
+        predicted = 1e-6 * CLOCK_HZ / rate * sum(others) / len(others)
+        yield {
+            "core": "nucleo-l4r5zi",
+            "what": f"energy of {name}, published: {energy:,.0f} µJ, {per_cycle[name]:.0f} pJ a cycle",
+            "error": f"{100 * (predicted / energy - 1):+.1f} %",
+        }

@@ -1,0 +1,81 @@
+"""The table: kernel → the function that says how often its parts run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from edgewright.emit.c.layer import Call, Place
+from edgewright.emit.c.structure import depthwise, helium, matrix, other
+from edgewright.emit.c.structure.window import Counts, Fields
+
+Structure = Callable[[Fields], Counts]
+
+PORTABLE: Mapping[str, Structure] = {
+    "average_pixels_s8": other.average_pixels,
+    "average_pool2d_s8": other.average_pool2d,
+    "conv2d_s8": matrix.conv2d,
+    "copy": other.copy,
+    "dense_s8": matrix.dense,
+    "depthwise_3x3_s8": depthwise.depthwise_3x3,
+    "depthwise_conv2d_s8": depthwise.depthwise,
+    "dequantize_s8_f32": other.edge,
+    "fill": other.fill,
+    "log_softmax_s8": other.softmax,
+    "lookup_s8": other.lookup,
+    "max_pool2d_s8": other.max_pool2d,
+    "mean_s8": other.mean,
+    "mul_s8": other.mul,
+    "prelu_s8": other.prelu,
+    "quantize_f32_s8": other.edge,
+    "resize_bilinear_s8": other.resize_bilinear,
+    "resize_nearest": other.resize_nearest,
+    "softmax_s8": other.softmax,
+    "sum_flat_s8": other.sum_flat,
+    "sum_s8": other.sum_any,
+    "transpose_conv2d_s8": matrix.transpose_conv2d,
+}
+DSP: Mapping[str, Structure] = {
+    "conv2d_s8": matrix.conv2d_dsp,
+    "dense_s8": matrix.dense_dsp,
+    "depthwise_3x3_s8": depthwise.depthwise_3x3_dsp,
+    "depthwise_conv2d_s8": depthwise.depthwise_dsp,
+    "sum_flat_s8": other.sum_flat,
+}
+HELIUM: Mapping[str, Structure] = {
+    "average_pool2d_s8": helium.pool2d,
+    "conv2d_s8": helium.conv2d,
+    "dense_s8": helium.dense,
+    "depthwise_conv2d_s8": helium.depthwise,
+    "lookup_s8": helium.lookup,
+    "max_pool2d_s8": helium.pool2d,
+    "mean_s8": helium.mean,
+    "mul_s8": helium.mul,
+    "sum_s8": helium.sum_any,
+}
+SIZE: Mapping[str, Structure] = {"conv2d_s8": matrix.conv2d_size}
+STRUCTURES: Mapping[str, Mapping[str, Structure]] = {"size": SIZE, "helium": HELIUM, "dsp": DSP, "portable": PORTABLE}
+"""Folder of kernels → kernel → its structure. A folder that only replaces parts of portable kernels has no entry: its loops are theirs."""
+
+
+def structure_of(kernel: str, folders: Sequence[str]) -> Structure | None:
+    """The structure of ``kernel`` as the first of ``folders`` has it; None where nobody has described it."""
+    return next((STRUCTURES[folder][kernel] for folder in folders if kernel in STRUCTURES.get(folder, {})), None)
+
+
+def parts_of(call: Call, structure: Structure) -> Counts:
+    """How often each part of the kernel runs in ``call``. Structures find the offsets of its arguments as ``offset_0`` and so on."""
+    places = {f"offset_{index}": argument.offset_bytes for index, argument in enumerate(call.arguments) if isinstance(argument, Place)}
+    return structure({**call.parameters, **places})
+
+
+def count_parts(calls: Iterable[Call], folders: Sequence[str]) -> Counts | None:
+    """"kernel: part" → how often it runs in all of ``calls``; None where a kernel has no structure."""
+    counts: Counts = {}
+    for call in calls:
+        structure = structure_of(call.kernel, folders)
+        if structure is None:
+            return None
+        for part, times in parts_of(call, structure).items():
+            key = f"{call.kernel}: {part}"
+            counts[key] = counts.get(key, 0.0) + times
+    return counts
