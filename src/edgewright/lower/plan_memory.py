@@ -98,14 +98,15 @@ def _buffers(graph: Graph, owner: Mapping[str, str], scratch: Mapping[str, int],
     buffers = []
     for root, names in members.items():
         size = max(graph.value(name).bytes for name in names)
-        buffers.append(Buffer(root, _align(size, alignment), min(spans[name][0] for name in names), max(spans[name][1] for name in names)))
+        buffers.append(Buffer(root, align(size, alignment), min(spans[name][0] for name in names), max(spans[name][1] for name in names)))
     steps = {node.name: step for step, node in enumerate(graph.nodes)}
     for node, size in scratch.items():
-        buffers.append(Buffer(scratch_buffer(node), _align(size, alignment), steps[node], steps[node]))
+        buffers.append(Buffer(scratch_buffer(node), align(size, alignment), steps[node], steps[node]))
     return tuple(buffers)
 
 
-def _align(size: int, alignment: int) -> int:
+def align(size: int, alignment: int) -> int:
+    """``size`` rounded up to a multiple of ``alignment``."""
     return -(-size // alignment) * alignment
 
 

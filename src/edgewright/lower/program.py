@@ -10,6 +10,7 @@ from edgewright.ir.graph import Graph, Level
 from edgewright.lower.check_plan import check_plan
 from edgewright.lower.check_tiles import check_loops
 from edgewright.lower.memory import MemoryPlan
+from edgewright.lower.order import plan_in_best_order
 from edgewright.lower.plan_memory import peak_step, plan_memory, scratch_buffer
 from edgewright.lower.schedule import order_states, single_sample
 from edgewright.lower.scratch import scratch_bytes
@@ -69,9 +70,14 @@ def make_program(graph: Graph, target: Target, *, tilings: Sequence[Tiling | Spl
                 f"output {name!r} of {graph.name!r} is a constant", hint="drop that output: the device has nothing to compute for it"
             )
     graph = scheduled(graph)
-    executed, loops = tile_graph(graph, tilings, stream_input) if tilings or stream_input else (graph, ())
+    tiled = bool(tilings or stream_input)
+    executed, loops = tile_graph(graph, tilings, stream_input) if tiled else (graph, ())
     sizes = {node.name: scratch_bytes(executed, node, target) for node in executed.nodes}
-    plan = plan_memory(executed, sizes)
+    if tiled:  # Loops run over nodes that stand together: their order is the tiler's.
+        plan = plan_memory(executed, sizes)
+    else:
+        graph, plan = plan_in_best_order(graph, sizes)
+        executed = graph
     scratch = {name: scratch_buffer(name) for name, size in sizes.items() if size > 0}
     check_plan(executed, plan, {name: (plan.offsets[buffer], sizes[name]) for name, buffer in scratch.items()})
     check_loops(executed, plan, loops)
