@@ -284,7 +284,7 @@ def test_what_the_format_lacks() -> None:
     net = GraphBuilder("wide", Level.INTEGER)
     quant = Quant.per_tensor(0.1, 0, DType.INT16)
     graph = net.finish([net.node(Relu(), [net.input("x", (None, 4), DType.INT16, quant)], quants=(quant,))])
-    with pytest.raises(UnsupportedError, match="16-bit activations"):
+    with pytest.raises(UnsupportedError, match="int16 activations"):
         emit_tflite(graph)
 
 

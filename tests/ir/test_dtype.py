@@ -10,12 +10,12 @@ from edgewright.ir.dtype import DType, Quant
 
 
 def test_widths_and_ranges():
-    assert [dtype.bits for dtype in DType] == [32, 16, 4, 8, 16, 32]
+    assert [dtype.bits for dtype in DType] == [32, 16, 2, 3, 4, 8, 16, 32]
     assert (DType.INT4.minimum, DType.INT4.maximum) == (-8, 7)
     assert (DType.INT8.minimum, DType.INT8.maximum) == (-128, 127)
     assert (DType.INT32.minimum, DType.INT32.maximum) == (-(1 << 31), (1 << 31) - 1)
     assert DType.INT4.is_integer and not DType.FLOAT16.is_integer
-    assert [dtype.numpy.name for dtype in DType] == ["float32", "float16", "int8", "int8", "int16", "int32"]
+    assert [dtype.numpy.name for dtype in DType] == ["float32", "float16", "int8", "int8", "int8", "int8", "int16", "int32"]
 
 
 @pytest.mark.parametrize(

@@ -126,7 +126,7 @@ def spread_program(graph: Graph, target: Target) -> Program:
         end += -(-size // ALIGNMENT) * ALIGNMENT + GAP
     buffers = tuple(Buffer(name, size, 0, len(graph.nodes)) for name, size in sizes.items())
     plan = MemoryPlan(buffers, offsets, {name: name for name in graph.values if name in offsets}, end, end, "spread")
-    return Program(graph, target, plan, scratch)
+    return Program(graph, target, plan, scratch, graph)
 
 
 def _watched(files: dict[str, bytes], program: Program) -> dict[str, bytes]:
