@@ -6,11 +6,15 @@ import numpy as np
 import pytest
 
 from edgewright.ir.dtype import DType, Quant
+from edgewright.ir.edit import GraphBuilder
+from edgewright.ir.graph import Level
+from edgewright.ir.verify import verify
 from edgewright.ops.conv2d import Conv2D
 from edgewright.ops.dense import Dense
 from edgewright.ops.depthwise_conv2d import DepthwiseConv2D
 from edgewright.ops.transpose_conv2d import TransposeConv2D
-from tests.kernels.harness import Batch
+from edgewright.targets.target import load_target
+from tests.kernels.harness import Batch, compare
 
 ACTIVATIONS = ("none", "relu", "relu6", "relu_n1_to_1")
 CASES = 60
@@ -100,9 +104,23 @@ def test_dense(target: str, seed: int = 0) -> None:
     rng = np.random.default_rng(seed)
     batch = Batch(rng)
     for _ in range(CASES):
-        inputs, outputs = int(rng.choice([1, 2, 3, 4, 5, 8, 17, 64, 130])), int(rng.integers(1, 12))
+        inputs, outputs = int(rng.choice([1, 2, 3, 4, 5, 8, 17, 64, 130, 1021])), int(rng.integers(1, 12))
         vectors = () if rng.integers(2) else (int(rng.integers(1, 7)),)
         x = batch.input((*vectors, inputs))
         w, b, quant = weights(batch, (outputs, inputs), inputs, batch.builder.value(x).quant.scale[0], per_tensor=bool(rng.integers(2)))
         batch.add(Dense(str(rng.choice(ACTIVATIONS))), [x, w, b] if rng.integers(4) else [x, w], quant)
     batch.check(target)
+
+
+@pytest.mark.parametrize("extremes", [(-128, -128), (-128, 127), (127, -128), (127, 127)])
+def test_dense_of_extremes(extremes: tuple[int, int]) -> None:
+    """Rows of the largest sums, next to rows of the smallest: where kernels multiply two rows at once, neither reaches into the other."""
+    rng = np.random.default_rng(0)
+    builder = GraphBuilder("batch", Level.INTEGER)
+    inputs, per_row = 1023, np.array([extremes[0], extremes[1], -1, 1, extremes[1], extremes[0], 0, extremes[0], 127], np.int8)
+    x = builder.input("x", (None, inputs), DType.INT8, Quant.per_tensor(0.1, 3))
+    w = builder.constant("w", np.repeat(per_row[:, None], inputs, 1), quant=Quant.per_axis(np.full(9, 0.01, np.float32), 0))
+    b = builder.constant("b", rng.integers(-(1 << 20), 1 << 20, 9).astype(np.int32), dtype=DType.INT32)
+    graph = verify(builder.finish([builder.node(Dense("none"), [x, w, b], quants=[Quant.per_tensor(300.0, 0)], dtype=DType.INT8)]))
+    rows = [np.full((1, inputs), value, np.int8) for value in (-128, 127, -1)]
+    compare(graph, [np.concatenate(rows)], load_target("host").model_copy(update={"kernels": ("dsp", "portable")}))

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgewright.emit.c.layer import Call, Layer, Parameter, Table, Workspace, known, steps_of
-from edgewright.emit.c.packing import fold_zero_point, pack_portable, pack_simd, plain_bias
+from edgewright.emit.c.packing import fold_zero_point, pack_dense_simd, pack_portable, pack_simd, plain_bias
 from edgewright.errors import UnsupportedError
 from edgewright.ir.dtype import DType
 from edgewright.ir.graph import Value
@@ -95,7 +95,7 @@ def call_dense(layer: Layer) -> list[Call]:
         "outputs": outputs,
         "simple": _is_simple(factors, bounds),
         **bounds,
-        "weights": Table("weights", weight.astype(np.int8)),
+        "weights": Table("weights", pack_dense_simd(weight) if layer.simd else weight.astype(np.int8)),
         "bias": Table("bias", fold_zero_point(weight, bias, zero_point)),
         **factors_of(factors, outputs, doubled=layer.simd),
     }

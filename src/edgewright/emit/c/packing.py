@@ -48,3 +48,19 @@ def pack_simd(weight: NDArray[np.generic], groups: int) -> Int8:
         pairs = part[: part.shape[0] // 2 * 2].reshape(-1, 2, padded.shape[1] // 4, 4)
         parts += [pairs.transpose(0, 2, 3, 1)[:, :, [0, 2, 1, 3]].reshape(-1), part[part.shape[0] // 2 * 2 :].reshape(-1)]
     return np.concatenate(parts)
+
+
+def pack_dense_simd(weight: NDArray[np.generic]) -> Int8:
+    """(outputs, inputs) weights for the dense layer on one vector with DSP instructions: blocks of four rows, then the rows left over.
+
+    A block has for each four inputs the bytes r0[0] r1[0] r0[2] r1[2], r0[1] r1[1] r0[3] r1[3] and the same of r2 and r3, where 128 is
+    added to those of r0 and r2: a half of a word is r0 + 128 + 256 * r1. The inputs left over follow as r0[k] r1[k] r2[k] r3[k].
+    """
+    rows = weight.astype(np.int8)
+    blocks, inputs, left = rows.shape[0] // 4, rows.shape[1] // 4 * 4, rows.shape[1] % 4
+    words = rows[: 4 * blocks, :inputs].copy()
+    words[::2] ^= -128
+    pairs = words.reshape(blocks, 2, 2, inputs // 4, 4).transpose(0, 3, 1, 4, 2)[:, :, :, [0, 2, 1, 3]]
+    rest = rows[: 4 * blocks, inputs:].reshape(blocks, 4, left).transpose(0, 2, 1)
+    packed = np.concatenate([pairs.reshape(blocks, 4 * inputs), rest.reshape(blocks, 4 * left)], 1)
+    return np.concatenate([packed.reshape(-1), rows[4 * blocks :].reshape(-1)])

@@ -20,6 +20,9 @@ from edgewright.emit.c.structure.window import (
     window_of,
 )
 
+DENSE_RUN = 127
+"""Words of input that the dense layer with DSP instructions takes between two divisions of its sums."""
+
 
 def conv2d(fields: Fields) -> Counts:
     """Pairs of positions; for each group their columns, then blocks of four rows of weights and the rows left over."""
@@ -121,16 +124,20 @@ def dense(fields: Fields) -> Counts:
 
 
 def dense_dsp(fields: Fields) -> Counts:
-    """Four rows at a time, the last one again where some are missing."""
+    """The sum of the inputs; four rows at a time, in runs of inputs and pairs of words; then rows one by one."""
     inputs, outputs = number(fields, "inputs"), number(fields, "outputs")
-    blocks = -(-outputs // 4)
+    words, blocks, rows = inputs // 4, outputs // 4, outputs % 4
+    runs = [min(words - first, DENSE_RUN) for first in range(0, words, DENSE_RUN)]
     counts: Counts = {"call": 1}
+    add(counts, "offset: word", words * (blocks > 0))
     add(counts, "block", blocks)
-    add(counts, "block: missing rows", -outputs % 4)
-    add(counts, "block: no words", blocks * (inputs < 4))
-    add(counts, "block: word", blocks * (inputs // 4))
-    add(counts, "block: with bytes", blocks * (inputs % 4 > 0))
+    add(counts, "block: run", blocks * len(runs))
+    add(counts, "block: pass", blocks * sum(-(-run // 2) for run in runs))
+    add(counts, "block: word", blocks * words)
     add(counts, "block: byte", blocks * (inputs % 4))
+    add(counts, "row", rows)
+    add(counts, "row: word", rows * words)
+    add(counts, "row: byte", rows * (inputs % 4))
     for name, many in shift_classes(fields, -1).items():
         add(counts, f"rescaled: {name}", many)
     return counts

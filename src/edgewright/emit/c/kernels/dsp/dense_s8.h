@@ -6,8 +6,10 @@
 #include "requantize_within.h"
 #include "simd.h"
 
-/* Weights: one row of `inputs` bytes for each output. The bias holds -zero_point * sum(weights) of its row.
- * `multiplier` holds twice the multiplier, modulo 2**32. */
+/* Weights: blocks of four rows, then the rows left over as they are. A block has for each four inputs the bytes
+ * r0[0] r1[0] r0[2] r1[2], r0[1] r1[1] r0[3] r1[3] and the same of r2 and r3, with 128 added to those of r0 and r2; the inputs left over
+ * follow as r0[k] r1[k] r2[k] r3[k]. The bias holds -zero_point * sum(weights) of its row. `multiplier` holds twice the multiplier,
+ * modulo 2**32. */
 struct ew_dense_s8 {
     int32_t inputs, outputs;
     int32_t simple; /* 1: every shift is negative, and the bounds are those of int8 */
@@ -18,98 +20,157 @@ struct ew_dense_s8 {
     const int8_t *shift;
 };
 
+/* Inputs, in whole words, for which 256 times the sum of a row fits 32 bits. */
+#define EW_DENSE_RUN 508
+
 #if defined(EW_ASSEMBLY) && defined(__ARM_FEATURE_DSP)
-#define EW_DENSE_ROW(sum, from)                 \
-    "ldr %[w], [" from "], #4\n\t"              \
-    "sxtb16 %[v], %[w], ror #8\n\t"             \
-    "sxtb16 %[w], %[w]\n\t"                     \
-    "smlad " sum ", %[w], %[even], " sum "\n\t" \
-    "smlad " sum ", %[v], %[odd], " sum "\n\t"
+#define EW_DENSE_PAIR(low, both, word, halves)           \
+    "smlad " both ", " word ", " halves ", " both "\n\t" \
+    "uxtb16 " word ", " word "\n\t"                      \
+    "smlad " low ", " word ", " halves ", " low "\n\t"
+#define EW_DENSE_WORD                                  \
+    "ldr %[even], [%[input]], #4\n\t"                  \
+    "ldr %[a], [%[weights]], #16\n\t"                  \
+    "ldr %[b], [%[weights], #-12]\n\t"                 \
+    "ldr %[c], [%[weights], #-8]\n\t"                  \
+    "ldr %[d], [%[weights], #-4]\n\t"                  \
+    "sxtb16 %[odd], %[even], ror #8\n\t"               \
+    "sxtb16 %[even], %[even]\n\t"                      \
+    EW_DENSE_PAIR("%[s0]", "%[s1]", "%[a]", "%[even]") \
+    EW_DENSE_PAIR("%[s0]", "%[s1]", "%[b]", "%[odd]")  \
+    EW_DENSE_PAIR("%[s2]", "%[s3]", "%[c]", "%[even]") \
+    EW_DENSE_PAIR("%[s2]", "%[s3]", "%[d]", "%[odd]")
+#else
+/* Of two rows: low += that of the first, both += the first plus 256 times the second. */
+static inline void ew_dense_pair(const int8_t *weights, int32_t even, int32_t odd, int32_t *low, int32_t *both)
+{
+    const int32_t a = ew_load(weights), b = ew_load(weights + 4);
+
+    *both = ew_dot(b, odd, ew_dot(a, even, *both));
+    *low = ew_dot(b & 0xff00ff, odd, ew_dot(a & 0xff00ff, even, *low));
+}
 #endif
 
-/* sums[i] += row i with the input. */
-static inline void ew_dense_four(const int8_t *const rows[4], const int8_t *input, int32_t length, int32_t sums[4])
+/* sum + (both - low) / 256, modulo 2**32. */
+static inline int32_t ew_dense_second(int32_t sum, int32_t both, int32_t low)
 {
-    const int8_t *w0 = rows[0], *w1 = rows[1], *w2 = rows[2], *w3 = rows[3];
-    const int8_t *const end = input + (length & ~3);
-    int32_t s0 = sums[0], s1 = sums[1], s2 = sums[2], s3 = sums[3];
+    return (int32_t)((uint32_t)sum + (uint32_t)((int32_t)((uint32_t)both - (uint32_t)low) >> 8));
+}
 
-#if defined(EW_DENSE_ROW)
-    if (input != end) {
-        int32_t even, odd, w, v;
+/* sums[i] += row i of a block with the input. Two rows share a multiplication: each half of a word of weights is a byte of one row, as it
+ * lies there without a sign, plus 256 times that of the other. */
+static inline void ew_dense_four(const int8_t *weights, const int8_t *input, int32_t length, int32_t sums[4])
+{
+    const int8_t *const words = input + (length & ~3);
+    int32_t s0 = sums[0], s2 = sums[2];
 
-        __asm__ volatile("1:\n\t"
-                         "ldr %[even], [%[input]], #4\n\t"
-                         "sxtb16 %[odd], %[even], ror #8\n\t"
-                         "sxtb16 %[even], %[even]\n\t"
-                         EW_DENSE_ROW("%[s0]", "%[w0]") EW_DENSE_ROW("%[s1]", "%[w1]") EW_DENSE_ROW("%[s2]", "%[w2]") EW_DENSE_ROW("%[s3]", "%[w3]")
-                         "cmp %[input], %[end]\n\t"
+    while (input != words) {
+        const int8_t *const end = words - input > EW_DENSE_RUN ? input + EW_DENSE_RUN : words;
+        int32_t s1 = s0, s3 = s2;
+#if defined(EW_DENSE_WORD)
+        int32_t even = (int32_t)(end - input), odd, a, b, c, d;
+
+        __asm__ volatile("tst %[even], #4\n\t"
+                         "bne 2f\n\t"
+                         "1:\n\t" EW_DENSE_WORD "2:\n\t" EW_DENSE_WORD "cmp %[input], %[end]\n\t"
                          "bne 1b\n\t"
-                         : [s0] "+r"(s0), [s1] "+r"(s1), [s2] "+r"(s2), [s3] "+r"(s3), [w0] "+r"(w0), [w1] "+r"(w1), [w2] "+r"(w2), [w3] "+r"(w3),
-                           [input] "+r"(input), [even] "=&r"(even), [odd] "=&r"(odd), [w] "=&r"(w), [v] "=&r"(v)
+                         : [s0] "+r"(s0), [s1] "+r"(s1), [s2] "+r"(s2), [s3] "+r"(s3), [weights] "+r"(weights), [input] "+&r"(input),
+                           [even] "+&r"(even), [odd] "=&r"(odd), [a] "=&r"(a), [b] "=&r"(b), [c] "=&r"(c), [d] "=&r"(d)
                          : [end] "r"(end)
                          : "cc", "memory");
-    }
 #else
-    while (input != end) {
-        const int32_t word = ew_load(input);
-        const int32_t even = ew_even(word), odd = ew_odd(word);
-        int32_t w = ew_load(w0);
+        for (; input != end; input += 4, weights += 16) {
+            const int32_t word = ew_load(input);
 
-        s0 = ew_dot(ew_odd(w), odd, ew_dot(ew_even(w), even, s0));
-        w = ew_load(w1);
-        s1 = ew_dot(ew_odd(w), odd, ew_dot(ew_even(w), even, s1));
-        w = ew_load(w2);
-        s2 = ew_dot(ew_odd(w), odd, ew_dot(ew_even(w), even, s2));
-        w = ew_load(w3);
-        s3 = ew_dot(ew_odd(w), odd, ew_dot(ew_even(w), even, s3));
-        input += 4;
-        w0 += 4;
-        w1 += 4;
-        w2 += 4;
-        w3 += 4;
-    }
+            ew_dense_pair(weights, ew_even(word), ew_odd(word), &s0, &s1);
+            ew_dense_pair(weights + 8, ew_even(word), ew_odd(word), &s2, &s3);
+        }
 #endif
-    for (int32_t k = 0; k < length % 4; k++) {
-        s0 = ew_dot_low_low(w0[k], input[k], s0);
-        s1 = ew_dot_low_low(w1[k], input[k], s1);
-        s2 = ew_dot_low_low(w2[k], input[k], s2);
-        s3 = ew_dot_low_low(w3[k], input[k], s3);
+        sums[1] = ew_dense_second(sums[1], s1, s0);
+        sums[3] = ew_dense_second(sums[3], s3, s2);
     }
     sums[0] = s0;
-    sums[1] = s1;
     sums[2] = s2;
-    sums[3] = s3;
+    for (int32_t k = 0; k < length % 4; k++, weights += 4) {
+        for (int32_t i = 0; i < 4; i++) {
+            sums[i] = ew_dot_low_low(weights[i], input[k], sums[i]);
+        }
+    }
+}
+
+/* sum + a row with the input. */
+static inline int32_t ew_dense_one(const int8_t *weights, const int8_t *input, int32_t length, int32_t sum)
+{
+    const int8_t *const words = input + (length & ~3), *const end = input + length;
+
+    for (; input != words; input += 4, weights += 4) {
+        const int32_t x = ew_load(input), w = ew_load(weights);
+
+        sum = ew_dot(ew_odd(w), ew_odd(x), ew_dot(ew_even(w), ew_even(x), sum));
+    }
+    while (input != end) {
+        sum = ew_dot_low_low(*weights++, *input++, sum);
+    }
+    return sum;
+}
+
+/* 128 times the sum of `length` bytes, of a whole number of words. */
+static inline int32_t ew_dense_offset(const int8_t *input, int32_t length)
+{
+    const int32_t factor = ew_halves(128, 128);
+    int32_t sum = 0;
+
+    for (const int8_t *const end = input + length; input != end; input += 4) {
+        const int32_t word = ew_load(input);
+
+        sum = ew_dot(ew_odd(word), factor, ew_dot(ew_even(word), factor, sum));
+    }
+    return sum;
+}
+
+/* `many` outputs from `row` on. */
+static inline void ew_dense_put(const struct ew_dense_s8 *layer, int32_t row, int32_t many, const int32_t *sums,
+                                const struct ew_bounds *bounds, int8_t *output)
+{
+    const int32_t *const multiplier = layer->multiplier + row;
+    const int8_t *const shift = layer->shift + row;
+
+    if (layer->simple) {
+        const int32_t offset = 2 * bounds->zero_point + 1;
+
+        for (int32_t i = 0; i < many; i++) {
+            output[i] = (int8_t)ew_rescale(sums[i], multiplier[i], -1 - shift[i], offset);
+        }
+    } else {
+        for (int32_t i = 0; i < many; i++) {
+            output[i] = ew_requantize_within(sums[i], (int32_t)((uint32_t)multiplier[i] >> 1), shift[i], bounds);
+        }
+    }
 }
 
 EW_KERNEL void ew_dense_s8(const struct ew_dense_s8 *layer, const int8_t *restrict input, int8_t *restrict output)
 {
     const struct ew_bounds bounds = {layer->output_zero_point, layer->output_min, layer->output_max};
-    const int32_t length = layer->inputs;
-    const int32_t offset = 2 * bounds.zero_point + 1;
+    const int32_t length = layer->inputs, rows = layer->outputs;
+    const uint32_t above = rows < 4 ? 0 : (uint32_t)ew_dense_offset(input, length & ~3);
 
-    for (int32_t row = 0; row < layer->outputs; row += 4) {
-        /* Four rows at a time; near the end, the last one again. */
-        const int32_t many = layer->outputs - row < 4 ? layer->outputs - row : 4;
-        const int8_t *rows[4];
+    for (int32_t row = 0, many; row < rows; row += many) {
+        const int8_t *const weights = layer->weights + row * length;
+        const int32_t *const bias = layer->bias + row;
         int32_t sums[4];
 
-        for (int32_t i = 0; i < 4; i++) {
-            const int32_t at = i < many ? row + i : row + many - 1;
-
-            rows[i] = layer->weights + at * length;
-            sums[i] = layer->bias[at];
+        if (rows - row < 4) {
+            many = 1;
+            sums[0] = ew_dense_one(weights, input, length, bias[0]);
+        } else {
+            many = 4;
+            sums[0] = (int32_t)((uint32_t)bias[0] - above);
+            sums[1] = bias[1];
+            sums[2] = (int32_t)((uint32_t)bias[2] - above);
+            sums[3] = bias[3];
+            ew_dense_four(weights, input, length, sums);
         }
-        ew_dense_four(rows, input, length, sums);
-        for (int32_t i = 0; i < many; i++) {
-            const int32_t doubled = layer->multiplier[row + i], shift = layer->shift[row + i];
-
-            if (layer->simple) {
-                output[row + i] = (int8_t)ew_rescale(sums[i], doubled, -1 - shift, offset);
-            } else {
-                output[row + i] = ew_requantize_within(sums[i], (int32_t)((uint32_t)doubled >> 1), shift, &bounds);
-            }
-        }
+        ew_dense_put(layer, row, many, sums, &bounds, output + row);
     }
 }
 
