@@ -21,11 +21,14 @@ import pytest
 
 from edgewright import pipeline
 from edgewright.cli import main
+from edgewright.data import load_data
+from edgewright.emit.onnx import emit_onnx
 from edgewright.errors import ModelError, ToolError
 from edgewright.ir.edit import GraphBuilder
 from edgewright.ir.graph import Graph
 from edgewright.ir.serial import save_graph
 from edgewright.ops import AveragePool2D, Conv2D, HardSigmoid, Mul, SiLU
+from edgewright.ops.evaluate import evaluate, quantize_inputs
 from edgewright.run.onnxruntime import run_onnxruntime
 from edgewright.targets.target import list_targets
 from tests.zoo import ZOO, quantize_zoo, zoo_inputs
@@ -297,8 +300,27 @@ def test_run_in_every_runtime(call: Call, integer: Path, data: Path, tmp_path: P
 def test_run_tells_what_the_runner_noted(call: Call, integer: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     verb = importlib.import_module("edgewright.verbs.run")
     monkeypatch.setattr(verb, "run_onnxruntime", lambda *given: dataclasses.replace(run_onnxruntime(*given), notes=("computed in float",)))
-    assert call("run", integer, "--data", data, "--runtime", "onnxruntime", "--json").json()["notes"] == ["computed in float"]
+    assert call("run", integer, "--data", data, "--runtime", "onnxruntime", "--json").json()["notes"][0] == "computed in float"
     assert "note: computed in float" in call("run", integer, "--data", data, "--runtime", "onnxruntime").out
+
+
+def test_run_tells_how_far_a_runtime_is_from_the_device(call: Call, integer: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    graph = pipeline.load(integer)
+    inputs = quantize_inputs(graph, load_data(str(data), graph).inputs)
+    expected = evaluate(graph, inputs)[0]
+    moved = expected.copy()
+    moved[:3] = np.roll(expected[:3], 1, axis=1)
+    steps = np.abs(moved.astype(int) - expected)
+    changed = int(np.count_nonzero(moved.argmax(1) != expected.argmax(1)))
+    verb = importlib.import_module("edgewright.verbs.run")
+    for outputs, notes in ((expected, 0), (moved, 2)):
+        run = dataclasses.replace(run_onnxruntime(emit_onnx(graph), inputs), outputs=[outputs], notes=())
+        monkeypatch.setattr(verb, "run_onnxruntime", lambda *given, run=run: run)
+        found = call("run", integer, "--data", data, "--runtime", "onnxruntime", "--json").json()["notes"]
+        assert len(found) == notes
+    assert found[0].startswith(f"{np.count_nonzero(steps)} of {steps.size} output integers differ from the device's")
+    assert f"at most {steps.max()} step" in found[0] and changed and f"another largest output in {changed} of 40 samples" in found[0]
+    assert "--onnx-activations exact" in found[1]
 
 
 def test_run_a_float_network(call: Call, net: Path, data: Path) -> None:

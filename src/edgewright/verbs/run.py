@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,8 @@ from edgewright.targets.target import Target, load_target
 from edgewright.verbs.result import Result
 
 RUNTIMES = ("evaluate", "host", "qemu", "litert", "xnnpack", "tflm", "onnxruntime")
+NOT_DEVICES = ("litert", "xnnpack", "tflm", "onnxruntime")
+"""Runtimes that may round otherwise than the device."""
 
 
 def run(model: str, *, data: str, runtime: str, target: str, out: Path | None) -> Result:
@@ -84,4 +87,27 @@ def _run_in(graph: Graph, reals: list[NDArray[np.float32]], runtime: str, board:
         kernels = "reference" if runtime == "litert" else "xnnpack"
         done = run_litert(emit_tflite(graph), inputs, kernels=kernels, reset_state=False)
         outputs, notes = done.outputs, list(done.notes)
+    if integer and runtime in NOT_DEVICES:
+        notes += _difference(graph, evaluate_in_order(graph, inputs), outputs, runtime)
     return (list(dequantize_outputs(graph, outputs)) if integer else list(outputs)), notes
+
+
+def _difference(graph: Graph, expected: Sequence[NDArray[Any]], outputs: Sequence[NDArray[Any]], runtime: str) -> list[str]:
+    """By how much the integers of ``runtime`` are not those of the device, which the evaluation gives; nothing where they are."""
+    pairs = [
+        (mine.astype(np.int64), np.asarray(theirs).reshape(mine.shape).astype(np.int64))
+        for name, mine, theirs in zip(graph.outputs, expected, outputs, strict=True)
+        if graph.value(name).dtype.is_integer
+    ]
+    steps = [np.abs(theirs - mine) for mine, theirs in pairs]
+    if not any(array.any() for array in steps):
+        return []
+    unequal, total = sum(int(np.count_nonzero(array)) for array in steps), sum(array.size for array in steps)
+    most = max(int(array.max(initial=0)) for array in steps)
+    told = [f"{unequal} of {total} output integers differ from the device's, by at most {most} step{'s' * (most > 1)}"]
+    mine, theirs = (array.reshape(len(array), -1).argmax(1) for array in pairs[0])
+    if changed := int(np.count_nonzero(mine != theirs)):
+        told[0] += f", another largest output in {changed} of {len(mine)} samples"
+    if runtime == "onnxruntime":
+        told.append("QDQ rounds once; a file of `edgewright emit --formats onnx --onnx-activations exact` gives the device's bytes")
+    return told
