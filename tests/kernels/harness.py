@@ -28,8 +28,10 @@ from edgewright.targets.workspace import workspace_bytes
 HERE = Path(__file__).parent
 GAP = 64
 ALIGNMENT = 8
-FOLDERS = ("dsp", "size", "thumb1", "thumb2", "rv32")
+FOLDERS = ("portable", "dsp", "size", "thumb1", "thumb2", "rv32")
 """Kernels for some cores that any compiler takes."""
+X86 = {"x86 avx2": ("-O2", "-mno-avx512f"), "x86 plain": ("-O2", "-march=x86-64")}
+"""The kernels for x86 with fewer instructions than this computer may have: the flags that take them away."""
 POISON = """
 #include <sanitizer/asan_interface.h>
 #include "{prefix}.h"
@@ -83,6 +85,9 @@ class Batch:
         followed by "size": the kernels that take the least flash."""
         graph = verify(self.builder.finish(self.outputs))
         inputs = [self.integers((samples, *graph.value(name).shape[1:]), graph.value(name).dtype) for name in graph.inputs]
+        if target in X86:
+            compare(graph, inputs, load_target("host"), X86[target])
+            return
         if target in FOLDERS:
             chosen = load_target("host").model_copy(update={"kernels": (target, "portable")})
         else:
@@ -91,7 +96,7 @@ class Batch:
         compare(graph, inputs, chosen)
 
 
-def compare(graph: Graph, inputs: Sequence[NDArray[np.generic]], target: Target) -> None:
+def compare(graph: Graph, inputs: Sequence[NDArray[np.generic]], target: Target, flags: Sequence[str] = ("-O2",)) -> None:
     """The outputs of the generated C, on the host under the sanitizers or on an emulated device, are those of the integer evaluation."""
     expected = evaluate(graph, inputs)
     program = spread_program(graph, target)
@@ -100,7 +105,7 @@ def compare(graph: Graph, inputs: Sequence[NDArray[np.generic]], target: Target)
     # The runners take integers; a network with a float32 edge is given its bytes.
     raw = [array.view(np.int32) if array.dtype == np.float32 else array for array in inputs]
     if target.qemu is None:
-        run = run_host(_watched(files, program), raw, outputs=specs, sanitize=True)
+        run = run_host(_watched(files, program), raw, outputs=specs, sanitize=True, flags=flags)
     else:
         run = run_qemu(files, raw, target, outputs=specs, profile=False)
     for name, ours, theirs in zip(graph.outputs, run.outputs, expected, strict=True):

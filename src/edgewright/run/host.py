@@ -13,7 +13,7 @@ from edgewright.errors import ToolError
 from edgewright.run.build import build_host, write_sources
 from edgewright.run.exchange import read_record, write_inputs
 from edgewright.run.run import Arrays, OutputSpecs, Run, split_outputs
-from edgewright.run.toolchain import find_host_compiler
+from edgewright.run.toolchain import find_host_compiler, native_flags
 
 _SANITIZERS = ("-O1", "-g", "-fno-omit-frame-pointer", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 _SANITIZER_ENVIRONMENT = {"ASAN_OPTIONS": "detect_leaks=0:abort_on_error=0", "UBSAN_OPTIONS": "print_stacktrace=0"}
@@ -34,13 +34,14 @@ def run_host(
 
     ``outputs``: dtype and shape of each output; without them ``Run.outputs`` is one array of bytes. ``sanitize``: under the
     address and undefined behaviour sanitizers; ToolError with the first finding. ``reset_state``: every sample starts from the
-    initial state; otherwise they are one stream. ``flags``: for the compiler, without ``sanitize``.
+    initial state; otherwise they are one stream. ``flags``: for the compiler, after those for the instructions of this computer.
     """
     compiler = find_host_compiler()
+    chosen = (*native_flags(compiler), *flags, *(_SANITIZERS if sanitize else ()))
     start = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="edgewright-") as name:
         folder = Path(name)
-        program = build_host(compiler, write_sources(files, folder), folder, _SANITIZERS if sanitize else flags)
+        program = build_host(compiler, write_sources(files, folder), folder, chosen)
         count = write_inputs(folder, inputs, reset_state)
         try:
             done = subprocess.run(

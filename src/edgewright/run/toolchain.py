@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import importlib.util
+import platform
 import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Literal
@@ -80,6 +83,21 @@ def find_host_compiler() -> tuple[str, ...]:
     if importlib.util.find_spec("ziglang") is not None:
         return (sys.executable, "-m", "ziglang", "cc")
     raise ToolError("no C compiler for this computer: neither cc, gcc nor clang is installed", hint=remedy("cc"))
+
+
+@cache
+def native_flags(compiler: tuple[str, ...]) -> tuple[str, ...]:
+    """Flags for the instructions of this x86 computer, floating point as written; none where ``compiler`` does not take them."""
+    if platform.machine().lower() not in ("x86_64", "amd64"):
+        return ()
+    flags = ("-march=native", "-ffp-contract=off")
+    with tempfile.TemporaryDirectory(prefix="edgewright-") as name:
+        (Path(name) / "empty.c").write_text("int empty;\n", encoding="utf-8")
+        try:
+            compile_c([*compiler, *flags, "-c", "empty.c", "-o", "empty.o"], Path(name))
+        except CompilerError:
+            return ()
+    return flags
 
 
 def find_qemu(system: str) -> str:
