@@ -26,6 +26,7 @@ NAMES = (
     "quantization",
     "allocation",
     "fusion",
+    "tiling",
     "prediction",
 )
 FOLDER = Path("build/benchmarks")
