@@ -89,6 +89,6 @@ def _onnxruntime(graph: Graph, images: npt.NDArray[np.float32], test: Data, refe
             started = time.perf_counter()
             quantize_static(source, result, reader, per_channel=True, activation_type=QuantType.QUInt8, weight_type=kind)
             seconds = time.perf_counter() - started
-            outputs = run_onnxruntime({"m.onnx": result.read_bytes()}, [test.inputs[0].transpose(0, 3, 1, 2)], optimization="float").outputs
+            outputs = run_onnxruntime({"m.onnx": result.read_bytes()}, test.inputs, optimization="float").outputs
             found.append(_row(f"ONNX Runtime {name}, nearest integers", _accuracy(outputs[0], test), reference, None, seconds))
     return found

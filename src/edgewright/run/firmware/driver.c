@@ -48,7 +48,7 @@ static void check_inputs(ew_file file)
 
 #ifdef EW_STREAMED
 /* The network reads its input where it lies: here. */
-static int8_t outside[EW_STREAMED];
+static int8_t outside[EW_STREAMED] __attribute__((aligned(16)));
 
 static void run(void)
 {
