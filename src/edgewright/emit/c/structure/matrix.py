@@ -129,7 +129,8 @@ def dense_dsp(fields: Fields) -> Counts:
     words, blocks, rows = inputs // 4, outputs // 4, outputs % 4
     runs = [min(words - first, DENSE_RUN) for first in range(0, words, DENSE_RUN)]
     counts: Counts = {"call": 1}
-    add(counts, "offset: word", words * (blocks > 0))
+    add(counts, "offset: four words", words // 4 * (blocks > 0))
+    add(counts, "offset: word", words % 4 * (blocks > 0))
     add(counts, "block", blocks)
     add(counts, "block: run", blocks * len(runs))
     add(counts, "block: pass", blocks * sum(-(-run // 2) for run in runs))

@@ -114,18 +114,30 @@ static inline int32_t ew_dense_one(const int8_t *weights, const int8_t *input, i
     return sum;
 }
 
-/* 128 times the sum of `length` bytes, of a whole number of words. */
-static inline int32_t ew_dense_offset(const int8_t *input, int32_t length)
+/* sum + the four bytes of a word, 128 added to each. */
+static inline uint32_t ew_dense_add(uint32_t sum, const int8_t *from)
 {
-    const int32_t factor = ew_halves(128, 128);
-    int32_t sum = 0;
-
-    for (const int8_t *const end = input + length; input != end; input += 4) {
-        const int32_t word = ew_load(input);
-
-        sum = ew_dot(ew_odd(word), factor, ew_dot(ew_even(word), factor, sum));
-    }
+#if defined(__ARM_FEATURE_DSP)
+    __asm__("usada8 %0, %1, %2, %0" : "+r"(sum) : "r"((uint32_t)ew_load(from) ^ 0x80808080u), "r"(0));
     return sum;
+#else
+    return sum + (uint32_t)(from[0] + from[1] + from[2] + from[3] + 512);
+#endif
+}
+
+/* 128 times the sum of `length` bytes, a whole number of words, modulo 2**32. */
+static inline uint32_t ew_dense_offset(const int8_t *input, int32_t length)
+{
+    const int8_t *const end = input + length;
+    uint32_t sum = 0;
+
+    for (; end - input >= 16; input += 16) {
+        sum = ew_dense_add(ew_dense_add(ew_dense_add(ew_dense_add(sum, input), input + 4), input + 8), input + 12);
+    }
+    for (; input != end; input += 4) {
+        sum = ew_dense_add(sum, input);
+    }
+    return (sum - 128 * (uint32_t)length) * 128;
 }
 
 /* `many` outputs from `row` on. */
@@ -152,7 +164,7 @@ EW_KERNEL void ew_dense_s8(const struct ew_dense_s8 *layer, const int8_t *restri
 {
     const struct ew_bounds bounds = {layer->output_zero_point, layer->output_min, layer->output_max};
     const int32_t length = layer->inputs, rows = layer->outputs;
-    const uint32_t above = rows < 4 ? 0 : (uint32_t)ew_dense_offset(input, length & ~3);
+    const uint32_t above = rows < 4 ? 0 : ew_dense_offset(input, length & ~3);
 
     for (int32_t row = 0, many; row < rows; row += many) {
         const int8_t *const weights = layer->weights + row * length;
