@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,23 +15,20 @@ Rows = list[dict[str, Any]]
 
 
 def fill(folder: Path, readme: Path = README) -> None:
-    """Replace what stands between the two markers; tables whose benchmark has not run are left out."""
-    text = readme.read_text()
-    before, rest = text.split(START)
-    after = rest.split(END)[1]
-    tables = [
-        table
-        for table in (
-            _speed(_rows(folder, "size_speed")),
-            _bytes(_rows(folder, "same_bytes")),
-            _accuracy(_rows(folder, "accuracy")),
-            _interchange(_rows(folder, "interchange")),
-        )
-        if table
-    ]
+    """Replace what stands between the two markers; the table of a benchmark that has not run stays as it is."""
+    before, rest = readme.read_text().split(START)
+    old, after = rest.split(END)
+    written = {name: make(_rows(folder, name)) for name, make in TABLES.items()}
+    tables = [table for name in TABLES if (table := written[name] or _standing(old, name))]
     partial = readme.with_name(f".{readme.name}.partial")
     partial.write_text(f"{before}{START}\n" + "\n".join(tables) + f"{END}{after}")
     os.replace(partial, readme)
+
+
+def _standing(text: str, name: str) -> str:
+    """The table of benchmark ``name`` in ``text``, its title with it; empty where there is none."""
+    found = re.search(rf"^[^\n|]*`python -m benchmarks {name}`[^\n]*\n\n(?:\|[^\n]*\n)+", text, re.MULTILINE)
+    return found.group() if found else ""
 
 
 def _rows(folder: Path, name: str) -> Rows:
@@ -99,3 +97,45 @@ def _interchange(rows: Rows) -> str:
         ("network", "runtime", "ms", "times as fast as float"),
         lines,
     )
+
+
+def _quantization(rows: Rows) -> str:
+    lines = [(row["method"], row["accuracy %"], row.get("against float"), row.get("bytes of weights"), row.get("seconds")) for row in rows]
+    return _table(
+        "ic_float (ResNet-8) on the 10,000 CIFAR-10 test images, 500 training images to calibrate, no labels "
+        "(`python -m benchmarks quantization`):",
+        ("recipe", "%", "points against float", "bytes of weights", "seconds"),
+        lines,
+    )
+
+
+def _tiling(rows: Rows) -> str:
+    columns = ("network", "kernels", "budget", "arena", "MACs", "peer's MACs", "equal")
+    lines = [tuple(row.get(column) for column in columns) for row in rows]
+    return _table(
+        "Tiling across layers: a budget of RAM, the arena that came of it, multiply-accumulates over the untiled network's, a published "
+        "point at that budget (`python -m benchmarks tiling`):",
+        columns,
+        lines,
+    )
+
+
+def _others(rows: Rows) -> str:
+    lines = [(row["network"], row["core"], row["instructions"], row["ratio"], row.get("cycle ratio")) for row in rows]
+    return _table(
+        "Networks of other kinds against TensorFlow Lite Micro with CMSIS-NN (`python -m benchmarks other_networks`):",
+        ("network", "core", "instructions", "ratio", "ratio of modelled cycles"),
+        lines,
+    )
+
+
+TABLES: Mapping[str, Callable[[Rows], str]] = {
+    "size_speed": _speed,
+    "other_networks": _others,
+    "tiling": _tiling,
+    "same_bytes": _bytes,
+    "accuracy": _accuracy,
+    "quantization": _quantization,
+    "interchange": _interchange,
+}
+"""Benchmark → what makes its table, in the order of the page."""
