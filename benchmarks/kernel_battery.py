@@ -15,6 +15,7 @@ import importlib
 import inspect
 import sys
 from collections.abc import Callable, Iterator
+from typing import Any
 
 from rich.console import Console
 from rich.progress import Progress
@@ -54,9 +55,9 @@ def main(arguments: list[str]) -> int:
     layers, failures = dict.fromkeys(chosen.targets, 0), 0
     plain = harness.compare
 
-    def counted(graph: harness.Graph, inputs: object, target: object) -> None:
+    def counted(graph: harness.Graph, *others: Any) -> None:
         layers[current] += len(graph.outputs)
-        plain(graph, inputs, target)  # type: ignore[arg-type]
+        plain(graph, *others)
 
     harness.compare = counted  # type: ignore[assignment]
     seeds = range(chosen.first, chosen.first + chosen.seeds)
