@@ -29,10 +29,11 @@ def fit_program(graph: Graph, target: Target, ram_bytes: int | None = None, *, s
         else:
             if limit is None or program.plan.arena_bytes <= limit:
                 return program
-    flash = sum(graph.value(name).bytes for name in graph.constants) + target.reserved_bytes("flash")
+    ordered = scheduled(graph)
+    flash = sum(ordered.value(name).bytes for name in ordered.constants) + target.reserved_bytes("flash")
     if refused is not None and target.flash_bytes is not None and flash > target.flash_bytes:
         raise refused
-    for choice in tile_front(scheduled(graph), target, streamed=stream_input, most_bytes=limit):
+    for choice in tile_front(ordered, target, streamed=stream_input, most_bytes=limit):
         tiled = _tried(graph, target, choice.tilings, stream_input)
         if tiled is not None and (limit is None or tiled.plan.arena_bytes <= limit):
             return tiled

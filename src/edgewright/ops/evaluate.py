@@ -170,7 +170,7 @@ def run_nodes(
         ins, outs = graph.ins(node), graph.outs(node)
         results = node.op.evaluate_integer(tensors, ins, outs) if integer else node.op.evaluate(tensors)
         for value, result in zip(outs, results, strict=True):
-            held[value.name] = result if integer else _snap(value, result)
+            held[value.name] = result if integer else snap(value, result)
             if observe is not None:
                 observe(value, held[value.name])
         for name in node.inputs:
@@ -185,10 +185,10 @@ def _enter(value: Value, x: Tensor, integer: bool) -> Tensor:
     """A graph input as evaluation holds it: int32 for integers, on its grid for floats."""
     if integer:
         return x.to(torch.int32) if value.dtype.is_integer else x
-    return _snap(value, x)
+    return snap(value, x)
 
 
-def _snap(value: Value, x: Tensor) -> Tensor:
+def snap(value: Value, x: Tensor) -> Tensor:
     """Round floats to the grid of ``value.quant`` (quantized level); unchanged where there is none."""
     return x if value.quant is None else fake_quantize(x, value.quant)
 

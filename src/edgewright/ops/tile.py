@@ -71,8 +71,18 @@ class TakeTile(Operator, register=False):
         return ((1, self.rows.size, self.columns.size, self.shape[2]),)
 
 
+class _OntoFirst(Operator, register=False):
+    """What changes a part of its first input, in its place."""
+
+    def infer(self, inputs: Sequence[Value]) -> tuple[Shape, ...]:
+        return (inputs[0].shape,)
+
+    def in_place(self, ins: Sequence[Value], outs: Sequence[Value]) -> tuple[int, ...]:
+        return (0,)
+
+
 @dataclass(frozen=True)
-class FillBorder(Operator, register=False):
+class FillBorder(_OntoFirst, register=False):
     """Input: a part of a picture of ``height`` x ``width``. Output: the same, places outside of it filled with the integer ``fill``."""
 
     rows: Span
@@ -81,15 +91,9 @@ class FillBorder(Operator, register=False):
     width: int
     fill: int
 
-    def infer(self, inputs: Sequence[Value]) -> tuple[Shape, ...]:
-        return (inputs[0].shape,)
-
-    def in_place(self, ins: Sequence[Value], outs: Sequence[Value]) -> tuple[int, ...]:
-        return (0,)
-
 
 @dataclass(frozen=True)
-class PutTile(Operator, register=False):
+class PutTile(_OntoFirst, register=False):
     """Inputs: a picture, and a part of it. Output: the picture with that part written; what lies outside of it is dropped."""
 
     rows: Span
@@ -97,34 +101,16 @@ class PutTile(Operator, register=False):
 
     inputs_range: ClassVar[tuple[int, int]] = (2, 2)
 
-    def infer(self, inputs: Sequence[Value]) -> tuple[Shape, ...]:
-        return (inputs[0].shape,)
-
-    def in_place(self, ins: Sequence[Value], outs: Sequence[Value]) -> tuple[int, ...]:
-        return (0,)
-
 
 @dataclass(frozen=True)
-class AppendRows(Operator, register=False):
+class AppendRows(_OntoFirst, register=False):
     """Inputs: a tile, and new rows. Output: the tile without its first rows, and the new ones after its last."""
 
     inputs_range: ClassVar[tuple[int, int]] = (2, 2)
 
-    def infer(self, inputs: Sequence[Value]) -> tuple[Shape, ...]:
-        return (inputs[0].shape,)
-
-    def in_place(self, ins: Sequence[Value], outs: Sequence[Value]) -> tuple[int, ...]:
-        return (0,)
-
 
 @dataclass(frozen=True)
-class KeepRows(Operator, register=False):
+class KeepRows(_OntoFirst, register=False):
     """Inputs: kept rows, and a tile. Output: the kept rows, now the last ones of the tile."""
 
     inputs_range: ClassVar[tuple[int, int]] = (2, 2)
-
-    def infer(self, inputs: Sequence[Value]) -> tuple[Shape, ...]:
-        return (inputs[0].shape,)
-
-    def in_place(self, ins: Sequence[Value], outs: Sequence[Value]) -> tuple[int, ...]:
-        return (0,)

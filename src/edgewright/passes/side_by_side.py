@@ -9,9 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from edgewright.ir.dtype import Quant
 from edgewright.ir.graph import Graph
-from edgewright.ops.evaluate import fake_quantize, quantized_constant
+from edgewright.ops.evaluate import quantized_constant, snap
 from edgewright.passes.columns import columns
 from edgewright.passes.linear import Linear, linear
 from edgewright.passes.rounding import Moments
@@ -30,9 +29,8 @@ def walk(graph: Graph, inputs: Sequence[NDArray[np.generic]], mend: Mend) -> Non
     """Run quantized ``graph`` and, beside it, the floats that it came from; ``mend`` every layer with constant weights, in order."""
     exact = {name: torch.from_numpy(constant.array.astype(np.float32)) for name, constant in graph.constants.items()}
     snapped = {name: torch.from_numpy(quantized_constant(graph, name)) for name in graph.constants}
-    quants = {name: value.quant for name, value in graph.values.items()}
     first = {name: torch.from_numpy(np.array(array, np.float32)) for name, array in zip(graph.inputs, inputs, strict=True)}
-    second = {name: _snap(x, quants[name]) for name, x in first.items()}
+    second = {name: snap(graph.value(name), x) for name, x in first.items()}
     last = {name: node.name for node in graph.nodes for name in node.inputs}
     with torch.inference_mode():
         for node in graph.nodes:
@@ -44,7 +42,7 @@ def walk(graph: Graph, inputs: Sequence[NDArray[np.generic]], mend: Mend) -> Non
                     inputs_of[1:] = [torch.from_numpy(array) for array in mended]
                 results = node.op.evaluate(inputs_of)
                 for name, result in zip(node.outputs, results, strict=True):
-                    held[name] = _snap(result, quants[name]) if held is second else result
+                    held[name] = snap(graph.value(name), result) if held is second else result
             for name in node.inputs:
                 if last[name] == node.name:
                     first.pop(name, None)
@@ -80,7 +78,3 @@ def moments(graph: Graph, part: Linear, floats: Tensor, quantized: Tensor) -> Mo
     means = sums / count
     centred = products / count - means[..., None] * means[0][:, None, :]
     return Moments(means[0], means[1], centred[0], centred[1], count)
-
-
-def _snap(x: Tensor, quant: Quant | None) -> Tensor:
-    return x if quant is None else fake_quantize(x, quant)
