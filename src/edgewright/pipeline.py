@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import shutil
-import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,45 +12,43 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgewright import costs
+from edgewright.costs import cost_functions as cost_functions
 from edgewright.data import Data, load_data
 from edgewright.emit.c import emit_c
 from edgewright.emit.c.predict import Prediction
-from edgewright.emit.c.predict import predict as predict_program
 from edgewright.emit.onnx import emit_onnx
 from edgewright.emit.tflite import EXPANDABLE, audit_tflite, emit_tflite
 from edgewright.errors import ModelError, RecipeError, ToolError, UnsupportedError
+from edgewright.files import write_files as write_files
 from edgewright.frontends.onnx import load_onnx
 from edgewright.frontends.tflite import load_tflite
 from edgewright.frontends.torch import load_torch
 from edgewright.ir.graph import Graph, Level
 from edgewright.ir.serial import load_graph
 from edgewright.lower.fit_program import fit_program
-from edgewright.lower.integer import lower_integer
 from edgewright.lower.program import Program
 from edgewright.lower.widen import narrow_constants
 from edgewright.ops.evaluate import check_inputs, quantize_inputs
 from edgewright.passes import check_recipe
 from edgewright.passes.registry import PASSES, Context, Line, no_data
-from edgewright.recipe import RECIPES, Recipe, Step, load_recipe
+from edgewright.recipe import Recipe, Step, load_recipe
 from edgewright.report.ledger import Ledger, check_ledger, make_ledger
 from edgewright.run.device import run_device
 from edgewright.run.footprint import Footprint, predict_footprint
 from edgewright.run.host import run_host
 from edgewright.run.run import Run
 from edgewright.run.vela import VelaReport, run_vela
+from edgewright.steps import Progress as Progress
+from edgewright.steps import integer_graph, is_integer
+from edgewright.steps import run_recipe as run_recipe
 from edgewright.targets.target import Target, load_target
 from edgewright.train.loop import train as train
 from edgewright.train.module import from_module as from_module
 from edgewright.train.module import to_module as to_module
 
-Progress = Callable[[str, int, int], None]
-"""Called as progress(what, step, steps)."""
 FORMATS = ("tflite", "onnx", "c")
 ONNX_ACTIVATIONS = ("int8", "uint8", "exact")
-MOST_ROUNDS = 20
-"""A block of exact passes that still changes something after so many rounds is left as it is: every round's result is valid."""
-
-
 @dataclass(frozen=True)
 class Optimized:
     """What :func:`optimize` gives: the graph as it came, as it is now, and every line of the report.
@@ -129,8 +125,8 @@ def optimize(
         chosen = _expanding(chosen, source, ctx)
     graph = run_recipe(source, chosen, ctx, progress, audit_tflite if wanted is not None and "tflite" in wanted else None)
     program = None
-    if _is_integer(graph):
-        graph = _lowered(graph, board, ctx)
+    if is_integer(graph):
+        graph = integer_graph(graph, board, ctx)
         program = fit_program(graph, board, ram_budget)
         ctx.lines += tiling_lines(program)
         if (wanted is None or "c" in wanted) and (narrow := narrow_constants(graph)):
@@ -153,7 +149,7 @@ def _expanding(recipe: Recipe, graph: Graph, ctx: Context) -> Recipe:
     """
     found = sorted({node.op.kind for node in graph.nodes} & EXPANDABLE)
     steps = [PASSES[step.name] for step in recipe.steps]
-    if not found or _is_integer(graph) or "expand_activations" in [entry.name for entry in steps]:
+    if not found or is_integer(graph) or "expand_activations" in [entry.name for entry in steps]:
         return recipe
     if not any(entry.makes_integers for entry in steps):
         return recipe
@@ -164,60 +160,14 @@ def _expanding(recipe: Recipe, graph: Graph, ctx: Context) -> Recipe:
     return dataclasses.replace(recipe, steps=(*recipe.steps[:place], Step("expand_activations"), *recipe.steps[place:]))
 
 
-def _is_integer(graph: Graph) -> bool:
-    return graph.level is Level.INTEGER or (
-        graph.level is Level.QUANTIZED and all(value.quant is not None for value in graph.values.values())
-    )
-
-
 def _target(target: str | Target) -> Target:
     return target if isinstance(target, Target) else load_target(target)
-
-
-def run_recipe(
-    graph: Graph, recipe: Recipe, ctx: Context, progress: Progress | None = None, audit: Callable[[Graph], None] | None = None
-) -> Graph:
-    """The steps of ``recipe`` in order; a block of repeated steps runs until it changes nothing.
-
-    ``audit`` is shown the graph before each step that quantizes activations, to refuse what it cannot take before the work is done.
-    """
-    check_recipe(recipe)
-    done = 0
-    for block in recipe.blocks():
-        rounds = MOST_ROUNDS if block[0].repeat else 1
-        for _ in range(rounds):
-            before = graph
-            for number, step in enumerate(block):
-                if progress is not None:
-                    progress(step.name, done + number, len(recipe.steps))
-                if audit is not None and PASSES[step.name].makes_integers and PASSES[step.name].takes(graph.level):
-                    audit(graph)
-                graph = _run_step(graph, step, ctx)
-            if graph is before:
-                break
-        done += len(block)
-    return graph
-
-
-def _run_step(graph: Graph, step: Step, ctx: Context) -> Graph:
-    """One pass; one that does not take the level of an already quantized network is passed over, and the report says so once."""
-    entry = PASSES[step.name]
-    if entry.takes(graph.level):
-        return entry.function(graph, ctx, **step.options)
-    if graph.level is Level.FLOAT:
-        message = f"pass {step.name!r} takes a {entry.level} graph, the network is at the float level"
-        raise RecipeError(message, hint="quantize it before that step")
-    why = f"the network is already at the {graph.level.value} level"
-    line = Line(step.name, "skipped", graph.name, why)
-    if line not in ctx.lines:
-        ctx.lines.append(line)
-    return graph
 
 
 def lower(graph: Graph, target: str | Target) -> Program:
     """The integer program of a quantized or integer ``graph`` for ``target``, every byte of RAM placed."""
     board = _target(target)
-    return fit_program(_lowered(graph, board, Context(target=board)), board)
+    return fit_program(integer_graph(graph, board, Context(target=board)), board)
 
 
 def tiling_lines(program: Program) -> list[Line]:
@@ -228,13 +178,6 @@ def tiling_lines(program: Program) -> list[Line]:
     plain = sum(node.op.macs(program.graph.ins(node), program.graph.outs(node)) for node in program.graph.nodes)
     cost = f"{program.macs() / plain - 1:+.1%} multiply-accumulates" if plain else "no multiply-accumulates"
     return [*lines, Line("tile_layers", "did", program.graph.name, f"an arena of {program.plan.arena_bytes:,} bytes, {cost}")]
-
-
-def _lowered(graph: Graph, target: Target, ctx: Context) -> Graph:
-    """The integer graph, cleaned once more at that level."""
-    clean = check_recipe(RECIPES["clean"])
-    steps = tuple(step for step in clean.steps if PASSES[step.name].takes(Level.INTEGER))
-    return run_recipe(lower_integer(graph, target), Recipe("clean", steps), ctx)
 
 
 def emit(
@@ -248,7 +191,7 @@ def emit(
     graph = result if isinstance(result, Graph) else result.graph
     program = result if isinstance(result, Program) else result.program if isinstance(result, Optimized) else None
     if "c" in wanted and program is None:
-        if not _is_integer(graph):
+        if not is_integer(graph):
             hint = "use recipe w8a8, or leave C out of the formats"
             raise UnsupportedError(f"{graph.name!r} still computes in float, which the C kernels do not", hint=hint)
         program = lower(graph, target)
@@ -329,41 +272,11 @@ def check_fits(program: Program) -> None:
 
 
 def predict(result: Optimized | Program | Graph, *, target: str | Target | None = None) -> Prediction:
-    """What one inference costs, layer by layer, without compiling or running: instructions, cycles where the core has a model, energy.
-
-    A Graph is lowered for ``target`` (default: host, whose cost nobody knows); one that computes in float is quantized first, with ranges
-    from one sample of noise: kernels take the same time whatever the ranges, but for rare factors above 1/2.
-    """
-    if isinstance(result, Graph):
-        graph = result if _is_integer(result) else _quantized_by_noise(result, _target(target or "host"))
-        program: Program | None = lower(graph, target or "host")
-    else:
-        program = result if isinstance(result, Program) else result.program
-    if program is None:
+    """What one inference costs, layer by layer: see :func:`edgewright.costs.predict`."""
+    found = result.program if isinstance(result, Optimized) else result
+    if found is None:
         raise UnsupportedError("only integer networks can be predicted", hint="use recipe w8a8")
-    if target is not None and _target(target) != program.target:
-        program = fit_program(program.graph, _target(target))
-    return predict_program(program)
-
-
-def _quantized_by_noise(graph: Graph, target: Target) -> Graph:
-    noise = np.random.default_rng(0)
-    shapes = [tuple(size or 1 for size in graph.value(name).shape) for name in graph.inputs]
-    samples = Data(tuple(noise.normal(size=shape).astype(np.float32) for shape in shapes), source="noise")
-    return run_recipe(graph, load_recipe("w8a8"), Context(data=samples, target=target))
-
-
-def cost_functions(target: Target) -> dict[str, Callable[[Graph], float]]:
-    """For the Context of passes: "instructions" and "cycles" of one inference of a graph on ``target``; inf where they are unknown."""
-
-    def of(figure: str) -> Callable[[Graph], float]:
-        def cost(graph: Graph) -> float:
-            known = getattr(predict(graph, target=target).total, figure)
-            return float("inf") if known is None else float(known)
-
-        return cost
-
-    return {figure: of(figure) for figure in ("instructions", "cycles")}
+    return costs.predict(found, target=target)
 
 
 def compile_npu(result: Optimized | Graph, target: str | Target) -> VelaReport:
@@ -378,37 +291,3 @@ def compile_npu(result: Optimized | Graph, target: str | Target) -> VelaReport:
     compiler = board.compiler
     files = emit_tflite(graph)
     return run_vela(files, compiler.accelerator_config, system_config=compiler.system_config, memory_mode=compiler.memory_mode)
-
-
-def write_files(files: Mapping[str, bytes], folder: str | Path) -> list[Path]:
-    """Write ``files`` (relative name → contents) below ``folder``.
-
-    All of it is staged there under a hidden name first, so that a full disk or an interruption leaves no half-written file behind.
-    """
-    folder = Path(folder)
-    for name in files:
-        if Path(name).is_absolute() or ".." in Path(name).parts:
-            raise ModelError(f"file name {name!r} leads out of its folder", hint="rename the network")
-    existed = folder.exists()
-    stage: Path | None = None
-    written: list[Path] = []
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        stage = Path(tempfile.mkdtemp(prefix=".edgewright-", dir=folder))
-        for name, contents in files.items():
-            (stage / name).parent.mkdir(parents=True, exist_ok=True)
-            (stage / name).write_bytes(contents)
-        for name in files:
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            os.replace(stage / name, folder / name)
-            written.append(folder / name)
-    except OSError as error:
-        raise ToolError(
-            f"cannot write to {folder}: {error.strerror or error}", hint="is the disk full, or the folder not yours?"
-        ) from error
-    finally:
-        if stage is not None:
-            shutil.rmtree(stage, ignore_errors=True)
-        if not existed and not written and folder.is_dir() and not any(folder.iterdir()):
-            folder.rmdir()
-    return written
