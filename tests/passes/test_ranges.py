@@ -12,7 +12,7 @@ from edgewright.ir.edit import GraphBuilder
 from edgewright.ir.graph import Graph
 from edgewright.ops.relu import Relu
 from edgewright.ops.requant import affine_quant
-from edgewright.passes.ranges import calibrate, union, within
+from edgewright.passes.ranges import METHODS, calibrate, union, within
 
 
 def relu() -> Graph:
@@ -55,13 +55,38 @@ def test_least_squared_error_beats_the_extremes() -> None:
         assert errors["mse"] < errors["minmax"] / gain
 
 
+def test_octav_is_the_clipping_of_least_noise() -> None:
+    """Beside a search over every clipping of the same numbers."""
+    random = np.random.default_rng(0)
+    for x, dtype in ((random.laplace(size=(100, 1000)), DType.INT4), (random.exponential(size=(100, 1000)), DType.INT4)):
+        x = x.astype(np.float32)
+        found = calibrate(relu(), Data((x,)), method="octav", percentile=99.9, dtype=dtype)["x"]
+        step = 2 * 2.0**-4 if x.min() < 0 else 2.0**-4
+
+        def noise(clip: float, x: NDArray[np.floating] = x, step: float = step) -> float:
+            over = np.maximum(np.abs(x) - clip, 0)
+            return float((over**2).mean() + (clip * step) ** 2 / 12 * (over == 0).mean())
+
+        clips = np.linspace(0.5, 12, 400)
+        best = clips[np.argmin([noise(clip) for clip in clips])]
+        assert found[1] == pytest.approx(best, rel=0.05)
+        assert found[0] == pytest.approx(-best if x.min() < 0 else 0.0, rel=0.05, abs=1e-3)
+
+
+def test_divergence_leaves_outliers_outside_and_the_bulk_inside() -> None:
+    x = np.random.default_rng(0).standard_normal((100, 1000))
+    x[0, 0] = 50.0
+    low, high = calibrated(x, "kl")["x"]
+    assert 2.0 < high < 10.0 and -10.0 < low < -2.0
+
+
 def test_an_even_distribution_is_not_clipped() -> None:
     x = np.random.default_rng(0).uniform(-1, 1, (100, 1000))
     low, high = calibrated(x, "mse")["x"]
     assert low == pytest.approx(-1.0, abs=0.01) and high == pytest.approx(1.0, abs=0.01)
 
 
-@pytest.mark.parametrize("method", ["minmax", "percentile", "mse"])
+@pytest.mark.parametrize("method", METHODS)
 def test_a_value_that_never_changes(method: str) -> None:
     assert calibrated(np.full((2, 1000), 2.5), method) == {"x": (2.5, 2.5), "y": (2.5, 2.5)}
 

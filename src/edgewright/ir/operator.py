@@ -77,6 +77,8 @@ class Operator:
     """Output 0 is input 0 with other axes: the same bytes in the same order, nothing to do at run time."""
     monotone: ClassVar[bool] = False
     """No output falls when an element of a data input rises, in integers neither. (Holds for all that has ``same_quant`` as well.)"""
+    homogeneous: ClassVar[bool] = False
+    """Factors above zero pass through, one for each index of the last axis where that axis stays: f(s x) = s f(x)."""
     pointwise: ClassVar[bool] = False
     """One input, one output of the same shape, every element mapped by one scalar function (at int8: a 256-entry table)."""
 

@@ -27,6 +27,7 @@ class AveragePool2D(Operator):
     activation: str = "none"
 
     same_quant: ClassVar[bool] = True
+    homogeneous: ClassVar[bool] = True
 
     def infer(self, inputs: Sequence[Value]) -> tuple[Shape, ...]:
         check_activation(self.activation)

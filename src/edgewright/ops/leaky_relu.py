@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -21,6 +22,8 @@ class LeakyRelu(Pointwise):
     """Input: any shape. Output: x where x > 0, else ``alpha`` * x; ``alpha`` may be negative or above 1."""
 
     alpha: float = 0.01
+
+    homogeneous: ClassVar[bool] = True
 
     def infer(self, inputs: Sequence[Value]) -> tuple[Shape, ...]:
         expect(math.isfinite(self.alpha), self, f"alpha must be finite, got {self.alpha}")

@@ -22,6 +22,7 @@ class Mean(Operator):
     keep_dims: bool = False
 
     monotone: ClassVar[bool] = True
+    homogeneous: ClassVar[bool] = True
 
     def infer(self, inputs: Sequence[Value]) -> tuple[Shape, ...]:
         shape = inputs[0].shape

@@ -20,6 +20,7 @@ class PRelu(Operator):
     """Inputs: x (..., C); alpha (C,). Output: x where x >= 0, else alpha * x."""
 
     inputs_range: ClassVar[tuple[int, int]] = (2, 2)
+    homogeneous: ClassVar[bool] = True
 
     def infer(self, inputs: Sequence[Value]) -> tuple[Shape, ...]:
         x, alpha = inputs

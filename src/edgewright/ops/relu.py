@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -15,6 +16,8 @@ from edgewright.ops.requant import activation_range, quantize_multipliers, requa
 @dataclass(frozen=True)
 class Relu(Pointwise):
     """Input: any shape. Output: max(x, 0)."""
+
+    homogeneous: ClassVar[bool] = True
 
     def evaluate(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
         return (inputs[0].clamp(min=0.0),)

@@ -23,6 +23,7 @@ class Reshape(Operator):
     shape: tuple[int | None, ...]
 
     same_quant: ClassVar[bool] = True
+    homogeneous: ClassVar[bool] = True
     view: ClassVar[bool] = True
 
     def infer(self, inputs: Sequence[Value]) -> tuple[Shape, ...]:

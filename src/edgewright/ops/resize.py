@@ -35,6 +35,7 @@ class Resize(Operator):
     half_pixel_centers: bool = False
 
     same_quant: ClassVar[bool] = True
+    homogeneous: ClassVar[bool] = True
 
     def infer(self, inputs: Sequence[Value]) -> tuple[Shape, ...]:
         shape = inputs[0].shape

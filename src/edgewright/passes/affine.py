@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from edgewright.ir.graph import Graph, Node
-from edgewright.ir.operator import Axis, Operator
+from edgewright.ir.operator import Operator
 from edgewright.ops.add import Add
 from edgewright.ops.batch_norm import BatchNorm
 from edgewright.ops.mul import Mul
@@ -16,11 +16,11 @@ from edgewright.ops.sub import Sub
 from edgewright.passes.linear import (
     Edits,
     FloatArray,
-    Linear,
     bias_array,
     contribution,
     input_channels,
     linear,
+    rows_are_channels,
     scale_structure,
     with_activation,
 )
@@ -103,7 +103,7 @@ def _into_maker(graph: Graph, part: Affine, edits: Edits, touched: set[str]) -> 
             break
         reader, name = maker, maker.inputs[0]
     target = linear(graph, maker)
-    if target is None or target.activation != "none" or not _rows_are_channels(graph, target):
+    if target is None or target.activation != "none" or not rows_are_channels(graph, target):
         return None
     weight, bias = graph.array(target.weight).astype(np.float64), bias_array(graph, target)
     scaled = weight * part.scale.reshape(-1, *[1] * (weight.ndim - 1))
@@ -150,13 +150,6 @@ def _into_reader(graph: Graph, part: Affine, edits: Edits, touched: set[str]) ->
     edits.nodes[part.node.name] = []
     touched.update({part.node.name, target.node.name})
     return target.node.name
-
-
-def _rows_are_channels(graph: Graph, target: Linear) -> bool:
-    """Whether axis 0 of the weight runs along the last axis of the output."""
-    last = Axis("out", 0, graph.value(target.node.outputs[0]).rank - 1)
-    couplings = target.node.op.couplings(graph.ins(target.node), graph.outs(target.node)) or ()
-    return any(coupling.first == Axis("in", 1, 0) and coupling.second == last and coupling.pairs is None for coupling in couplings)
 
 
 def affine_run(graph: Graph, node: Node) -> list[Affine]:

@@ -92,6 +92,13 @@ def input_channels(graph: Graph, part: Linear) -> tuple[int, NDArray[np.int64]] 
     return None
 
 
+def rows_are_channels(graph: Graph, part: Linear) -> bool:
+    """Whether axis 0 of the weight runs along the last axis of the output."""
+    last = Axis("out", 0, graph.value(part.node.outputs[0]).rank - 1)
+    couplings = part.node.op.couplings(graph.ins(part.node), graph.outs(part.node)) or ()
+    return any(coupling.first == Axis("in", 1, 0) and coupling.second == last and coupling.pairs is None for coupling in couplings)
+
+
 def scale_structure(structure: Structure | None, rows: FloatArray) -> Structure | None:
     """``structure`` of a weight whose output channels (axis 0) were multiplied by ``rows``: zeros stay, a codebook is scaled by channel."""
     if structure is None or structure.codebook is None:

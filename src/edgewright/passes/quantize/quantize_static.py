@@ -34,7 +34,8 @@ def quantize_static(
 ) -> Graph:
     """Quantize weights per channel and activations per tensor, to int8 or narrower, with ranges from calibration data.
 
-    ``ranges``: minmax, percentile (the middle ``percentile`` % stay inside) or mse (least squared error). ``weight_ranges``: minmax or mse.
+    ``ranges``: minmax, percentile (the middle ``percentile`` % stay inside), mse (least squared error), kl (least divergence) or octav
+    (least expected noise). ``weight_ranges``: minmax or mse.
     Narrower activations are those that layers with weights read; as is usual, what the first and the last layers read keeps 8 bits.
     Source: Jacob et al. 2018 (arXiv:1712.05877), and the TensorFlow Lite 8-bit quantization specification.
     """
