@@ -28,6 +28,7 @@ NAMES = (
     "fusion",
     "tiling",
     "prediction",
+    "host_speed",
 )
 FOLDER = Path("build/benchmarks")
 WIDE = 230

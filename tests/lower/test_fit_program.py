@@ -11,6 +11,7 @@ from edgewright.ir.dtype import DType, Quant
 from edgewright.ir.edit import GraphBuilder
 from edgewright.ir.graph import Graph, Level
 from edgewright.lower.fit_program import fit_program
+from edgewright.lower.program import make_program
 from edgewright.lower.schedule import single_sample
 from edgewright.lower.search_tiles import Choice, pareto, tile_front
 from edgewright.ops.conv2d import Conv2D
@@ -43,6 +44,17 @@ def network() -> Graph:
 def test_what_fits_is_not_tiled() -> None:
     program = fit_program(network(), HOST, 10_000)
     assert program.executed is program.graph and program.plan.arena_bytes <= 10_000
+
+
+def test_kernels_of_less_working_memory_come_before_tiles() -> None:
+    b = GraphBuilder("wide", Level.INTEGER)
+    x = b.input("x", (None, 8, 8, 64), DType.INT8, QUANT)
+    w = b.constant("w", np.ones((64, 3, 3, 64), np.int8), quant=Quant.per_axis(np.full(64, 0.003, np.float32), 0))
+    graph = b.finish([b.node(Conv2D((1, 1), ((1, 1), (1, 1))), [x, w], dtype=DType.INT8, quants=[QUANT])])
+    budget = make_program(graph, HOST.sparing).plan.arena_bytes
+    quick, program = fit_program(graph, HOST), fit_program(graph, HOST, budget)
+    assert quick.target is HOST and quick.plan.arena_bytes > budget == program.plan.arena_bytes
+    assert program.executed is program.graph and program.target == HOST.sparing and HOST.sparing.sparing == HOST.sparing
 
 
 @pytest.mark.parametrize(("budget", "streamed"), [(4000, False), (3000, True)])

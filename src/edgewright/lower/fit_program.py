@@ -14,21 +14,23 @@ from edgewright.targets.target import Target
 
 
 def fit_program(graph: Graph, target: Target, ram_bytes: int | None = None, *, stream_input: bool = False) -> Program:
-    """The program of integer ``graph`` whose arena takes at most ``ram_bytes`` (None: what ``target`` has), untiled where that is enough.
+    """The program of integer ``graph`` whose arena takes at most ``ram_bytes`` (None: what ``target`` has), untiled where that is enough;
+    before anything is tiled, kernels are tried that need less working memory.
 
     ``stream_input``: the input lies outside of the arena. BudgetError where no tiling that is tried fits.
     """
     room = None if target.ram_bytes is None else target.ram_bytes - target.stack_bytes - target.reserved_bytes("ram")
     limit = min((size for size in (ram_bytes, room) if size is not None), default=None)
     refused: BudgetError | None = None
-    if not stream_input:
+    for chosen in () if stream_input else dict.fromkeys((target, target if limit is None else target.sparing)):
         try:
-            program = make_program(graph, target)
+            program = make_program(graph, chosen)
         except BudgetError as error:
             refused = error
         else:
             if limit is None or program.plan.arena_bytes <= limit:
                 return program
+    target = target if limit is None else target.sparing
     ordered = scheduled(graph)
     flash = sum(ordered.value(name).bytes for name in ordered.constants) + target.reserved_bytes("flash")
     if refused is not None and target.flash_bytes is not None and flash > target.flash_bytes:

@@ -143,6 +143,11 @@ class Target(_Table):
             raise TargetError(f"{what!r} is nothing to prefer", hint="speed or size")
         return self if what == "speed" or "c" not in self.runtimes else self.model_copy(update={"kernels": ("size", "portable")})
 
+    @property
+    def sparing(self) -> Target:
+        """The same device without the kernels that are quick by much working memory; itself where it has none of these."""
+        spared = tuple(folder for folder in self.kernels if folder != "cpu")
+        return self if spared == self.kernels else self.model_copy(update={"kernels": spared})
 
     def reserved_bytes(self, memory: Literal["ram", "flash"]) -> int:
         """What the firmware keeps of ``memory``."""

@@ -10,6 +10,7 @@ from edgewright.ir.operator import Operator
 from edgewright.ops.conv2d import Conv2D
 from edgewright.ops.dense import Dense
 from edgewright.ops.depthwise_conv2d import DepthwiseConv2D
+from edgewright.targets.workspace_cpu import cpu_bytes
 from edgewright.targets.workspace_helium import helium_bytes
 
 STACK_BYTES = 1536
@@ -38,6 +39,8 @@ def workspace_bytes(op: Operator, ins: Sequence[Value], outs: Sequence[Value], k
         return ins[1].elements // int(ins[1].shape[0] or 1) if column else 0
     if "helium" in kernels:
         return helium_bytes(op, ins, outs)
+    if "cpu" in kernels and (needed := cpu_bytes(op, ins, outs)) is not None:
+        return needed
     simd = "dsp" in kernels
     if isinstance(op, DepthwiseConv2D) and not is_plain(op, ins):
         layout = depthwise_layout(op, ins, outs, kernels)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from edgewright.emit.c import call_helium
+from edgewright.emit.c import call_cpu, call_helium
 from edgewright.emit.c.call_convolution import call_conv2d, call_dense, call_depthwise_conv2d, call_transpose_conv2d
 from edgewright.emit.c.call_elementwise import call_dequantize, call_lookup, call_mul, call_prelu, call_quantize, call_sum
 from edgewright.emit.c.call_movement import call_concat, call_pad, call_slice, call_transpose
@@ -60,6 +60,12 @@ HELIUM: Mapping[str, Callable[[Layer], list[Call]]] = {
     "Sub": call_helium.call_sum,
 }
 """Operators whose Helium kernels take other parameters."""
+CPU: Mapping[str, Callable[[Layer], list[Call]]] = {
+    "Conv2D": call_cpu.call_products,
+    "Dense": call_cpu.call_products,
+    "DepthwiseConv2D": call_cpu.call_depthwise_conv2d,
+}
+"""Operators whose kernels for CPUs take other parameters."""
 SIZE: Mapping[str, Callable[[Layer], list[Call]]] = dict.fromkeys(("Conv2D", "Dense", "DepthwiseConv2D"), call_products)
 """Operators that share a kernel where size comes first."""
 
@@ -67,7 +73,7 @@ SIZE: Mapping[str, Callable[[Layer], list[Call]]] = dict.fromkeys(("Conv2D", "De
 def calls_of(layer: Layer) -> list[Call]:
     """The calls that compute ``layer``; pointwise operators without an entry are tables of 256 numbers."""
     op = layer.node.op
-    for folder, table in (("size", SIZE), ("helium", HELIUM)):
+    for folder, table in (("size", SIZE), ("helium", HELIUM), ("cpu", CPU)):
         if folder in layer.kernels and op.kind in table:
             return table[op.kind](layer)
     if op.kind in CALLS:

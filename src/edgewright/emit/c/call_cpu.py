@@ -1,0 +1,71 @@
+"""Layers as calls of the kernels for CPUs, which take other parameters than the portable ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from edgewright.emit.c import call_convolution
+from edgewright.emit.c.call_convolution import bounds_of, constants_of, factors_of, window_between, window_of
+from edgewright.emit.c.layer import Call, Layer, Parameter, Table, Workspace
+from edgewright.emit.c.packing import fold_zero_point
+from edgewright.emit.c.packing_cpu import pack_blocks, pad_blocks
+from edgewright.ops.conv2d import Conv2D
+from edgewright.ops.dense import Dense
+from edgewright.ops.depthwise_conv2d import DepthwiseConv2D
+from edgewright.ops.requant import output_multiplier, tensor_quant
+from edgewright.targets.workspace_cpu import is_by_channels, is_whole
+
+OFFSET = 128
+"""Inputs are taken as unsigned bytes."""
+
+
+def call_products(layer: Layer) -> list[Call]:
+    """Convolutions; a dense layer is a 1x1 convolution over as many positions as there are vectors."""
+    op = layer.node.op
+    assert isinstance(op, Conv2D | Dense)
+    if isinstance(op, Conv2D):
+        return [_conv2d(layer, window_of(layer, op.stride, op.dilation, (op.padding[0][0], op.padding[1][0])), op.groups, op.activation)]
+    outputs, inputs = layer.array(1).shape
+    vectors = layer.outs[0].elements // outputs
+    before, after = replace(layer.ins[0], shape=(1, 1, vectors, inputs)), replace(layer.outs[0], shape=(1, 1, vectors, outputs))
+    return [_conv2d(layer, window_between(before, after, (1, 1), (1, 1), (1, 1), (0, 0)), 1, op.activation)]
+
+
+def call_depthwise_conv2d(layer: Layer) -> list[Call]:
+    """All channels of a position at once; with several outputs a channel, or large windows, as the portable kernels do it."""
+    op = layer.node.op
+    assert isinstance(op, DepthwiseConv2D)
+    window = window_of(layer, op.stride, op.dilation, (op.padding[0][0], op.padding[1][0]))
+    if layer.ins[0].shape[3] == 1:
+        return [_conv2d(layer, window, 1, op.activation)]
+    if not is_by_channels(op, layer.ins):
+        return call_convolution.call_depthwise_conv2d(layer)
+    parameters: dict[str, Parameter] = {"window": window, **_numbers(layer, 1, op.activation)}
+    return [Call("depthwise_channels_s8", parameters, [layer.input(), layer.output(), Workspace()])]
+
+
+def _conv2d(layer: Layer, window: Mapping[str, int], groups: int, activation: str) -> Call:
+    parameters: dict[str, Parameter] = {
+        "window": window,
+        "groups": groups,
+        "whole": is_whole(window["kernel_width"], window["dilation_width"], window["input_channels"], groups),
+        **_numbers(layer, groups, activation),
+    }
+    return Call("conv2d_s8", parameters, [layer.input(), layer.output(), Workspace()])
+
+
+def _numbers(layer: Layer, groups: int, activation: str) -> dict[str, Parameter]:
+    weight, bias = constants_of(layer)
+    zero_point = tensor_quant(layer.ins[0])[1]
+    factors = factors_of(output_multiplier(layer.ins[0], layer.ins[1], layer.outs[0]), weight.shape[0])
+    numbers = {
+        "bias": fold_zero_point(weight, bias, zero_point + OFFSET),
+        **{name: table.array for name, table in factors.items() if isinstance(table, Table)},
+    }
+    return {
+        "input_zero_point": zero_point,
+        **bounds_of(layer, activation),
+        "weights": Table("weights", pack_blocks(weight, groups)),
+        **{name: Table(name, pad_blocks(array, groups)) for name, array in numbers.items()},
+    }

@@ -1,0 +1,113 @@
+/* Sum or difference of two tensors of one shape: int8 inputs and output. */
+#ifndef EW_SUM_FLAT_S8_H
+#define EW_SUM_FLAT_S8_H
+
+#include "rescale_sum.h"
+#include "sums.h"
+
+/* The operand of the larger scale is halved, which is exact: it contributes half_offset + half_unit * x. The other one is
+ * rescaled: other_offset + other_unit * x times the multiplier. `doubled` is twice the multiplier, modulo 2**32; right = -1 - shift,
+ * output_offset = 2 * zero_point + 1; the bounds are those of int8. */
+struct ew_sum_flat_s8 {
+    int32_t count;
+    int32_t half_unit, half_offset;
+    int32_t other_unit, other_offset, other_doubled, other_right;
+    int32_t output_doubled, output_right, output_offset;
+};
+
+static inline int8_t ew_sum_flat(const struct ew_sum_flat_s8 *layer, int32_t half, int32_t other)
+{
+    const int32_t x = layer->other_offset + layer->other_unit * other;
+    const int32_t scaled = ew_scale_sum(x, (int32_t)((uint32_t)layer->other_doubled >> 1));
+    const int32_t rounded = (((scaled + (scaled >> 31)) >> layer->other_right) + 1) >> 1;
+
+    return ew_rescale_sum(layer->half_offset + layer->half_unit * half + rounded, (int32_t)((uint32_t)layer->output_doubled >> 1),
+                          layer->output_right, layer->output_offset);
+}
+
+#if defined(EW_AVX512)
+
+/* One factor for all channels. */
+static inline struct ew_scaling ew_scaling_by(int32_t doubled, int32_t right, int32_t zero_point)
+{
+    const __m512i multiplier = _mm512_set1_epi32((int32_t)((uint32_t)doubled >> 1)), zero = _mm512_setzero_si512();
+    const struct ew_scaling scaling = {multiplier, multiplier, zero, _mm512_set1_epi32(right), 0xFFFF, zero, zero,
+                                       _mm512_set1_epi32(zero_point)};
+
+    return scaling;
+}
+
+/* Sixteen at a time; returns how many. */
+static inline int32_t ew_sum_sixteens(const struct ew_sum_flat_s8 *layer, const int8_t *half, const int8_t *other, int8_t *output)
+{
+    const struct ew_scaling inner = ew_scaling_by(layer->other_doubled, layer->other_right, 0);
+    const struct ew_scaling outer = ew_scaling_by(layer->output_doubled, layer->output_right, (layer->output_offset - 1) / 2);
+    const __m512i half_unit = _mm512_set1_epi32(layer->half_unit), half_offset = _mm512_set1_epi32(layer->half_offset);
+    const __m512i other_unit = _mm512_set1_epi32(layer->other_unit), other_offset = _mm512_set1_epi32(layer->other_offset);
+    int32_t i = 0;
+
+    for (; i + EW_LANES <= layer->count; i += EW_LANES) {
+        const __m512i a = _mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)(const void *)(half + i)));
+        const __m512i b = _mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)(const void *)(other + i)));
+        const __m512i x = _mm512_add_epi32(other_offset, _mm512_mullo_epi32(other_unit, b));
+        const __m512i y = _mm512_add_epi32(half_offset, _mm512_mullo_epi32(half_unit, a));
+        const __m512i sum = ew_scale(&outer, _mm512_add_epi32(y, ew_scale(&inner, x)));
+
+        _mm_storeu_si128((__m128i *)(void *)(output + i), _mm512_cvtsepi32_epi8(_mm512_add_epi32(sum, outer.zero_point)));
+    }
+    return i;
+}
+
+#elif defined(EW_AVX2)
+
+/* Eight sums. */
+static inline __m256i ew_sum_eight(const struct ew_sum_flat_s8 *layer, const int8_t *half, const int8_t *other)
+{
+    const __m256i a = _mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)half));
+    const __m256i b = _mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)other));
+    const __m256i x = _mm256_add_epi32(_mm256_set1_epi32(layer->other_offset), _mm256_mullo_epi32(_mm256_set1_epi32(layer->other_unit), b));
+    const __m256i y = _mm256_add_epi32(_mm256_set1_epi32(layer->half_offset), _mm256_mullo_epi32(_mm256_set1_epi32(layer->half_unit), a));
+    const __m256i inner = ew_scale(x, _mm256_set1_epi32((int32_t)((uint32_t)layer->other_doubled >> 1)),
+                                   _mm256_set1_epi32(-1 - layer->other_right));
+    const __m256i outer = ew_scale(_mm256_add_epi32(y, inner), _mm256_set1_epi32((int32_t)((uint32_t)layer->output_doubled >> 1)),
+                                   _mm256_set1_epi32(-1 - layer->output_right));
+
+    return _mm256_add_epi32(outer, _mm256_set1_epi32((layer->output_offset - 1) / 2));
+}
+
+/* Sixteen at a time; returns how many. */
+static inline int32_t ew_sum_sixteens(const struct ew_sum_flat_s8 *layer, const int8_t *half, const int8_t *other, int8_t *output)
+{
+    int32_t i = 0;
+
+    for (; i + EW_LANES <= layer->count; i += EW_LANES) {
+        const __m256i a = ew_sum_eight(layer, half + i, other + i), b = ew_sum_eight(layer, half + i + 8, other + i + 8);
+        const __m256i words = _mm256_permute4x64_epi64(_mm256_packs_epi32(a, b), 0xD8);
+        const __m128i bytes = _mm_packs_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
+
+        _mm_storeu_si128((__m128i *)(void *)(output + i), bytes);
+    }
+    return i;
+}
+
+#else
+
+static inline int32_t ew_sum_sixteens(const struct ew_sum_flat_s8 *layer, const int8_t *half, const int8_t *other, int8_t *output)
+{
+    (void)layer, (void)half, (void)other, (void)output;
+    return 0;
+}
+
+#endif
+
+/* `output` may be one of the inputs. */
+EW_KERNEL void ew_sum_flat_s8(const struct ew_sum_flat_s8 *parameters, const int8_t *half, const int8_t *other, int8_t *output)
+{
+    const struct ew_sum_flat_s8 layer = *parameters;
+
+    for (int32_t i = ew_sum_sixteens(&layer, half, other, output); i < layer.count; i++) {
+        output[i] = ew_sum_flat(&layer, half[i], other[i]);
+    }
+}
+
+#endif

@@ -1,0 +1,26 @@
+"""Weights, biases and factors in the order in which the kernels for CPUs read them: sixteen output channels at a time."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgewright.targets.workspace_cpu import LANES, QUAD
+
+Int8 = NDArray[np.int8]
+
+
+def pack_blocks(weight: NDArray[np.generic], groups: int) -> Int8:
+    """OHWI weights: each group in blocks of sixteen output channels, for each four steps four bytes of every channel; zeros where a block
+    or the last step is not full."""
+    rows = weight.astype(np.int8).reshape(weight.shape[0], -1)
+    parts = []
+    for group in np.split(rows, groups):
+        padded = np.pad(group, ((0, -group.shape[0] % LANES), (0, -group.shape[1] % QUAD)))
+        parts.append(padded.reshape(-1, LANES, padded.shape[1] // QUAD, QUAD).transpose(0, 2, 1, 3).reshape(-1))
+    return np.concatenate(parts)
+
+
+def pad_blocks(numbers: NDArray[np.generic], groups: int) -> NDArray[np.generic]:
+    """One number for each output channel, each group padded with zeros to blocks of sixteen."""
+    return np.concatenate([np.pad(group, (0, -len(group) % LANES)) for group in np.split(numbers, groups)])

@@ -1,0 +1,51 @@
+"""The kernels for CPUs, with each set of instructions, under the sanitizers, on layers wider than the blocks that they compute at once."""
+
+from __future__ import annotations
+
+import platform
+
+import numpy as np
+import pytest
+
+from edgewright.ops.conv2d import Conv2D
+from edgewright.ops.dense import Dense
+from edgewright.ops.depthwise_conv2d import DepthwiseConv2D
+from tests.kernels.harness import Batch
+from tests.kernels.test_convolution import ACTIVATIONS, size, weights, window
+
+CASES = 40
+BUILDS = ("host", "x86 avx2", pytest.param("x86 plain", marks=pytest.mark.slow))
+
+
+@pytest.mark.usefixtures("needs_cc")
+@pytest.mark.parametrize("target", BUILDS)
+def test_wide(target: str, seed: int = 0) -> None:
+    if target.startswith("x86") and platform.machine().lower() not in ("x86_64", "amd64"):
+        pytest.skip("the flags are those of x86")
+    rng = np.random.default_rng(seed)
+    batch = Batch(rng)
+    for _ in range(CASES):
+        kind, activation = rng.integers(3), str(rng.choice(ACTIVATIONS))
+        channels = int(rng.choice([1, 3, 4, 12, 16, 17, 31, 32, 48, 64]))
+        kernel = size(rng, 3) if rng.integers(2) else (1, 1)
+        stride, dilation = size(rng, 2), size(rng, 2) if rng.integers(4) == 0 else (1, 1)
+        if kind == 0:
+            outputs, inputs = int(rng.integers(1, 70)), int(rng.integers(1, 150))
+            x = batch.input((int(rng.integers(1, 20)), inputs) if rng.integers(2) else (inputs,))
+            w, b, quant = weights(batch, (outputs, inputs), inputs, batch.builder.value(x).quant.scale[0])
+            batch.add(Dense(activation), [x, w, b], quant)
+            continue
+        if kind == 1:
+            kernel = (3, 3) if rng.integers(2) else size(rng, 9)
+        shape, padding = window(rng, kernel, dilation, 9)
+        x = batch.input((*shape, channels))
+        if kind == 1:
+            w, b, quant = weights(batch, (channels, *kernel, 1), kernel[0] * kernel[1], batch.builder.value(x).quant.scale[0])
+            batch.add(DepthwiseConv2D(stride, padding, dilation, 1, activation), [x, w, b], quant)
+            continue
+        groups = 2 if channels % 2 == 0 and rng.integers(4) == 0 else 1
+        filters = groups * int(rng.integers(1, 50))
+        fan_in = kernel[0] * kernel[1] * channels // groups
+        w, b, quant = weights(batch, (filters, *kernel, channels // groups), fan_in, batch.builder.value(x).quant.scale[0])
+        batch.add(Conv2D(stride, padding, dilation, groups, activation), [x, w, b], quant)
+    batch.check(target)
