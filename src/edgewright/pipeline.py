@@ -120,7 +120,7 @@ def optimize(
         _check_needs(chosen, source)
     samples = None if data is None else load_data(data, source)
     judges = None if test is None else load_data(test, source)
-    ctx = Context(data=samples, target=board, seed=seed, costs=cost_functions(board))
+    ctx = Context(data=samples, target=board, seed=seed, teacher=source, costs=cost_functions(board))
     if wanted is None or "tflite" in wanted:
         chosen = _expanding(chosen, source, ctx)
     graph = run_recipe(source, chosen, ctx, progress, audit_tflite if wanted is not None and "tflite" in wanted else None)

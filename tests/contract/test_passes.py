@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from edgewright.data import Data
 from edgewright.errors import UnsupportedError
-from edgewright.ir.graph import Graph, Level
+from edgewright.ir.edit import rebuild
+from edgewright.ir.graph import Constant, Graph, Level
 from edgewright.ir.show import show_graph
 from edgewright.ir.verify import verify
 from edgewright.ops.evaluate import evaluate
@@ -27,8 +28,12 @@ LEAST_SIGNAL_TO_NOISE_DB = {
     "round_weights": 20.0,
     "correct_biases": 20.0,
     "smooth_activations": 40.0,
+    "fine_tune": 5.0,
+    "distill": 10.0,
 }
 """What every lossy pass, with its default options, may lose on any output of any animal: a new one has to declare it here."""
+OPTIONS = {"fine_tune": {"epochs": 1}, "distill": {"epochs": 1}}
+"""Where a pass has other than its default options here: training is kept short."""
 MOST_ROUNDS = 3
 """Applied to its own result again and again, a pass must have nothing left to do after so many rounds."""
 
@@ -51,13 +56,26 @@ def cases() -> list[tuple[str, str, Level]]:
 
 
 def context(graph: Graph) -> Context:
-    data = Data(tuple(np.asarray(array, np.float32) for array in zoo_inputs(graph, 50))) if graph.level is not Level.INTEGER else None
-    return Context(data=data, target=load_target("cortex-m3"))
+    if graph.level is Level.INTEGER:
+        return Context(target=load_target("cortex-m3"))
+    inputs = tuple(np.asarray(array, np.float32) for array in zoo_inputs(graph, 50))
+    classes = graph.value(graph.outputs[0]).shape[1:]
+    labels = evaluate(graph, inputs)[0].argmax(-1) if len(classes) == 1 and not graph.states else np.arange(len(inputs[0])) % 3
+    return Context(data=Data(inputs, labels.astype(np.int64)), target=load_target("cortex-m3"), teacher=other_weights(graph))
+
+
+def other_weights(graph: Graph) -> Graph:
+    """A network near ``graph``, for a student to learn from."""
+    rng = np.random.default_rng(0)
+    names = [node.inputs[index] for node in graph.nodes for index in node.op.weight_inputs if graph.is_constant(node.inputs[index])]
+    arrays = {name: graph.array(name) for name in names if graph.array(name).dtype == np.float32}
+    return rebuild(graph, constants={name: Constant(array * rng.uniform(0.9, 1.1, array.shape).astype(np.float32))
+                                     for name, array in arrays.items()})
 
 
 def apply(technique: Pass, graph: Graph) -> tuple[Graph, Context]:
     ctx = context(graph)
-    return technique.function(graph, ctx), ctx
+    return technique.function(graph, ctx, **OPTIONS.get(technique.name, {})), ctx
 
 
 def run(graph: Graph, calls: list[list[NDArray[np.generic]]]) -> list[NDArray[np.generic]]:

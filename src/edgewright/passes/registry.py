@@ -27,11 +27,15 @@ class Line:
 
 @dataclass
 class Context:
-    """What passes are given beside the graph: data, target, seed, cost functions from further right; and where they say what they did."""
+    """What passes are given beside the graph: data, target, seed, cost functions from further right; and where they say what they did.
+
+    ``teacher``: the network as it came, which repairs imitate.
+    """
 
     data: Data | None = None
     target: Target | None = None
     seed: int = 0
+    teacher: Graph | None = None
     costs: dict[str, Callable[[Graph], float]] = field(default_factory=dict)
     lines: list[Line] = field(default_factory=list)
     technique: str = ""

@@ -5,45 +5,40 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from edgewright.data import Data
 from edgewright.errors import DataError, EdgewrightError, ModelError, RecipeError, ToolError
+from edgewright.train.augment import Augment, augmentation
 from edgewright.train.checkpoint import load_checkpoint, optimizer_tensors, restore_optimizer, restore_weights, save_checkpoint
-from edgewright.train.module import GraphModule
+from edgewright.train.distillation import Distillation, Labels, Logits, Outputs, Plain, Term
+from edgewright.train.module import GraphModule, has_classes
+from edgewright.train.options import LOSSES, OPTIMIZERS, SCHEDULES, Loss, pick
+from edgewright.train.teacher import Seen, Teacher, make_teacher
 
-Batch = tuple[tuple[Tensor, ...], Tensor]
-Loss = Callable[[Any, Tensor], Tensor]
-LOSSES: dict[str, Loss] = {
-    "cross_entropy": lambda output, target: F.cross_entropy(output.movedim(-1, 1), target),
-    "mse": lambda output, target: F.mse_loss(output, target.to(output.dtype).reshape(output.shape)),
-}
-OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
-    "adamw": torch.optim.AdamW,
-    "sgd": lambda parameters, **options: torch.optim.SGD(parameters, momentum=0.9, nesterov=True, **options),
-}
-SCHEDULES: dict[str, Callable[[float], float]] = {
-    "constant": lambda share: 1.0,
-    "cosine": lambda share: 0.5 * (1 + math.cos(math.pi * share)),
-}
+Batch = tuple[tuple[Tensor, ...], Tensor, Tensor | None]
+"""Inputs, target, and the numbers of the samples where they are known."""
 PRECISIONS = ("no", "bf16", "fp16")
 
 
 @dataclass(frozen=True)
 class History:
-    """What a training run came to: a row an epoch (loss, validation loss, metrics), the best one's number from 0, and why it ended."""
+    """What a training run came to: a row an epoch (loss, validation loss, metrics), the best one's number from 0, and why it ended.
+
+    ``start``: the validation row of the weights that training began with; empty without validation data.
+    """
 
     epochs: tuple[dict[str, float], ...]
     best: int | None
     stopped: str
+    start: dict[str, float] = dataclasses.field(default_factory=dict)
 
 
 @dataclass
@@ -55,6 +50,7 @@ class _Position:
     total: float = 0.0
     rows: list[dict[str, float]] = dataclasses.field(default_factory=list)
     best: int | None = None
+    start: dict[str, float] = dataclasses.field(default_factory=dict)
 
 
 def train(
@@ -64,6 +60,9 @@ def train(
     epochs: int = 10,
     batch_size: int = 32,
     loss: str | Loss = "cross_entropy",
+    teacher: Any = None,
+    terms: Sequence[Term] = (),
+    balance: str = "weights",
     optimizer: str | Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer] = "adamw",
     learning_rate: float = 1e-3,
     weight_decay: float = 1e-4,
@@ -71,7 +70,7 @@ def train(
     validation: Data | Iterable[Any] | None = None,
     patience: int | None = None,
     metrics: Mapping[str, Any] | None = None,
-    augment: Callable[[tuple[Tensor, ...]], tuple[Tensor, ...]] | None = None,
+    augment: str | Augment | None = None,
     precision: str = "no",
     cpu: bool = False,
     folder: str | Path | None = None,
@@ -84,21 +83,27 @@ def train(
     ``data``: :class:`Data` with labels (without: the input is the target of mse), shuffled by ``seed``; or an iterable of batches
     (inputs, target), gone through once an epoch. A network that ends in a softmax is trained on what goes into it. ``loss``, ``schedule``
     (of the share of all steps done): a name or a function. ``metrics``: torchmetrics by name; accuracy for cross-entropy. ``patience``:
-    epochs without a better validation loss before the end. ``augment`` draws from torch alone. ``folder``: keeps ``best.safetensors`` and
+    epochs without a better validation loss before the end. ``augment``: a function of the inputs that draws from torch alone, or "flip",
+    "shift" or both for images. ``folder``: keeps ``best.safetensors`` and
     ``last.safetensors``, the latter every epoch and every ``checkpoint_batches``; a run that finds one goes on from there, to the bits that
     it would have come to. Ctrl-C leaves the best weights. ModelError names the layer where the loss is not finite.
+
+    ``teacher``: what :func:`edgewright.train.teacher.make_teacher` takes; then ``terms`` (of :mod:`edgewright.train.distillation`) stand
+    for ``loss``, weighed by ``balance``. Without terms: the teacher's softened logits, or its outputs where these are no classes.
     """
     _check(data, epochs, batch_size, precision)
-    named = (_pick(LOSSES, loss, "loss"), _pick(OPTIMIZERS, optimizer, "optimizer"), _pick(SCHEDULES, schedule, "schedule"))
+    named = (pick(LOSSES, loss, "loss"), pick(OPTIMIZERS, optimizer, "optimizer"), pick(SCHEDULES, schedule, "schedule"))
     options = {"lr": learning_rate, "weight_decay": weight_decay}
+    augment = augmentation(augment) if isinstance(augment, str) else augment
     run = _Run(module, data, validation, named, isinstance(optimizer, str), options, augment, seed)
+    run.teach(teacher, terms, balance)
     run.epochs, run.batch_size, run.patience, run.every, run.progress = epochs, batch_size, patience, checkpoint_batches, progress
     with torch.random.fork_rng():
         run.prepare(precision, cpu)
         run.metrics = dict(metrics or {}) or run.accuracy(loss)
         run.folder = None if folder is None else Path(folder)
         run.facts = {"epochs": epochs, "batch size": batch_size, "learning rate": learning_rate, "weight decay": weight_decay, "seed": seed,
-                     "loss": str(loss) if isinstance(loss, str) else "own", "precision": precision,
+                     "loss": repr((run.terms, balance)) if run.terms else loss if isinstance(loss, str) else "own", "precision": precision,
                      "optimizer": optimizer if isinstance(optimizer, str) else "own"}
         return run.go()
 
@@ -112,23 +117,25 @@ def _check(data: Any, epochs: int, batch_size: int, precision: str) -> None:
         raise DataError("the batches can be gone through only once", hint="give a list or a DataLoader, which start anew every epoch")
 
 
-def _pick(table: Mapping[str, Any], chosen: Any, what: str) -> Any:
-    if callable(chosen):
-        return chosen
-    if chosen not in table:
-        raise RecipeError(f"unknown {what} {chosen!r}", hint=f"one of {', '.join(table)}, or a function")
-    return table[chosen]
-
-
 class _Trained(nn.Module):
-    """The module as the loss sees it: before a softmax that ends it."""
+    """The module and its loss as one: (inputs, what the teacher says, target) → loss and outputs, these before a softmax that ends it."""
 
-    def __init__(self, module: nn.Module) -> None:
+    def __init__(self, module: nn.Module, objective: nn.Module, names: tuple[str, ...]) -> None:
         super().__init__()
-        self.inner = module
+        self.inner, self.objective, self.names = module, objective, names
 
-    def forward(self, *inputs: Tensor) -> Any:
-        return self.inner.logits(*inputs) if isinstance(self.inner, GraphModule) else self.inner(*inputs)
+    def forward(self, inputs: tuple[Tensor, ...], taught: Seen, target: Tensor) -> tuple[Tensor, Any]:
+        seen = observe(self.inner, self.names, inputs)
+        return self.objective(seen, taught, target), seen[""]
+
+
+def observe(module: nn.Module, names: Sequence[str], inputs: tuple[Tensor, ...]) -> Seen:
+    """The values ``names`` of the student, and its outputs before a softmax that ends it."""
+    if isinstance(module, GraphModule):
+        return module.observe(names, *inputs)
+    if names:
+        raise ModelError(f"a {type(module).__name__} has no value {names[0]!r}", hint="train what edgewright.to_module makes of a graph")
+    return {"": module(*inputs)}
 
 
 class _Run:
@@ -147,13 +154,45 @@ class _Run:
                  augment: Any, seed: int) -> None:
         self.module, self.data, self.validation, self.augment, self.seed = module, data, validation, augment, seed
         self.loss, make, self.schedule = named
-        learned = [parameter for parameter in module.parameters() if parameter.requires_grad]
-        if not learned:
+        self.make = (lambda parameters: make(parameters, **options)) if plain else make
+        self.learned = [parameter for parameter in module.parameters() if parameter.requires_grad]
+        if not self.learned:
             raise ModelError("the network has nothing to train", hint="name constants with to_module(graph, trainable=…)")
-        self.optimizer = make(learned, **options) if plain else make(learned)
-        self.rates = [group["lr"] for group in self.optimizer.param_groups]
-        self.home = learned[0].device
+        self.home = self.learned[0].device
         self.at = _Position()
+
+    def teach(self, teacher: Any, terms: Sequence[Term], balance: str) -> None:
+        """Take ``terms`` for the loss where there is a teacher, or where they need none."""
+        self.teacher: Teacher | None = None if teacher is None else make_teacher(teacher)
+        if teacher is None and any(not isinstance(term, Labels) for term in terms):
+            raise RecipeError("terms of distillation need a teacher", hint="give train a teacher: a graph, a module, a session")
+        self.terms, self.balance = tuple(terms), balance
+        if teacher is not None and not terms:
+            self.terms = (Logits() if self.tells_classes() else Outputs(),)
+        self.names = tuple(dict.fromkeys(term.reads[0] for term in self.terms if term.reads[0]))
+        self.asked = tuple(dict.fromkeys(term.reads[1] for term in self.terms if term.reads[1]))
+
+    def tells_classes(self) -> bool:
+        """Whether the outputs are those of classes: a softmax at the end says so, or labels."""
+        labelled = getattr(self.data, "labels", None) is not None
+        return has_classes(self.module.graph, labelled) if isinstance(self.module, GraphModule) else labelled
+
+    def objective(self) -> nn.Module:
+        """The loss as a module; terms look at one batch to see what adapters they need."""
+        if not self.terms:
+            return Plain(self.loss)
+        inputs, _, rows = next(iter(self.batches(self.data, None)))
+        inputs, rows = tuple(x[:2] for x in inputs), None if rows is None else rows[:2]
+        self.module.to(self.accelerator.device)
+        before = self.module.training
+        with torch.no_grad():
+            student = observe(self.module.eval(), self.names, inputs)
+        self.module.train(before)
+        torch.manual_seed(self.seed)
+        return Distillation(self.terms, self.balance, student, self.ask(inputs, rows), self.learned)
+
+    def ask(self, inputs: tuple[Tensor, ...], rows: Tensor | None, validation: bool = False) -> Seen:
+        return {"": None} if self.teacher is None else self.teacher(inputs, self.asked, rows, validation)
 
     def prepare(self, precision: str, cpu: bool) -> None:
         """Hand module and optimizer to accelerate, which knows the devices."""
@@ -164,10 +203,16 @@ class _Run:
             raise ToolError("training needs accelerate", hint="pip install 'edgewright[train]'") from error
         AcceleratorState._reset_state()  # the precision of an earlier run in this process
         self.accelerator: Any = Accelerator(mixed_precision=precision, cpu=cpu)
-        self.model, self.stepper = self.accelerator.prepare(_Trained(self.module), self.optimizer)
+        self.lessons = self.objective()
+        self.optimizer = self.make([*self.learned, *self.lessons.parameters()])
+        self.rates = [group["lr"] for group in self.optimizer.param_groups]
+        trained = _Trained(self.module, self.lessons, self.names)
+        self.model, self.stepper = self.accelerator.prepare(trained, self.optimizer)
 
     def accuracy(self, loss: Any) -> dict[str, Any]:
         if loss != "cross_entropy" or self.validation is None or not isinstance(self.module, GraphModule):
+            return {}
+        if self.terms and (not isinstance(self.validation, Data) or self.validation.labels is None or not self.tells_classes()):
             return {}
         try:
             from torchmetrics.classification import MulticlassAccuracy
@@ -179,6 +224,8 @@ class _Run:
     def go(self) -> History:
         self.best = self.weights()
         self.resume()
+        if self.validation is not None and not self.at.start:
+            self.at.start = self.validate()
         self.started, self.done_before = time.monotonic(), self.at.epoch * self.count() + self.at.batch
         stopped = "finished"
         try:
@@ -191,7 +238,7 @@ class _Run:
             stopped = "interrupted"
         self.module.load_state_dict(self.best)
         self.module.to(self.home).eval()
-        return History(tuple(self.at.rows), self.at.best, stopped)
+        return History(tuple(self.at.rows), self.at.best, stopped, self.at.start)
 
     def out_of_patience(self) -> bool:
         best = self.at.best
@@ -210,8 +257,8 @@ class _Run:
         """The rest of the epoch at hand, its validation, and the checkpoints."""
         count = self.count()
         self.model.train()
-        for inputs, target in islice(self.batches(self.data, self.at.epoch), self.at.batch, None):
-            self.step(inputs, target, count)
+        for batch in islice(self.batches(self.data, self.at.epoch), self.at.batch, None):
+            self.step(batch, count)
             if self.every is not None and self.at.batch % self.every == 0:
                 self.save()
         if self.at.batch == 0:
@@ -227,16 +274,17 @@ class _Run:
             self.write("best", self.best, {"epoch": self.at.best, **row})
         self.save()
 
-    def step(self, inputs: tuple[Tensor, ...], target: Tensor, count: int) -> None:
-        at = self.at
+    def step(self, batch: Batch, count: int) -> None:
+        at, (inputs, target, rows) = self.at, batch
         torch.manual_seed(hash((self.seed, at.epoch, at.batch, self.accelerator.process_index)) & 0x7FFFFFFFFFFFFFFF)
         if self.augment is not None:
             inputs = self.augment(inputs)
         share = (at.epoch + (at.batch / count if count else 0.0)) / self.epochs
         for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
             group["lr"] = rate * self.schedule(share)
+        taught = self.ask(inputs, rows)
         with self.accelerator.autocast():
-            loss = self.loss(self.model(*inputs), target)
+            loss, _ = self.model(inputs, taught, target)
         number = float(loss.detach())
         if not math.isfinite(number):
             raise self.diverged(inputs, number)
@@ -268,15 +316,15 @@ class _Run:
                 order = torch.randperm(data.count, generator=torch.Generator().manual_seed(self.seed * 1_000_003 + epoch))
             wanted = torch.from_numpy(data.inputs[0] if data.labels is None else data.labels)
             arrays = [torch.from_numpy(array) for array in data.inputs]
-            parts: Iterable[Any] = (([array[rows] for array in arrays], wanted[rows]) for rows in torch.split(order, self.batch_size))
+            parts: Iterable[Any] = (([array[rows] for array in arrays], wanted[rows], rows) for rows in torch.split(order, self.batch_size))
         else:
-            parts = data
+            parts = ((inputs, target, None) for inputs, target in data)
         rank, world, device = self.accelerator.process_index, self.accelerator.num_processes, self.accelerator.device
-        for inputs, target in parts:
+        for inputs, target, rows in parts:
             tensors = [torch.as_tensor(x) for x in (inputs if isinstance(inputs, (tuple, list)) else [inputs])]
             target = torch.as_tensor(target)
             own = torch.arange(rank, max(len(target), world), world) % len(target)
-            yield tuple(x[own].to(device) for x in tensors), target[own].to(device)
+            yield tuple(x[own].to(device) for x in tensors), target[own].to(device), None if rows is None else rows[own]
 
     def validate(self) -> dict[str, float]:
         """Mean loss and the metrics over the validation data."""
@@ -286,9 +334,9 @@ class _Run:
         for metric in metrics.values():
             metric.reset()
         with torch.no_grad():
-            for inputs, target in self.batches(self.validation, None):
-                output = self.model(*inputs)
-                total += float(self.loss(output, target)) * len(target)
+            for inputs, target, rows in self.batches(self.validation, None):
+                loss, output = self.model(inputs, self.ask(inputs, rows, True), target)
+                total += float(loss) * len(target)
                 samples += len(target)
                 for metric in metrics.values():
                     metric.update(output, target)
@@ -305,6 +353,7 @@ class _Run:
         if self.folder is None:
             return
         more = optimizer_tensors(self.optimizer) | {f"best.{name}": tensor for name, tensor in self.best.items()}
+        more |= {f"lessons.{name}": tensor for name, tensor in self.lessons.state_dict().items()}
         scaler = getattr(self.accelerator, "scaler", None)
         facts = {"options": self.facts, "at": dataclasses.asdict(self.at), "scaler": scaler.state_dict() if scaler is not None else None}
         self.write("last", self.weights(), facts, more)
@@ -321,6 +370,8 @@ class _Run:
         try:
             self.at = _Position(**facts["at"])
             restore_optimizer(self.optimizer, tensors)
+            lessons = {name.removeprefix("lessons."): tensor for name, tensor in tensors.items() if name.startswith("lessons.")}
+            self.lessons.load_state_dict(lessons)
             self.best = {name.removeprefix("best."): tensor for name, tensor in tensors.items() if name.startswith("best.")}
             if facts["scaler"] is not None and getattr(self.accelerator, "scaler", None) is not None:
                 self.accelerator.scaler.load_state_dict(facts["scaler"])

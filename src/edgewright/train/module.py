@@ -164,11 +164,19 @@ class GraphModule(nn.Module):
 
     def logits(self, *inputs: Tensor) -> Tensor | tuple[Tensor, ...]:
         """As the call, but what goes into a softmax that ends the network instead of what comes out: what cross-entropy is taken of."""
-        return self._run(inputs, tuple(self._before_softmax(name) for name in self.graph.outputs))
+        return self._run(inputs, tuple(before_softmax(self.graph, name) for name in self.graph.outputs))
 
-    def _before_softmax(self, name: str) -> str:
-        maker = self.graph.producers.get(name)
-        return maker.inputs[0] if maker is not None and maker.op.kind in HEADS and getattr(maker.op, "beta", 1.0) == 1.0 else name
+    def observe(self, names: Sequence[str], *inputs: Tensor) -> dict[str, Tensor | tuple[Tensor, ...]]:
+        """The values ``names`` of the graph, by name, and under "" what :meth:`logits` gives. ModelError for a name that is no value."""
+        for name in names:
+            if name not in self.graph.values or name in self.graph.constants:
+                made = ", ".join(output for node in self.graph.nodes for output in node.outputs)
+                raise ModelError(f"graph {self.graph.name!r} has no value {name!r}", hint=f"its layers give {made}")
+        ends = tuple(before_softmax(self.graph, name) for name in self.graph.outputs)
+        found = self._run(inputs, (*ends, *names))
+        tensors = found if isinstance(found, tuple) else (found,)
+        outputs = tensors[0] if len(ends) == 1 else tensors[: len(ends)]
+        return {"": outputs, **dict(zip(names, tensors[len(ends) :], strict=True))}
 
     def _run(self, inputs: Sequence[Tensor], outputs: tuple[str, ...]) -> Tensor | tuple[Tensor, ...]:
         if len(inputs) != len(self._inputs):
@@ -251,6 +259,20 @@ class GraphModule(nn.Module):
             held |= {read: self.constant(initial) for read, initial, _ in self._states}
             self._steps(0, len(self._plan), held, (), look)
         return found[0] if found else None
+
+
+def before_softmax(graph: Graph, name: str) -> str:
+    """What goes into the softmax that makes value ``name``; ``name`` itself where none does."""
+    maker = graph.producers.get(name)
+    return maker.inputs[0] if maker is not None and maker.op.kind in HEADS and getattr(maker.op, "beta", 1.0) == 1.0 else name
+
+
+def has_classes(graph: Graph, labelled: bool) -> bool:
+    """Whether the one output of ``graph`` tells classes apart along its last axis: it ends in a softmax, or is (N, C) and ``labelled``."""
+    output = graph.value(graph.outputs[0])
+    if len(graph.outputs) > 1 or (output.shape[-1] or 1) < 2:
+        return False
+    return before_softmax(graph, output.name) != output.name or (labelled and output.rank == 2)
 
 
 def _dropped(graph: Graph, index: int) -> tuple[str, ...]:

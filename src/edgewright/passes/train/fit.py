@@ -1,0 +1,82 @@
+"""One training run over the user's data: a part held out to choose the epoch by, and the graph left alone where no epoch was better."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from edgewright.data import Data
+from edgewright.errors import DataError
+from edgewright.ir.graph import Graph
+from edgewright.ops.evaluate import dequantize_outputs, evaluate, quantize_inputs
+from edgewright.passes.registry import Context
+from edgewright.train.distillation import Term
+from edgewright.train.loop import History, train
+from edgewright.train.module import from_module, to_module
+
+HELD_OUT = 0.1
+"""Share of the samples that the epoch is chosen by."""
+NO_CLASSES = "its outputs are neither classes nor one number a sample, which labels could be compared with"
+
+
+def learns_labels(graph: Graph) -> bool:
+    """Whether the output is one of classes, or one number a sample: what labels can be compared with."""
+    return len(graph.outputs) == 1 and graph.value(graph.outputs[0]).rank == 2
+
+
+def fit(
+    graph: Graph, ctx: Context, data: Data, batch: int, *, teacher: Graph | None = None, terms: Sequence[Term] = (), **options: Any
+) -> Graph:
+    """``graph`` with the weights of the best epoch, or itself where that is no better than the start; ``options``: those of train."""
+    if graph.states:
+        ctx.skipped(graph.name, "it keeps state from call to call: train it with a loop of your own, edgewright.to_module")
+        return graph
+    fixed = next((graph.value(name).shape[0] for name in graph.inputs if graph.value(name).shape[0] is not None), None)
+    samples, judges = _held_out(data, ctx.seed, fixed)
+    module = to_module(graph)
+    if not any(parameter.requires_grad for parameter in module.parameters()):
+        ctx.skipped(graph.name, "it has no weights to train")
+        return graph
+    history = train(module, samples, validation=judges, batch_size=fixed or batch, seed=ctx.seed, teacher=teacher, terms=terms, **options)
+    best = None if history.best is None else history.epochs[history.best]
+    if best is None or not best["validation loss"] < history.start["validation loss"]:
+        ctx.skipped(graph.name, f"none of {len(history.epochs)} epochs was better on {judges.count} samples held out")
+        return graph
+    result = from_module(module)
+    if result is graph:
+        return graph
+    ctx.did(graph.name, _told(history, best, samples, judges) + _agreement(graph, result, teacher, judges))
+    return result
+
+
+def _held_out(data: Data, seed: int, fixed: int | None) -> tuple[Data, Data]:
+    """Samples to train on, and to choose by; whole batches where the network's batch is ``fixed``."""
+    unit = fixed or 1
+    groups = data.count // unit
+    if groups < 2:
+        raise DataError(f"{data.count} samples are too few to train on", hint="give thousands: a part is held out to choose the epoch by")
+    order = np.random.default_rng(seed).permutation(groups)
+    count = max(1, round(groups * HELD_OUT))
+    parts = [(part[:, None] * unit + np.arange(unit)).reshape(-1) for part in (np.sort(order[count:]), np.sort(order[:count]))]
+    return data.take(parts[0]), data.take(parts[1])
+
+
+def _told(history: History, best: dict[str, float], samples: Data, judges: Data) -> str:
+    """What the report says: before and after, on the samples held out."""
+    words = [f"{len(history.epochs)} epochs of {samples.count} samples, the best is number {(history.best or 0) + 1}"]
+    words.append(f"on {judges.count} held out: loss {history.start['validation loss']:.4g} → {best['validation loss']:.4g}")
+    if "accuracy" in best:
+        words.append(f"accuracy {history.start['accuracy']:.2%} → {best['accuracy']:.2%}")
+    return ", ".join(words)
+
+
+def _agreement(before: Graph, after: Graph, teacher: Graph | None, judges: Data) -> str:
+    """How often the first choice is the teacher's, where there are several."""
+    if teacher is None or len(after.outputs) != 1 or (after.value(after.outputs[0]).shape[-1] or 1) < 2:
+        return ""
+    inputs = list(judges.inputs)
+    wanted = dequantize_outputs(teacher, evaluate(teacher, quantize_inputs(teacher, inputs)))[0].argmax(-1)
+    shares = [float((evaluate(graph, inputs)[0].argmax(-1) == wanted).mean()) for graph in (before, after)]
+    return f", agreement with the teacher {shares[0]:.2%} → {shares[1]:.2%}"
