@@ -298,7 +298,7 @@ def test_run_in_every_runtime(call: Call, integer: Path, data: Path, tmp_path: P
 
 
 def test_run_tells_what_the_runner_noted(call: Call, integer: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    verb = importlib.import_module("edgewright.verbs.run")
+    verb = importlib.import_module("edgewright.verbs.runtimes")
     monkeypatch.setattr(verb, "run_onnxruntime", lambda *given: dataclasses.replace(run_onnxruntime(*given), notes=("computed in float",)))
     assert call("run", integer, "--data", data, "--runtime", "onnxruntime", "--json").json()["notes"][0] == "computed in float"
     assert "note: computed in float" in call("run", integer, "--data", data, "--runtime", "onnxruntime").out
@@ -312,7 +312,7 @@ def test_run_tells_how_far_a_runtime_is_from_the_device(call: Call, integer: Pat
     moved[:3] = np.roll(expected[:3], 1, axis=1)
     steps = np.abs(moved.astype(int) - expected)
     changed = int(np.count_nonzero(moved.argmax(1) != expected.argmax(1)))
-    verb = importlib.import_module("edgewright.verbs.run")
+    verb = importlib.import_module("edgewright.verbs.runtimes")
     for outputs, notes in ((expected, 0), (moved, 2)):
         run = dataclasses.replace(run_onnxruntime(emit_onnx(graph), inputs), outputs=[outputs], notes=())
         monkeypatch.setattr(verb, "run_onnxruntime", lambda *given, run=run: run)

@@ -23,6 +23,7 @@ from edgewright.ops.add import Add
 from edgewright.ops.mean import Mean
 from edgewright.ops.relu import Relu
 from tests.conftest import need_module
+from tests.zoo import ZOO, zoo_inputs
 
 IMAGES = np.arange(5 * 8 * 6 * 3, dtype=np.float32).reshape(5, 8, 6, 3)
 
@@ -382,3 +383,22 @@ def test_folders_without_samples_or_of_two_kinds(tmp_path: Path) -> None:
 
 def test_data_without_inputs_has_no_samples() -> None:
     assert Data(()).count == 0
+
+
+def test_targets_and_groups_come_with_the_samples(tmp_path: Path) -> None:
+    graph = ZOO["separable_keyword_spotter"]()
+    (x,) = zoo_inputs(graph, 4)
+    np.savez(tmp_path / "d.npz", inputs=x, targets=np.arange(8.0).reshape(4, 2), groups=np.array(["a", "a", "b", "c"]))
+    data = load_data(tmp_path / "d.npz", graph)
+    assert data.targets is not None and data.targets.shape == (4, 2) and data.groups is not None
+    part = load_data(data.take(slice(1, 3)), graph)
+    assert part.groups is not None and part.groups.tolist() == ["a", "b"] and part.targets is not None and part.targets[0, 0] == 2
+    for wrong in (
+        {"targets": np.array(["a"] * 4)},
+        {"groups": np.arange(3)},
+        {"targets": np.full(4, np.nan)},
+        {"groups": np.zeros((4, 1))},
+    ):
+        np.savez(tmp_path / "w.npz", inputs=x, **wrong)
+        with pytest.raises(DataError, match=r"w.npz: (targets|groups)"):
+            load_data(tmp_path / "w.npz", graph)

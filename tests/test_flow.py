@@ -25,6 +25,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("ir",),
     ("ops",),
     ("data",),
+    ("evaluation",),  # metrics and statistics of answers; passes that choose by accuracy, the search and the report read them
     ("targets",),
     ("recipe",),
     ("train",),

@@ -138,6 +138,45 @@ def run(
 
 
 @app.command()
+def evaluate(
+    models: Annotated[list[str], typer.Argument(metavar="MODEL…", help="networks of one task; the first is the reference")],
+    data: Annotated[str, typer.Option("--data", "-d", help="labelled samples; .npz may hold `labels`, `targets`, `groups`")],
+    metric: Annotated[
+        list[str] | None,
+        typer.Option("--metric", "-m", help="accuracy, top-K, precision, recall, f1, auroc, average_precision, mae, r2, module:function"),
+    ] = None,
+    groups: Annotated[str | None, typer.Option("--groups", help=".npy: what belongs together (a user, a recording)")] = None,
+    corruptions: Annotated[str | None, typer.Option("--corruptions", help="auto, image, features or series: real-world scenarios")] = None,
+    runtimes: Annotated[str | None, typer.Option("--runtimes", help="all, or names with commas: do they answer alike?")] = None,
+    target: TargetName = "cortex-m4",
+    tolerance: Annotated[float, typer.Option("--tolerance", help="a loss, as a share of 1, that does not matter")] = 0.01,
+    folds: Annotated[int, typer.Option("--folds", help="cross-validate RECIPE's calibration over so many folds")] = 0,
+    recipe: RecipeName = "w8a8",
+    seed: Annotated[int, typer.Option("--seed", help="for resampling, folds and corruptions")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Judge networks on samples: figures, what their differences are worth, worst classes and groups, scenarios, agreement of runtimes."""
+    from edgewright.verbs.evaluate import evaluate
+
+    _answer(
+        lambda: evaluate(
+            models,
+            data=data,
+            metrics=metric or (),
+            groups=groups,
+            corruptions=corruptions,
+            runtimes=runtimes,
+            target=target,
+            tolerance=tolerance,
+            folds=folds,
+            recipe=recipe,
+            seed=seed,
+        ),
+        as_json,
+    )
+
+
+@app.command()
 def measure(
     model: Model,
     target: TargetName = "cortex-m4",

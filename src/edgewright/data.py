@@ -5,6 +5,7 @@ Every door to it is here: .npy and .npz files, folders of images or of wav files
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import lzma
 import os
@@ -40,11 +41,16 @@ _UNREADABLE = (
 
 @dataclass(frozen=True, eq=False)
 class Data:
-    """Samples as real numbers, one array for each network input, the batch at axis 0; ``labels`` (N,) class indices where known."""
+    """Samples as real numbers, one array for each network input, the batch at axis 0; ``labels`` (N,) class indices where known.
+
+    ``targets`` (N, …): the reals that a regression should give. ``groups`` (N,): what samples belong together (a user, a recording).
+    """
 
     inputs: tuple[NDArray[np.float32], ...]
     labels: NDArray[np.int64] | None = None
     source: str = ""
+    targets: NDArray[np.float32] | None = None
+    groups: NDArray[np.str_] | None = None
 
     @property
     def count(self) -> int:
@@ -53,20 +59,24 @@ class Data:
 
     def take(self, indices: Sequence[int] | NDArray[np.int64] | slice) -> Data:
         """The samples at ``indices``."""
-        return Data(tuple(array[indices] for array in self.inputs), None if self.labels is None else self.labels[indices], self.source)
+        labels = None if self.labels is None else self.labels[indices]
+        targets = None if self.targets is None else self.targets[indices]
+        groups = None if self.groups is None else self.groups[indices]
+        return Data(tuple(array[indices] for array in self.inputs), labels, self.source, targets, groups)
 
 
 def load_data(source: Any, graph: Graph) -> Data:
     """Samples for ``graph`` from ``source``.
 
     ``source``: a :class:`Data`; an array or a torch tensor; a sequence of arrays, one an input; a tuple (inputs, labels); a path to .npy
-    (one input) or .npz (``inputs``, or one array named as each input, and optionally ``labels``); a folder of images (sub-folder names in
-    sorted order are the classes) or of wav files; or ``"module:function"``, called without arguments and giving any of these.
+    (one input) or .npz (``inputs``, or one array named as each input, and optionally ``labels``, ``targets``, ``groups``); a folder of
+    images (sub-folder names in sorted order are the classes) or of wav files; or ``"module:function"``, called without arguments and
+    giving any of these.
     Arrays may be channels-first, and a single sample may come without its batch axis, where only that fits the network.
     DataError where nothing fits.
     """
     if isinstance(source, Data):
-        return _fit(source.inputs, source.labels, graph, source.source or "the data")
+        return _beside(_fit(source.inputs, source.labels, graph, source.source or "the data"), source.targets, source.groups)
     if not isinstance(source, (str, os.PathLike)):
         return _from_values(source, graph, "the data")
     path = Path(source)
@@ -221,6 +231,7 @@ def _from_npz(path: Path, graph: Graph) -> Data:
             arrays = {key: np.asarray(file[key]) for key in file.files}
     key = next((key for key in ("labels", "y") if key in arrays and key not in graph.inputs), None)
     labels = None if key is None else arrays.pop(key)
+    targets, groups = (arrays.pop(key, None) if key not in graph.inputs else None for key in ("targets", "groups"))
     alone = next((key for key in ("inputs", "x") if key in arrays), next(iter(arrays), None) if len(arrays) == 1 else None)
     if all(name in arrays for name in graph.inputs):
         inputs = [arrays[name] for name in graph.inputs]
@@ -231,7 +242,19 @@ def _from_npz(path: Path, graph: Graph) -> Data:
             f"{path} holds {', '.join(arrays) or 'nothing'}, the network's inputs are {', '.join(graph.inputs)}",
             hint="name the arrays as the inputs (or `inputs` where there is one), and `labels`",
         )
-    return _fit(inputs, labels, graph, path.name)
+    return _beside(_fit(inputs, labels, graph, path.name), targets, groups)
+
+
+def _beside(data: Data, targets: NDArray[Any] | None, groups: NDArray[Any] | None) -> Data:
+    """``data`` with what else is known of each sample."""
+    for what, array in (("targets", targets), ("groups", groups)):
+        if array is not None and (array.ndim < 1 or len(array) != data.count or (what == "groups" and array.ndim != 1)):
+            message = f"{data.source}: {what} are {array.dtype}{list(array.shape)} beside {data.count} samples"
+            raise DataError(message, hint="one entry a sample along axis 0; groups have no other axis")
+    if targets is not None and (targets.dtype.kind not in "fiub" or not np.all(np.isfinite(targets))):
+        raise DataError(f"{data.source}: targets hold what is no finite number", hint="save finite float32 numbers")
+    reals = None if targets is None else targets.astype(np.float32)
+    return dataclasses.replace(data, targets=reals, groups=None if groups is None else groups.astype(np.str_))
 
 
 def _from_function(name: str, graph: Graph) -> Data:

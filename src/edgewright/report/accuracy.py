@@ -7,16 +7,35 @@ from numpy.typing import NDArray
 from pydantic import BaseModel
 
 from edgewright.data import Data
-from edgewright.ir.graph import Graph, Level
-from edgewright.ops.evaluate import dequantize_outputs, evaluate_in_order, quantize_inputs
+from edgewright.evaluation.metrics import answers
+from edgewright.evaluation.outputs import classifies, scores_of
+from edgewright.evaluation.outputs import real_outputs as real_outputs
+from edgewright.evaluation.outputs import signal_to_noise_db as signal_to_noise_db
+from edgewright.evaluation.significance import judge
+from edgewright.ir.graph import Graph
+
+
+class Change(BaseModel, frozen=True):
+    """The change of the accuracy, shares of 1: 95 % interval, samples lost and gained, McNemar's mid-p, and what follows from them.
+
+    ``more_samples``: how many more would tell, where nothing follows.
+    """
+
+    decision: str
+    interval: tuple[float, float]
+    lost: int
+    gained: int
+    p: float
+    more_samples: int | None
+    text: str
 
 
 class Accuracy(BaseModel, frozen=True):
     """Figures over one set of samples; the first output decides.
 
     ``samples_from``: "test" data, or the "calibration" data that the ranges were chosen on. ``accuracy_before`` and ``accuracy_after``:
-    shares of 1, with labels only. ``agreement``: the share of samples with the same answer (argmax), classifiers only.
-    ``signal_to_noise_db``: the original's output against the difference; None where they are equal.
+    shares of 1, with labels only, and so is ``change``. ``agreement``: the share of samples with the same answer (argmax), classifiers
+    only. ``signal_to_noise_db``: the original's output against the difference; None where they are equal.
     """
 
     samples: int
@@ -25,43 +44,37 @@ class Accuracy(BaseModel, frozen=True):
     accuracy_after: float | None
     agreement: float | None
     signal_to_noise_db: float | None
-
-
-def real_outputs(graph: Graph, data: Data) -> list[NDArray[np.float32]]:
-    """Outputs as real numbers, whatever the level of ``graph``; the samples of a network with states are one stream."""
-    if graph.level is Level.INTEGER:
-        return dequantize_outputs(graph, evaluate_in_order(graph, quantize_inputs(graph, data.inputs)))
-    return [np.asarray(array, np.float32) for array in evaluate_in_order(graph, data.inputs)]
+    change: Change | None = None
 
 
 def compare(before: Graph, after: Graph, data: Data, *, samples_from: str = "test") -> Accuracy:
     """Evaluate both graphs on ``data``."""
     first, second = real_outputs(before, data)[0], real_outputs(after, data)[0]
     second = second.reshape(first.shape)
-    classifies = before.value(before.outputs[0]).shape != before.value(before.inputs[0]).shape
-    answers = [_answers(array, data) if classifies else None for array in (first, second)]
-    right = [None if chosen is None or data.labels is None else float(np.mean(chosen == data.labels)) for chosen in answers]
-    same = None if answers[0] is None or answers[1] is None else float(np.mean(answers[0] == answers[1]))
+    pair = [scores_of(array, data.count) if classifies(before) else None for array in (first, second)]
+    chosen = [None if scores is None else answers(scores) for scores in pair]
+    right = [None if found is None or data.labels is None else found == data.labels for found in chosen]
+    same = None if chosen[0] is None or chosen[1] is None else float(np.mean(chosen[0] == chosen[1]))
     return Accuracy(
         samples=data.count,
         samples_from=samples_from,
-        accuracy_before=right[0],
-        accuracy_after=right[1],
+        accuracy_before=None if right[0] is None else float(np.mean(right[0])),
+        accuracy_after=None if right[1] is None else float(np.mean(right[1])),
         agreement=same,
         signal_to_noise_db=signal_to_noise_db(first, second),
+        change=None if right[0] is None or right[1] is None else change_of(right[0], right[1]),
     )
 
 
-def _answers(output: NDArray[np.float32], data: Data) -> NDArray[np.int64] | None:
-    """The class of each sample, or None where the output is not one score for each of at least two classes."""
-    scores = output.reshape(len(output), -1) if output.ndim else output
-    if output.ndim < 2 or len(output) != data.count or scores.shape[1] < 2 or max(output.shape[1:]) != scores.shape[1]:
-        return None
-    return np.asarray(scores.argmax(axis=1), np.int64)
-
-
-def signal_to_noise_db(reference: NDArray[np.floating], other: NDArray[np.floating]) -> float | None:
-    """Power of ``reference`` over that of the difference, in dB; None where they are equal or the reference is zero."""
-    noise = float(np.mean((reference.astype(np.float64) - other) ** 2)) if reference.size else 0.0
-    signal = float(np.mean(reference.astype(np.float64) ** 2)) if reference.size else 0.0
-    return None if noise == 0.0 or signal == 0.0 or not np.isfinite(noise + signal) else float(10 * np.log10(signal / noise))
+def change_of(before: NDArray[np.bool_], after: NDArray[np.bool_]) -> Change:
+    """The verdict on samples that are right or wrong before and after."""
+    found = judge(before, after)
+    return Change(
+        decision=found.decision,
+        interval=found.interval,
+        lost=found.lost,
+        gained=found.gained,
+        p=found.p,
+        more_samples=found.more,
+        text=found.text,
+    )

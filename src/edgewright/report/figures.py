@@ -140,6 +140,9 @@ def changes(report: Report) -> list[tuple[str, str, str]]:
     samples = f"{accuracy.samples:,} {accuracy.samples_from} samples"
     if accuracy.accuracy_before is not None and accuracy.accuracy_after is not None:
         rows.append((f"accuracy on {samples}", percent(accuracy.accuracy_before), percent(accuracy.accuracy_after)))
+    if accuracy.change is not None:
+        low, high = (100 * end for end in accuracy.change.interval)
+        rows.append((f"its change, points: {accuracy.change.text}", "", f"{low:+.2f} to {high:+.2f}"))
     if accuracy.agreement is not None:
         rows.append((f"same answer as before on {samples}", "", percent(accuracy.agreement)))
     if accuracy.signal_to_noise_db is not None:
