@@ -7,6 +7,8 @@ from collections.abc import Callable
 import numpy as np
 
 from edgewright.data import Data
+from edgewright.emit.c import emit_c
+from edgewright.emit.c.declared import read_declared
 from edgewright.emit.c.predict import Prediction
 from edgewright.emit.c.predict import predict as predict_program
 from edgewright.ir.graph import Graph
@@ -24,15 +26,15 @@ def predict(result: Program | Graph, *, target: str | Target | None = None) -> P
     A Graph is lowered for ``target`` (default: host, whose cost nobody knows); one that computes in float is quantized first, with ranges
     from one sample of noise: kernels take the same time whatever the ranges, but for rare factors above 1/2.
     """
-    if isinstance(result, Graph):
-        graph = result if is_integer(result) else _quantized_by_noise(result, _target(target or "host"))
-        board = _target(target or "host")
-        program = fit_program(integer_graph(graph, board, Context(target=board)), board)
-    else:
-        program = result
+    program = _program(result, _target(target or "host")) if isinstance(result, Graph) else result
     if target is not None and _target(target) != program.target:
         program = fit_program(program.graph, _target(target))
     return predict_program(program)
+
+
+def _program(graph: Graph, board: Target) -> Program:
+    whole = graph if is_integer(graph) else _quantized_by_noise(graph, board)
+    return fit_program(integer_graph(whole, board, Context(target=board)), board)
 
 
 def _quantized_by_noise(graph: Graph, target: Target) -> Graph:
@@ -43,7 +45,10 @@ def _quantized_by_noise(graph: Graph, target: Target) -> Graph:
 
 
 def cost_functions(target: Target) -> dict[str, Callable[[Graph], float]]:
-    """For the Context of passes: "instructions" and "cycles" of one inference of a graph on ``target``; inf where they are unknown."""
+    """For the Context of passes, of a graph on ``target``; inf where they are unknown.
+
+    "instructions" and "cycles" of one inference; "arena_bytes" of RAM; "flash_bytes" of weights, biases and tables as the C declares them.
+    """
 
     def of(figure: str) -> Callable[[Graph], float]:
         def cost(graph: Graph) -> float:
@@ -52,7 +57,13 @@ def cost_functions(target: Target) -> dict[str, Callable[[Graph], float]]:
 
         return cost
 
-    return {figure: of(figure) for figure in ("instructions", "cycles")}
+    def arena(graph: Graph) -> float:
+        return float(_program(graph, target).plan.arena_bytes)
+
+    def flash(graph: Graph) -> float:
+        return float(sum(read_declared(emit_c(_program(graph, target))).constants.values()))
+
+    return {**{figure: of(figure) for figure in ("instructions", "cycles")}, "arena_bytes": arena, "flash_bytes": flash}
 
 
 def _target(target: str | Target) -> Target:

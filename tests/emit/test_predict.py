@@ -15,6 +15,7 @@ import pytest
 from benchmarks.random_layers import random_inputs, random_layers, side_by_side
 from edgewright import pipeline
 from edgewright.emit.c import emit_c, predict
+from edgewright.emit.c.declared import read_declared
 from edgewright.emit.c.layer import Call
 from edgewright.emit.c.predict import layer_calls, price_calls, sum_costs
 from edgewright.emit.c.structure.table import STRUCTURES, parts_of, structure_of
@@ -168,6 +169,9 @@ def test_passes_are_given_the_cost_of_a_graph() -> None:
     graph, rng = float_graph(), np.random.default_rng(0)
     quantized = pipeline.optimize(graph, target="cortex-m4", data=rng.normal(size=(20, 12, 12, 3)).astype(np.float32))
     assert costs["cycles"](graph) == pytest.approx(pipeline.predict(quantized).total.cycles, rel=0.03)
+    program = quantized.program
+    assert program is not None and costs["arena_bytes"](graph) == program.plan.arena_bytes
+    assert costs["flash_bytes"](graph) == sum(read_declared(emit_c(program)).constants.values()) > 8 * 27
     dynamic = pipeline.optimize(graph, target="cortex-m4", recipe="dynamic")
     with pytest.raises(UnsupportedError, match="only integer networks can be predicted"):
         pipeline.predict(dynamic)

@@ -192,6 +192,27 @@ def keep_one(groups: ChannelGroups, chosen: Iterable[int], priority: NDArray[np.
     return left
 
 
+def to_fill(groups: ChannelGroups, chosen: set[int], unit: int, priority: NDArray[np.floating] | None = None) -> set[int]:
+    """Those of ``chosen`` that stay, so that ``unit`` divides what is left along every axis that is long enough for it.
+
+    Those of highest ``priority`` stay, else the first along the axis.
+    """
+    kept: set[int] = set()
+    while unit > 1:
+        more: set[int] = set()
+        for key, indices in groups.members(chosen - kept).items():
+            labels = groups.labels[key]
+            left = len(labels) - len(indices)
+            missing = -left % unit
+            if missing and left + missing <= len(labels):
+                order = indices if priority is None else indices[np.argsort(-priority[labels[indices]], kind="stable")]
+                more |= {int(label) for label in labels[order[:missing]]}
+        if not more:
+            break
+        kept |= more
+    return kept
+
+
 def _holds(array: NDArray[np.generic], pattern: tuple[int, int]) -> bool:
     most, of = pattern
     size = array.shape[-1]

@@ -11,7 +11,7 @@ from edgewright.errors import RecipeError
 from edgewright.ir.edit import rebuild
 from edgewright.ir.graph import Graph, Node
 from edgewright.ir.operator import Axis
-from edgewright.passes.channels import ChannelGroups, ValueAxis, channel_groups, contractions, keep_one, operand, remove_channels
+from edgewright.passes.channels import ChannelGroups, ValueAxis, channel_groups, contractions, keep_one, operand, remove_channels, to_fill
 from edgewright.passes.known import Known, known_elements
 from edgewright.passes.linear import Edits, FloatArray, Linear, bias_array, contribution, input_channels, linear
 from edgewright.passes.registry import Context, graph_pass
@@ -38,7 +38,7 @@ def remove_dead_channels(graph: Graph, ctx: Context, *, multiple: int = 0) -> Gr
         groups = channel_groups(graph)
         readers, held = _readers(graph, groups)
         chosen, folded = _choose(graph, groups, readers, held)
-        while kept := _to_fill(groups, chosen, unit):
+        while kept := to_fill(groups, chosen, unit):
             held[list(kept)] = True
             _tell_kept(graph, groups, kept, unit, ctx)
             chosen, folded = _choose(graph, groups, readers, held)
@@ -152,23 +152,6 @@ def _choose(graph: Graph, groups: ChannelGroups, readers: list[_Reader], held: N
         if not failed:
             return chosen, edits
         held[list(failed)] = True
-
-
-def _to_fill(groups: ChannelGroups, chosen: set[int], unit: int) -> set[int]:
-    """Those of ``chosen`` that stay, so that ``unit`` divides what is left along every axis that is long enough for it."""
-    kept: set[int] = set()
-    while unit > 1:
-        more: set[int] = set()
-        for key, indices in groups.members(chosen - kept).items():
-            labels = groups.labels[key]
-            left = len(labels) - len(indices)
-            missing = -left % unit
-            if missing and left + missing <= len(labels):
-                more |= {int(label) for label in labels[indices[:missing]]}
-        if not more:
-            break
-        kept |= more
-    return kept
 
 
 def _tell_kept(graph: Graph, groups: ChannelGroups, kept: set[int], unit: int, ctx: Context) -> None:
