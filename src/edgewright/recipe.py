@@ -141,10 +141,18 @@ def _rounded(weights: int, activations: int) -> Recipe:
     return Recipe(name, (*_START, Step("quantize_static", options), Step("round_weights")), summary)
 
 
+def _mixed() -> Recipe:
+    """Bits by layer: the budget is a share of int8's bytes."""
+    options: dict[str, Option] = {"ranges": "minmax", "weight_ranges": "mse"}
+    summary = "int2, int4 or int8 weights, chosen layer by layer for 60 % of int8's bytes, int8 activations"
+    return Recipe("mixed", (*_START, Step("choose_bits"), Step("quantize_static", options), Step("round_weights")), summary)
+
+
 RECIPES: Mapping[str, Recipe] = _named(
     Recipe("clean", _repeated(CLEAN), "exact clean-up alone: the same outputs from fewer operators and channels"),
     Recipe("w8a8", (*_START, Step("quantize_static", {"ranges": "minmax"})), "int8 weights and activations, calibrated on data"),
     *(_rounded(weights, activations) for weights, activations in ((8, 8), (4, 8), (4, 4), (3, 8))),
+    _mixed(),
     Recipe("float16", (*_START, Step("quantize_float16")), "weights in float16, arithmetic in float32"),
     Recipe("dynamic", (*_START, Step("quantize_dynamic")), "int8 weights, activations quantized at run time"),
 )

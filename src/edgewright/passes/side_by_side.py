@@ -21,6 +21,8 @@ POSITIONS = 1 << 17
 """Positions of a layer's output that its moments are taken from, evenly spread over samples and places."""
 CHUNK_NUMBERS = 1 << 23
 """Numbers of unfolded data at a time."""
+LEAST_VARIANCE = 1e-5
+"""Of the second moment about zero: less is taken for rounding, as float32 products leave it."""
 Mend = Callable[[Linear, Tensor, Tensor], Sequence[NDArray[np.float32]] | None]
 """Called as mend(layer, float data, quantized data); gives weight and bias to compute the quantized layer with, None: its own."""
 
@@ -77,4 +79,11 @@ def moments(graph: Graph, part: Linear, floats: Tensor, quantized: Tensor) -> Mo
         start += -(-(seen - start) // stride) * stride
     means = sums / count
     centred = products / count - means[..., None] * means[0][:, None, :]
-    return Moments(means[0], means[1], centred[0], centred[1], count)
+    return Moments(means[0], means[1], _positive(centred[0], products[0] / count), centred[1], count)
+
+
+def _positive(centred: Tensor, raw: Tensor) -> Tensor:
+    """``centred`` second moments (groups, K, K), kept clear of what rounding leaves of ``raw`` ones where the data hardly vary."""
+    level, floor = (x.diagonal(dim1=1, dim2=2).mean(-1) for x in (centred, raw))
+    missing = (LEAST_VARIANCE * floor - level).clamp(min=0.0)
+    return centred if not bool(missing.any()) else centred + missing[:, None, None] * torch.eye(centred.shape[-1], dtype=centred.dtype)

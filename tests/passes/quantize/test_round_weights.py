@@ -133,3 +133,12 @@ def test_senseless_options_are_refused() -> None:
         quantize_static(network(), ctx, weight_bits=5)
     with pytest.raises(RecipeError, match="unknown range method"):
         quantize_static(network(), ctx, weight_ranges="best")
+
+
+def test_data_that_never_vary_are_no_obstacle() -> None:
+    ctx = Context(data=Data((np.full((16, 8, 8, 3), 0.7, np.float32),)))
+    graph = network()
+    rounded = round_weights(quantize_static(graph, ctx, weight_bits=4), ctx)
+    inputs = [np.full((2, 8, 8, 3), 0.7, np.float32)]
+    (wanted,), (found,) = evaluate(graph, inputs), evaluate(rounded, inputs)
+    np.testing.assert_allclose(found, wanted, atol=0.05 * float(np.abs(wanted).max()))

@@ -14,11 +14,10 @@ from edgewright.ir.edit import fresh_name, rebuild
 from edgewright.ir.graph import Graph, Level, Node, State
 from edgewright.ir.operator import Operator
 from edgewright.ops.requant import affine_quant
+from edgewright.passes.bit_widths import WIDTHS, weight_width
 from edgewright.passes.ranges import Range, calibrate, union, within
 from edgewright.passes.registry import Context, graph_pass
 from edgewright.passes.weights import METHODS, bias_scales, weight_scales
-
-WIDTHS = {2: DType.INT2, 3: DType.INT3, 4: DType.INT4, 8: DType.INT8}
 
 
 @graph_pass(level="float", exact=False, needs_data=True, makes_integers=True)
@@ -36,7 +35,8 @@ def quantize_static(
 
     ``ranges``: minmax, percentile (the middle ``percentile`` % stay inside), mse (least squared error), kl (least divergence) or octav
     (least expected noise). ``weight_ranges``: minmax or mse.
-    Narrower activations are those that layers with weights read; as is usual, what the first and the last layers read keeps 8 bits.
+    A weight whose structure says how many bits it has (choose_bits) gets those instead of ``weight_bits``. Narrower activations are those
+    that layers with weights read; as is usual, what the first and the last layers read keeps 8 bits.
     Source: Jacob et al. 2018 (arXiv:1712.05877), and the TensorFlow Lite 8-bit quantization specification.
     """
     _refuse(graph)
@@ -251,8 +251,9 @@ def _quantize_constants(graph: Graph, node: Node, quants: Mapping[str, Quant], c
                 f"the bias of {op.kind} {node.name!r} is computed at run time", hint="only constant biases can be quantized"
             )
         sums = None if bias is None else graph.array(node.inputs[bias])
-        scales = weight_scales(graph.array(node.inputs[index]), sums, input_scale, constants.dtype, constants.method)
-        inputs[index] = constants.claim(node.inputs[index], Quant.per_axis(scales, 0, constants.dtype), node.name)
+        dtype = weight_width(graph, node.inputs[index], constants.dtype)
+        scales = weight_scales(graph.array(node.inputs[index]), sums, input_scale, dtype, constants.method)
+        inputs[index] = constants.claim(node.inputs[index], Quant.per_axis(scales, 0, dtype), node.name)
         if bias is not None:
             inputs[bias] = constants.claim(node.inputs[bias], Quant.per_axis(bias_scales(scales, input_scale), 0, DType.INT32), node.name)
     return dataclasses.replace(node, inputs=tuple(inputs))

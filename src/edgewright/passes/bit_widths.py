@@ -1,0 +1,100 @@
+"""Bits of weights, layer by layer: what may be chosen, what it costs, and every best selection."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+from edgewright.errors import RecipeError
+from edgewright.ir.dtype import DType
+from edgewright.ir.edit import rebuild
+from edgewright.ir.graph import Constant, Graph, Structure
+from edgewright.passes.knapsack import Selection, pareto_front
+from edgewright.passes.registry import Context
+from edgewright.passes.sensitivity import sensitivities, weighted_layers
+from edgewright.passes.side_by_side import affordable
+
+WIDTHS = {2: DType.INT2, 3: DType.INT3, 4: DType.INT4, 8: DType.INT8}
+
+
+def parse_widths(text: str) -> list[DType]:
+    """"2,4,8" → types, ascending; RecipeError where one is no width of weights."""
+    parts = [part.strip() for part in text.split(",")]
+    if not parts or any(not part.isdigit() or int(part) not in WIDTHS for part in parts):
+        raise RecipeError(f"widths are {text!r}", hint=f"some of {', '.join(map(str, WIDTHS))}, with commas between")
+    return [WIDTHS[bits] for bits in sorted({int(part) for part in parts})]
+
+
+@dataclass(frozen=True, eq=False)
+class BitFront:
+    """Every undominated selection of bits. ``weights_of``: layer → weight, in the order of the picks; ``losses`` by layer and width.
+
+    ``fixed_bytes``: what weights take that are not chosen for: shared ones and those that have bits already. ``int8_bytes``: what all take
+    in int8.
+    """
+
+    graph: Graph
+    widths: tuple[DType, ...]
+    weights_of: dict[str, str]
+    losses: dict[str, list[float]]
+    fixed_bytes: int
+    int8_bytes: int
+    selections: tuple[Selection, ...]
+
+    def within(self, budget: float) -> Selection:
+        """The selection that loses least with at most ``budget`` bytes of weights; RecipeError where none is so small."""
+        fitting = [selection for selection in self.selections if selection.cost + self.fixed_bytes <= budget]
+        if not fitting:
+            least = self.selections[0].cost + self.fixed_bytes
+            raise RecipeError(f"the weights take at least {least:,.0f} bytes, the budget is {budget:,.0f}", hint="allow more bytes")
+        return fitting[-1]
+
+    def apply(self, selection: Selection) -> Graph:
+        """The graph with the bits of ``selection`` in the structures of its weights."""
+        constants = {}
+        for name, pick in zip(self.weights_of.values(), selection.picks, strict=True):
+            constant = self.graph.constants[name]
+            structure = dataclasses.replace(constant.structure or Structure(), bits=self.widths[pick].bits)
+            constants[name] = Constant(constant.array, structure)
+        return rebuild(self.graph, constants=constants)
+
+
+def bit_front(graph: Graph, ctx: Context, widths: list[DType], samples: int) -> BitFront | None:
+    """Sensitivities measured and every budget solved; None where there is nothing to choose."""
+    if graph.states:
+        ctx.skipped(graph.name, "bits of networks with states are not chosen yet")
+        return None
+    layers = {}
+    for name, part in weighted_layers(graph).items():
+        structure = graph.constants[part.weight].structure
+        if structure is not None and (structure.bits is not None or structure.codebook is not None):
+            ctx.skipped(name, "its weights have a codebook" if structure.bits is None else f"its weights have {structure.bits} bits")
+            continue
+        layers[name] = part
+    if not layers:
+        return None
+    data = ctx.calibration()
+    inputs = [array[: affordable(graph, min(samples, data.count))] for array in data.inputs]
+    losses = sensitivities(graph, inputs, layers, widths)
+    items = [
+        [(dtype.bytes_of(graph.value(part.weight).elements), loss) for dtype, loss in zip(widths, losses[name], strict=True)]
+        for name, part in layers.items()
+    ]
+    weights = {node.inputs[index] for node in graph.nodes for index in node.op.weight_inputs if graph.is_constant(node.inputs[index])}
+    fixed = weights - {part.weight for part in layers.values()}
+    return BitFront(
+        graph,
+        tuple(widths),
+        {name: part.weight for name, part in layers.items()},
+        losses,
+        sum(weight_width(graph, name, DType.INT8).bytes_of(graph.value(name).elements) for name in fixed),
+        sum(graph.value(name).elements for name in weights),
+        tuple(pareto_front(items)),
+    )
+
+
+def weight_width(graph: Graph, name: str, usual: DType) -> DType:
+    """The width of weight ``name``: the least that holds the bits of its structure; ``usual`` where it has none."""
+    structure = graph.constants[name].structure
+    bits = None if structure is None else structure.bits
+    return usual if bits is None else next((dtype for width, dtype in sorted(WIDTHS.items()) if width >= bits), usual)

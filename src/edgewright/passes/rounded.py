@@ -1,0 +1,71 @@
+"""One layer rounded by its output: weights on a grid, their scales, and the bias that goes with them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from edgewright.ir.dtype import DType, Quant
+from edgewright.ir.graph import Graph, Structure
+from edgewright.passes.columns import as_matrices
+from edgewright.passes.linear import Linear, bias_array
+from edgewright.passes.rounding import Moments, best_scales, compensated, round_rows
+from edgewright.passes.weights import weight_scales
+
+Reals = NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Rounded:
+    """``weight`` lies on the grid of ``quant``; ``bias`` (O,) takes over the mean error."""
+
+    weight: Reals
+    quant: Quant
+    bias: NDArray[np.float64]
+
+
+def round_layer(
+    graph: Graph, part: Linear, seen: Moments, *, dtype: DType, input_scale: float, sweeps: int, ridge: float, kept: Quant | None = None
+) -> Rounded:
+    """``part`` with weights in ``dtype`` that keep its outputs, where its data are ``seen`` and have ``input_scale``.
+
+    A weight with a codebook keeps its numbers, on the grid ``kept`` where that is given.
+    """
+    weight, bias = graph.array(part.weight).astype(np.float32), bias_array(graph, part)
+    structure = graph.constants[part.weight].structure
+    if structure is None or structure.codebook is None:
+        rounded, scales = _round(weight, structure, seen, dtype, sweeps, ridge)
+        quant = Quant.per_axis(np.maximum(scales, weight_scales(rounded, bias, input_scale, DType.INT32)), 0, dtype)
+    else:
+        rounded = weight
+        quant = kept or Quant.per_axis(weight_scales(weight, bias, input_scale, dtype), 0, dtype)
+    rounded = np.asarray(quant.to_real(quant.to_integer(rounded)))
+    channels = seen.mean.shape[0] * weight.shape[-1]
+    rows = [as_matrices(torch.from_numpy(array), channels).double() for array in (weight, rounded)]
+    shift = (rows[0] @ seen.float_mean[..., None] - rows[1] @ seen.mean[..., None]).reshape(-1).numpy()
+    return Rounded(rounded, quant, bias + shift)
+
+
+def _round(
+    weight: Reals, structure: Structure | None, seen: Moments, dtype: DType, sweeps: int, ridge: float
+) -> tuple[Reals, NDArray[np.float32]]:
+    """The rounded weights, and the scale of each row."""
+    groups = seen.mean.shape[0]
+    matrices = torch.from_numpy(weight).double().reshape(groups, -1, seen.mean.shape[1])
+    free = torch.from_numpy(_free(weight, structure)).reshape(matrices.shape)
+    wanted = compensated(matrices, seen, ridge) * free
+    start = best_scales(wanted, seen.second, dtype)
+    integers, scales = round_rows(wanted, seen.second, start, dtype, free, sweeps)
+    single = scales.to(torch.float32).reshape(-1).numpy()
+    steps = integers.reshape(len(weight), -1).numpy()
+    return np.asarray(steps * single[:, None], np.float32).reshape(weight.shape), single
+
+
+def _free(weight: Reals, structure: Structure | None) -> NDArray[np.bool_]:
+    """Where a weight may differ from zero."""
+    if structure is None or (structure.mask is None and structure.pattern is None):
+        return np.ones(weight.shape, bool)
+    return np.asarray(structure.mask if structure.mask is not None else weight != 0)
