@@ -29,8 +29,8 @@ def parse_widths(text: str) -> list[DType]:
 class BitFront:
     """Every undominated selection of bits. ``weights_of``: layer → weight, in the order of the picks; ``losses`` by layer and width.
 
-    ``fixed_bytes``: what weights take that are not chosen for: shared ones and those that have bits already. ``int8_bytes``: what all take
-    in int8.
+    ``fixed_bytes``: what weights take that are not chosen for: shared ones and those that have bits already. ``int8_bytes``: what the
+    others take in int8.
     """
 
     graph: Graph
@@ -88,7 +88,7 @@ def bit_front(graph: Graph, ctx: Context, widths: list[DType], samples: int) -> 
         {name: part.weight for name, part in layers.items()},
         losses,
         sum(weight_width(graph, name, DType.INT8).bytes_of(graph.value(name).elements) for name in fixed),
-        sum(graph.value(name).elements for name in weights),
+        sum(graph.value(part.weight).elements for part in layers.values()),
         tuple(pareto_front(items)),
     )
 
