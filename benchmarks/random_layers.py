@@ -28,7 +28,9 @@ from edgewright.ops.dense import Dense
 from edgewright.ops.depthwise_conv2d import DepthwiseConv2D
 from edgewright.ops.dequantize import Dequantize
 from edgewright.ops.hard_swish import HardSwish
+from edgewright.ops.layer_norm import LayerNorm
 from edgewright.ops.log_softmax import LogSoftmax
+from edgewright.ops.matmul import MatMul
 from edgewright.ops.max_pool2d import MaxPool2D
 from edgewright.ops.mean import Mean
 from edgewright.ops.mul import Mul
@@ -268,6 +270,32 @@ def add_softmax(layers: Layers) -> None:
         layers.node(LogSoftmax(), [x], Quant.per_tensor(1 / 16, 127))
 
 
+def add_matmul(layers: Layers) -> None:
+    """A product of two activations, as attention has it."""
+    rng = layers.rng
+    heads, rows, columns, depth = int(rng.integers(1, 5)), *(int(size) for size in rng.integers(2, 33, 3))
+    transposed = bool(rng.integers(2))
+    first = layers.input((heads, rows, depth))
+    second = layers.input((heads, columns, depth) if transposed else (heads, depth, columns))
+    scales = [layers.builder.value(name).quant.scale[0] for name in (first, second)]  # type: ignore[union-attr]
+    output = layers.quant(scales[0] * scales[1] * depth**0.5 * layers.rng.uniform(20, 80))
+    layers.node(MatMul(transposed), [first, second], output)
+
+
+def add_layer_norm(layers: Layers) -> None:
+    """Layer normalization of a sequence."""
+    channels = int(layers.rng.integers(4, 129))
+    x = layers.input((int(layers.rng.integers(1, 17)), channels))
+    steps = layers.rng.uniform(0.5, 1.5, channels).astype(np.float32) / 127
+    weight = layers.builder.constant(
+        "scale", np.full(channels, 127, np.int8), quant=Quant.per_axis(steps, 0, DType.INT8)
+    )
+    unit = np.float32(LayerNorm().product_scale(1.0))
+    bias = np.rint(layers.rng.normal(0, 0.3, channels) / (steps * unit)).astype(np.int32)
+    offset = layers.builder.constant("offset", bias, quant=Quant.per_axis(steps * unit, 0, DType.INT32))
+    layers.node(LayerNorm(), [x, weight, offset], layers.quant(layers.rng.uniform(0.02, 0.05)))
+
+
 def add_lookup(layers: Layers) -> None:
     """A pointwise function from a table."""
     layers.node(HardSwish(), [layers.input(_tensor(layers))], layers.quant())
@@ -339,6 +367,8 @@ KINDS: tuple[tuple[Callable[[Layers], None], float], ...] = (
     (add_mean, 3),
     (add_softmax, 3),
     (add_lookup, 2),
+    (add_matmul, 2),
+    (add_layer_norm, 1.5),
     (add_mul, 3),
     (add_pad, 2),
     (add_concat, 3),

@@ -29,8 +29,10 @@ from edgewright.ops import (
     Dequantize,
     HardSigmoid,
     HardSwish,
+    LayerNorm,
     LeakyRelu,
     LogSoftmax,
+    MatMul,
     MaxPool2D,
     Mean,
     Mul,
@@ -42,6 +44,7 @@ from edgewright.ops import (
     Requantize,
     Reshape,
     Resize,
+    Rsqrt,
     Sigmoid,
     SiLU,
     Slice,
@@ -366,6 +369,68 @@ def table_activations() -> Graph:
     net = Net("table_activations", 38)
     x = net.conv(net.input("x", (None, 4, 4, 3)), 6)
     return net.finish([net.node(op, [x]) for op in (HardSigmoid(), HardSigmoid(0.2, 0.4), SiLU(), GELU(), GELU(True))])
+
+
+def _attend(net: Net, x: str, heads: int, width: int, *, queries: int | None = None) -> str:
+    """Attention of ``heads`` of ``width`` over the sequence (N, T, C) ``x``; ``queries``: so many that stand in the network itself."""
+    steps = int(net.value(x).shape[1] or 1)
+
+    def head(name: str) -> str:
+        flat = net.node(Reshape((None, steps, heads, width)), [net.dense(x, heads * width, name=name)], name=f"{name}_heads")
+        return net.node(Transpose((0, 2, 1, 3)), [flat], name=f"{name}_turned")
+
+    query = head("query") if queries is None else net.constant("query", net.rng.normal(0, 1, (1, heads, queries, width)).astype(np.float32))
+    scores = net.node(MatMul(transposed=True), [query, head("key")], name="scores")
+    shares = net.node(Softmax(width**-0.5), [scores], name="shares")
+    mixed = net.node(Transpose((0, 2, 1, 3)), [net.node(MatMul(), [shares, head("value")], name="mixed")], name="mixed_turned")
+    return net.node(Reshape((None, steps if queries is None else queries, heads * width)), [mixed], name="joined")
+
+
+@animal
+def attention() -> Graph:
+    """Products of two activations, the second turned and not, odd sizes: self-attention over a sequence, then a head."""
+    net = Net("attention", 41)
+    x = net.input("x", (None, 7, 6))
+    joined = net.dense(_attend(net, x, 2, 5), 6, name="out")
+    return net.finish([net.dense(net.node(Mean((1,)), [net.node(Add(), [x, joined])], name="pooled"), 3, name="head")])
+
+
+@animal
+def pooled_by_attention() -> Graph:
+    """A product whose first factor is constant and broadcast: a few learned queries gather a sequence."""
+    net = Net("pooled_by_attention", 42)
+    gathered = _attend(net, net.input("x", (None, 6, 5)), 2, 4, queries=3)
+    return net.finish([net.dense(gathered, 4, name="head")])
+
+
+@animal
+def encoder() -> Graph:
+    """A block of a transformer: layer normalization before attention and before a GELU layer, residual additions."""
+    net = Net("encoder", 43)
+    x = net.dense(net.input("x", (None, 5, 4)), 8, name="embedding")
+
+    def normalized(y: str, name: str) -> str:
+        scale, offset = (net.rng.normal(middle, 0.3, 8).astype(np.float32) for middle in (1.0, 0.0))
+        return net.node(LayerNorm(), [y, net.constant(f"{name}_scale", scale), net.constant(f"{name}_offset", offset)], name=name)
+
+    y = net.node(Add(), [x, net.dense(_attend(net, normalized(x, "norm1"), 2, 4), 8, name="out")], name="residual1")
+    wide = net.node(GELU(), [net.dense(normalized(y, "norm2"), 16, name="up")], name="gelu")
+    y = net.node(Add(), [y, net.dense(wide, 8, name="down")], name="residual2")
+    return net.finish([net.dense(net.node(Mean((1,)), [y], name="pooled"), 3, name="head")])
+
+
+@animal
+def written_out_norm() -> Graph:
+    """Layer normalization as formats and exporters without that operator have it: means, squares and a reciprocal root."""
+    net = Net("written_out_norm", 44)
+    x = net.dense(net.input("x", (None, 4, 5)), 6, name="embedding")
+    centred = net.node(Sub(), [x, net.node(Mean((2,), keep_dims=True), [x], name="mean")], name="centred")
+    variance = net.node(Mean((2,), keep_dims=True), [net.node(Mul(), [centred, centred], name="squares")], name="variance")
+    safe = net.node(Add(), [variance, net.constant("epsilon", np.asarray([0.05], np.float32))], name="safe")
+    unit = net.node(Mul(), [centred, net.node(Rsqrt(), [safe], name="inverse")], name="unit")
+    scaled = net.node(Mul(), [unit, net.vector("scale", 6, 0.5, 1.5)], name="scaled")
+    y = net.node(Add(), [scaled, net.vector("offset", 6)], name="shifted")
+    return net.finish([net.dense(y, 3, name="head")])
 
 
 @animal

@@ -31,6 +31,7 @@ CLEAN = (
     "cancel_transposes",
     "merge_reshapes",
     "fold_transposes",
+    "fold_layer_norm",
     "fold_batchnorm",
     "fold_scalars",
     "replace_batchnorm",

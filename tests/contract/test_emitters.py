@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from edgewright.emit.c import emit_c
-from edgewright.emit.tflite import EXPANDABLE, WITHOUT_TFLM_KERNEL, emit_tflite
+from edgewright.emit.tflite import FLOAT_ONLY, WITHOUT_TFLM_KERNEL, emit_tflite
 from edgewright.errors import ToolError, UnsupportedError
 from edgewright.ir.graph import Graph
 from edgewright.lower.program import make_program
@@ -127,7 +127,7 @@ def test_files_are_the_same_for_the_same_graph(name):
     again = quantize_zoo(EVERY[name]())
     assert again.digest == integer_graph(name).digest
     assert emit_c(make_program(again, target)) == emit_c(make_program(integer_graph(name), target))
-    if not kinds(again) & EXPANDABLE:
+    if not kinds(again) & FLOAT_ONLY:
         assert emit_tflite(again) == emit_tflite(integer_graph(name))
 
 
@@ -135,7 +135,7 @@ def test_files_are_the_same_for_the_same_graph(name):
 @pytest.mark.parametrize("name", EVERY)
 def test_tflite_in_tflm_and_litert(name, clean, needs_tflite_micro):
     graph, arrays = integer_graph(name, clean), inputs_of(name, clean)
-    missing = kinds(graph) & EXPANDABLE
+    missing = kinds(graph) & FLOAT_ONLY
     if missing:
         with pytest.raises(UnsupportedError) as caught:
             emit_tflite(graph)

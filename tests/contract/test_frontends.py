@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edgewright.emit.tflite import EXPANDABLE, emit_tflite
+from edgewright.emit.tflite import FLOAT_ONLY, emit_tflite
 from edgewright.frontends.tflite import load_tflite
 from edgewright.ir.graph import Graph
 from edgewright.ir.verify import verify
@@ -28,7 +28,7 @@ def there_and_back(graph: Graph) -> Graph:
     return back
 
 
-INTEGER_IN_TFLITE = [name for name in EVERY if not kinds(integer_graph(name)) & EXPANDABLE]
+INTEGER_IN_TFLITE = [name for name in EVERY if not kinds(integer_graph(name)) & FLOAT_ONLY]
 
 
 @pytest.mark.parametrize("name", INTEGER_IN_TFLITE)

@@ -10,7 +10,7 @@ from ai_edge_litert import schema_py_generated as schema
 from numpy.typing import NDArray
 from torch import Tensor
 
-from edgewright.emit.tflite import EXPANDABLE, audit_tflite, emit_tflite
+from edgewright.emit.tflite import FLOAT_ONLY, audit_tflite, emit_tflite
 from edgewright.emit.tflite_writer import ALIGNMENT
 from edgewright.errors import UnsupportedError
 from edgewright.frontends.tflite import load_tflite
@@ -65,7 +65,7 @@ def test_integer_networks_read_back_with_their_bytes(name: str) -> None:
     """That TensorFlow Lite Micro gives them too is shown by the contract battery."""
     source = {**ZOO, **INTEGER_ZOO}[name]()
     graph = quantize_zoo(source)
-    if any(node.op.kind in EXPANDABLE for node in graph):
+    if any(node.op.kind in FLOAT_ONLY for node in graph):
         return
     inputs = integer_inputs(source, graph, 4)
     again = load_tflite(*emit_tflite(graph).values())

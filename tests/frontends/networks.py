@@ -227,6 +227,37 @@ class ConvNext(nn.Module):
         return (x + y.permute(0, 3, 1, 2)).mean((-2, -1))
 
 
+class Transformer(nn.Module):
+    """A block of a transformer: layer normalization, attention by one call, GELU; then attention written out, a sequence pooled by it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm1, self.norm2, self.qkv, self.out = nn.LayerNorm(12), nn.LayerNorm(12), nn.Linear(12, 36), nn.Linear(12, 12)
+        self.up, self.down, self.query = nn.Linear(12, 24), nn.Linear(24, 12), nn.Parameter(torch.randn(1, 3, 12))
+
+    def forward(self, x: Tensor) -> Tensor:
+        query, key, value = (part.unflatten(-1, (3, 4)).transpose(1, 2) for part in self.qkv(self.norm1(x)).chunk(3, -1))
+        x = x + self.out(F.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2))
+        x = x + self.down(F.gelu(self.up(self.norm2(x))))
+        return torch.softmax(self.query @ x.transpose(1, 2) / 12**0.5, -1) @ x
+
+
+class WrittenOut(nn.Module):
+    """Layer normalization by hand, with a root that divides, and one with a reciprocal root."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Linear(6, 8), nn.Linear(8, 8)
+        self.scale, self.offset = nn.Parameter(torch.rand(8) + 0.5), nn.Parameter(torch.randn(8))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.first(x)
+        centred = x - x.mean(-1, keepdim=True)
+        x = centred / torch.sqrt((centred**2).mean(-1, keepdim=True) + 1e-5) * self.scale + self.offset
+        centred = self.second(x) - self.second(x).mean(-1, keepdim=True)
+        return centred * torch.rsqrt((centred * centred).mean(-1, keepdim=True) + 1e-6)
+
+
 class TwoWay(nn.Module):
     """Two inputs, two outputs, preprocessing inside."""
 
@@ -381,6 +412,8 @@ CASES: dict[str, Case] = {
     "segment": Case(Segment, ((1, 3, 18, 14),)),
     "waves": Case(Waves, ((1, 2, 64),)),
     "sequence": Case(Sequence1D, ((1, 12, 10),)),
+    "transformer": Case(Transformer, ((1, 7, 12),), opset=14),
+    "written_out": Case(WrittenOut, ((1, 5, 6),)),
     "flattened": Case(Flattened, ((1, 1, 22, 18),)),
     "dense_net": Case(Dense3, ((1, 3, 13, 10),)),
     "conv_next": Case(ConvNext, ((1, 3, 24, 16),)),

@@ -173,7 +173,7 @@ UNSUPPORTED = """
 wanting (float[N, 6, 8, 10] x) => (float[N, 6, 8, 10] y)
 <float[10] scale, float[10] bias, int64[1] axis = {-1}, float[6, 6, 3, 3] kernel>
 {
-  normal = LayerNormalization (x, scale, bias)
+  normal = LayerNormalization <axis = 1> (x, scale, bias)
   soft = Softplus (normal)
   wide = MaxPool <kernel_shape = [2, 2], dilations = [2, 2]> (x)
   ordered = CumSum (x, axis)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from edgewright.ir.dtype import Quant
+from edgewright.ir.dtype import DType, Quant
 from edgewright.ops.average_pool2d import AveragePool2D
+from edgewright.ops.layer_norm import LayerNorm
 from edgewright.ops.log_softmax import LogSoftmax
+from edgewright.ops.matmul import MatMul
 from edgewright.ops.max_pool2d import MaxPool2D
 from edgewright.ops.mean import Mean
 from edgewright.ops.resize import Resize
@@ -49,6 +51,36 @@ def test_softmax(needs_cc: None, seed: int = 0) -> None:
         batch.add(Softmax(float(rng.choice([1.0, 0.5, 2.0]))), [batch.input(shape, scale)], Quant.per_tensor(1 / 256, -128))
         batch.add(LogSoftmax(), [batch.input(shape, scale)], Quant.per_tensor(16 / 256, 127))
     batch.check(samples=8)
+
+
+def test_matmul(needs_cc: None, seed: int = 0) -> None:
+    rng = np.random.default_rng(seed)
+    batch = Batch(rng)
+    for _ in range(60):
+        leading = [int(size) for size in rng.integers(1, 4, rng.integers(0, 3))]
+        rows, columns, depth = (int(size) for size in rng.integers(1, 12, 3))
+        transposed = bool(rng.integers(2))
+        spread = [1 if rng.integers(4) == 0 else size for size in leading]
+        first, second = (spread, leading) if rng.integers(2) else (leading, spread)
+        operands = [(*first, rows, depth), (*second, columns, depth) if transposed else (*second, depth, columns)]
+        batch.add(MatMul(transposed), [batch.input(shape) for shape in operands], batch.quant(0.001, 2.0))
+    batch.check()
+
+
+def test_layer_norm(needs_cc: None, seed: int = 0) -> None:
+    rng = np.random.default_rng(seed)
+    batch = Batch(rng)
+    for _ in range(40):
+        channels = int(rng.choice([1, 2, 7, 32, 300]))
+        rows = [int(size) for size in rng.integers(1, 5, rng.integers(0, 3))]
+        x = batch.input((*rows, channels), batch.quant(*[(1e-5, 1e-3), (0.01, 2.0)][rng.integers(2)]))
+        steps = rng.uniform(1e-4, 0.02, channels).astype(np.float32)
+        unit = np.float32(LayerNorm().product_scale(1.0))
+        scale = batch.builder.constant("scale", batch.integers((channels,)), quant=Quant.per_axis(steps, 0, DType.INT8))
+        bias = rng.integers(-(1 << 20), 1 << 20, channels).astype(np.int32)
+        offset = batch.builder.constant("offset", bias, quant=Quant.per_axis(steps * unit, 0, DType.INT32))
+        batch.add(LayerNorm(float(rng.choice([1e-12, 1e-5, 0.1]))), [x, scale, offset], batch.quant(0.005, 0.1))
+    batch.check()
 
 
 def test_resize_bilinear(needs_cc: None, seed: int = 0) -> None:

@@ -21,6 +21,7 @@ from edgewright.ops import (
     Relu,
     Relu6,
     Requantize,
+    Rsqrt,
     Sigmoid,
     SiLU,
     Tanh,
@@ -99,6 +100,17 @@ def test_sigmoid_and_tanh_are_tflm_s_at_the_ends(op, code, scale, needs_tflite_m
         source, target = Quant.per_tensor(scale, zero_point), Quant.per_tensor(*op.output_quant(()))
         model = build_operator(code, None, [TensorSpec((1, 256), quant=source)], [TensorSpec((1, 256), quant=target)])
         np.testing.assert_array_equal(lookup_table(op, *values(source, target)), run_tflm(model, [EVERY_INT8])[0][0])
+
+
+@pytest.mark.parametrize("scale", [1e-6, 3e-4, 0.02, 1.0, 7.5])
+def test_rsqrt_is_tflm_s(scale, needs_tflite_micro):
+    """Of what is not negative; the reference refuses the rest."""
+    for zero_point in (-128, -100, 0):
+        source, target = Quant.per_tensor(scale, zero_point), Quant.per_tensor(scale**-0.5 / 120, -128)
+        model = build_operator(B.RSQRT, None, [TensorSpec((1, 256), quant=source)], [TensorSpec((1, 256), quant=target)])
+        allowed = np.maximum(EVERY_INT8, zero_point).astype(np.int8)
+        ours = lookup_table(Rsqrt(), *values(source, target))[allowed.astype(np.int32) + 128]
+        np.testing.assert_array_equal(ours, run_tflm(model, [allowed])[0])
 
 
 def test_hard_swish_refuses_what_tflm_refuses(needs_tflite_micro):

@@ -6,6 +6,7 @@ import numpy as np
 from onnx import TensorProto
 
 from edgewright.emit.onnx_integer_arithmetic import UNSIGNED, number
+from edgewright.emit.onnx_integer_attention import INTEGER_ATTENTION
 from edgewright.emit.onnx_integer_layers import LAYERS
 from edgewright.emit.onnx_integer_other import OTHER
 from edgewright.emit.onnx_writer import Array, Emit, Tensor, Writer, layout_of
@@ -15,7 +16,7 @@ from edgewright.ir.graph import Graph, Level, Node, Value
 from edgewright.ir.layout import Axes, Layout
 from edgewright.ir.layout_plan import rearranged
 
-TABLE: dict[str, Emit] = {**LAYERS, **OTHER}
+TABLE: dict[str, Emit] = {**LAYERS, **INTEGER_ATTENTION, **OTHER}
 """Operator → function; its tensor holds the integers of the output, higher by 128, as uint8."""
 
 

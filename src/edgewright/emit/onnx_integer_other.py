@@ -133,5 +133,5 @@ OTHER: dict[str, Emit] = {
     "Softmax": softmax,
     "LogSoftmax": log_softmax,
     **{kind: MOVES[kind] for kind in ("Concat", "Slice", "Reshape", "Transpose")},
-    **dict.fromkeys(("Relu", "Relu6", "LeakyRelu", "Sigmoid", "Tanh", "HardSwish", "HardSigmoid", "SiLU", "GELU"), _pointwise),
+    **dict.fromkeys(("Relu", "Relu6", "LeakyRelu", "Sigmoid", "Tanh", "HardSwish", "HardSigmoid", "SiLU", "GELU", "Rsqrt"), _pointwise),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from edgewright.emit.onnx_ops_attention import ATTENTION
 from edgewright.emit.onnx_ops_compute import COMPUTE
 from edgewright.emit.onnx_ops_other import OTHER, clip
 from edgewright.emit.onnx_writer import Emit, Tensor, Writer
@@ -9,7 +10,7 @@ from edgewright.errors import UnsupportedError
 from edgewright.ir.graph import Node, Value
 from edgewright.ops.requant import activation_range
 
-TABLE: dict[str, Emit] = {**COMPUTE, **OTHER}
+TABLE: dict[str, Emit] = {**COMPUTE, **ATTENTION, **OTHER}
 """Operator → function."""
 
 

@@ -74,6 +74,11 @@ def _silu(writer: Writer, node: Node) -> Tensor:
     return Tensor(writer.node("Mul", [source.name, writer.node("Sigmoid", [source.name])]), source.layout)
 
 
+def _rsqrt(writer: Writer, node: Node) -> Tensor:
+    source = writer.tensor(node.inputs[0])
+    return Tensor(writer.node("Reciprocal", [writer.node("Sqrt", [source.name])]), source.layout)
+
+
 def _gelu(writer: Writer, node: Node) -> Tensor:
     """Spelled out: the operator of its own came with opset 20."""
     op: Any = node.op
@@ -188,6 +193,7 @@ OTHER: dict[str, Emit] = {
     "Sigmoid": _pointwise("Sigmoid"),
     "Tanh": _pointwise("Tanh"),
     "HardSwish": _pointwise("HardSwish"),
+    "Rsqrt": _rsqrt,
     "HardSigmoid": _pointwise("HardSigmoid", alpha="alpha", beta="beta"),
     "SiLU": _silu,
     "GELU": _gelu,

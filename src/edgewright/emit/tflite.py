@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 
 from ai_edge_litert import schema_py_generated as schema
 
+from edgewright.emit import tflite_attention as attention
 from edgewright.emit import tflite_elementwise as elementwise
 from edgewright.emit import tflite_layers as layers
-from edgewright.emit.tflite_elementwise import NO_KERNEL_HINT, Writing, plain
+from edgewright.emit.tflite_elementwise import Writing, no_int8_kernel, plain
 from edgewright.emit.tflite_writer import Subgraph, Tensor, Writer, batch_of_one, file_name
 from edgewright.errors import UnsupportedError
 from edgewright.ir.dtype import DType
@@ -16,13 +17,15 @@ from edgewright.ir.graph import Graph, State
 
 OPERATORS: Mapping[str, Writing] = {
     "Conv2D": layers.conv2d, "DepthwiseConv2D": layers.depthwise_conv2d, "TransposeConv2D": layers.transpose_conv2d, "Dense": layers.dense,
+    "MatMul": attention.matmul, "LayerNorm": attention.layer_norm,
     "MaxPool2D": layers.max_pool2d, "AveragePool2D": layers.average_pool2d, "Resize": layers.resize,
     "Add": elementwise.add, "Sub": elementwise.sub, "Mul": elementwise.mul, "BatchNorm": elementwise.batch_norm,
     "Reshape": elementwise.reshape, "Transpose": elementwise.transpose, "Slice": elementwise.slice_, "Concat": elementwise.concat,
     "Pad": elementwise.pad_operator, "Mean": elementwise.mean, "Softmax": elementwise.softmax,
     "LogSoftmax": plain("LOG_SOFTMAX", schema.LogSoftmaxOptionsT),
     "Relu": plain("RELU"), "Relu6": elementwise.relu6, "LeakyRelu": elementwise.leaky_relu, "PRelu": elementwise.prelu,
-    "Sigmoid": plain("LOGISTIC"), "Tanh": plain("TANH"), "HardSwish": plain("HARD_SWISH", schema.HardSwishOptionsT),
+    "Sigmoid": plain("LOGISTIC"), "Tanh": plain("TANH"),
+    "Rsqrt": plain("RSQRT"), "HardSwish": plain("HARD_SWISH", schema.HardSwishOptionsT),
     "HardSigmoid": elementwise.hard_sigmoid, "SiLU": elementwise.silu, "GELU": elementwise.gelu,
     "Quantize": plain("QUANTIZE", schema.QuantizeOptionsT), "Dequantize": elementwise.dequantize,
     "Requantize": plain("QUANTIZE", schema.QuantizeOptionsT),
@@ -30,6 +33,8 @@ OPERATORS: Mapping[str, Writing] = {
 """The graph's operator → the function that writes it."""
 EXPANDABLE = frozenset({"SiLU", "HardSigmoid"})
 """Without an int8 kernel in the format; pass expand_activations writes them as operators that have one."""
+FLOAT_ONLY = EXPANDABLE | {"LayerNorm"}
+"""All operators without an int8 kernel in the format."""
 WITHOUT_TFLM_KERNEL = frozenset({"GELU"})
 """Operators that LiteRT runs at int8 and TensorFlow Lite Micro does not."""
 
@@ -63,8 +68,8 @@ def emit_tflite(graph: Graph) -> dict[str, bytes]:
 def audit_tflite(graph: Graph) -> None:
     """UnsupportedError for what :func:`emit_tflite` will refuse once float ``graph`` is quantized; to be called before that work."""
     problems: list[UnsupportedError] = []
-    missing = [node for node in graph.nodes if node.op.kind in EXPANDABLE]
-    problems += [UnsupportedError(f"{node.op.kind} {node.name!r} has no int8 kernel in .tflite", hint=NO_KERNEL_HINT) for node in missing]
+    missing = [node for node in graph.nodes if node.op.kind in FLOAT_ONLY]
+    problems += [no_int8_kernel(node) for node in missing]
     try:
         emit_tflite(graph)
     except UnsupportedError as problem:

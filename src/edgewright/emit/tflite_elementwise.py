@@ -30,8 +30,8 @@ from edgewright.ops.transpose import Transpose
 Writing = Callable[[Writer, Node], None]
 MOST_JOINED = 10
 """Inputs that one CONCATENATION of TensorFlow Lite Micro takes."""
-NO_KERNEL_HINT = ("run expand_activations before quantization, which takes SiLU and HardSigmoid apart, or replace the operator by Relu6 or "
-                  "HardSwish; C and .onnx have it as it is")
+NO_KERNEL_HINT = ("run expand_activations before quantization, which takes SiLU and HardSigmoid apart, or replace the operator: SiLU by "
+                  "HardSwish, layer normalization by batch normalization; C and .onnx have it as it is")
 """What to do about an operator that .tflite knows in float only."""
 
 
@@ -213,15 +213,20 @@ def gelu(writer: Writer, node: Node) -> None:
     plain("GELU", lambda: options)(writer, node)
 
 
-def _float_only(writer: Writer, node: Node) -> None:
+def float_only(writer: Writer, node: Node) -> None:
+    """UnsupportedError in an integer network."""
     if writer.graph.level is Level.INTEGER:
-        raise UnsupportedError(f"{node.op.kind} {node.name!r} has no int8 kernel in .tflite",
-                               hint=NO_KERNEL_HINT)
+        raise no_int8_kernel(node)
+
+
+def no_int8_kernel(node: Node) -> UnsupportedError:
+    """What is said of an operator that the format knows in float only."""
+    return UnsupportedError(f"{node.op.kind} {node.name!r} has no int8 kernel in .tflite", hint=NO_KERNEL_HINT)
 
 
 def silu(writer: Writer, node: Node) -> None:
     """SiLU → LOGISTIC and MUL; float networks only."""
-    _float_only(writer, node)
+    float_only(writer, node)
     x = writer.value(node.inputs[0])
     gate = writer.like(x, f"{node.outputs[0]}_sigmoid")
     writer.operator("LOGISTIC", [x], [gate])
@@ -230,7 +235,7 @@ def silu(writer: Writer, node: Node) -> None:
 
 def hard_sigmoid(writer: Writer, node: Node) -> None:
     """HardSigmoid → relu6(6 alpha x + 6 beta) / 6; float networks only."""
-    _float_only(writer, node)
+    float_only(writer, node)
     op = node.op
     assert isinstance(op, HardSigmoid)
     x = writer.value(node.inputs[0])
@@ -249,7 +254,7 @@ def hard_sigmoid(writer: Writer, node: Node) -> None:
 
 def batch_norm(writer: Writer, node: Node) -> None:
     """BatchNorm → MUL and ADD with its statistics folded; float networks only."""
-    _float_only(writer, node)
+    float_only(writer, node)
     op = node.op
     assert isinstance(op, BatchNorm)
     for name in node.inputs[1:]:

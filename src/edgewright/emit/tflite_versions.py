@@ -7,7 +7,7 @@ fits is written.
 from __future__ import annotations
 
 _INT8_IS_2 = ("ADD", "SUB", "AVERAGE_POOL_2D", "MAX_POOL_2D", "CONCATENATION", "LOGISTIC", "TANH", "LOG_SOFTMAX", "MEAN", "RELU", "RELU6",
-              "SLICE", "SOFTMAX", "GELU", "MIRROR_PAD")
+              "SLICE", "SOFTMAX", "GELU", "MIRROR_PAD", "BATCH_MATMUL", "RSQRT")
 """Version 1 in float, 2 at int8."""
 
 
@@ -85,6 +85,8 @@ _RUNTIMES: dict[tuple[str, int], str] = {
     ("FULLY_CONNECTED", 1): "1.5.0", ("FULLY_CONNECTED", 3): "1.14.0", ("FULLY_CONNECTED", 4): "1.14.0", ("FULLY_CONNECTED", 5): "2.0.0",
     ("FULLY_CONNECTED", 10): "2.11.0", ("FULLY_CONNECTED", 12): "2.17.0",
     ("TRANSPOSE_CONV", 1): "1.9.0", ("TRANSPOSE_CONV", 2): "2.2.0", ("TRANSPOSE_CONV", 3): "2.3.0", ("TRANSPOSE_CONV", 4): "2.13.0",
+    ("BATCH_MATMUL", 1): "2.3.0", ("BATCH_MATMUL", 2): "2.3.0",
+    ("SQUARED_DIFFERENCE", 1): "1.13.1", ("RSQRT", 1): "1.10.0", ("RSQRT", 2): "2.5.0",
     ("CONCATENATION", 1): "1.5.0", ("CONCATENATION", 2): "1.14.0", ("RESHAPE", 1): "1.5.0",
     ("TRANSPOSE", 1): "1.6.0", ("TRANSPOSE", 2): "1.14.0", ("TRANSPOSE", 4): "2.3.0", ("TRANSPOSE", 6): "2.12.0",
     ("PAD", 1): "1.5.0", ("PAD", 2): "1.14.0", ("PAD", 4): "2.6.0", ("PADV2", 1): "1.9.0", ("PADV2", 2): "1.14.0", ("PADV2", 4): "2.6.0",

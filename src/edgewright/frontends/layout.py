@@ -188,7 +188,8 @@ class Door:
         alone = [self.waiting[name] for name in graph.inputs if name in self.waiting and (name in graph.consumers or name in graph.outputs)]
         raise_unsupported(
             [
-                Finding(kind, where, "it stands outside of a formula that is known", "GELU is known; replace the function before export")
+                Finding(kind, where, "it stands outside of a formula that is known",
+                        "GELU is known, and a square root that divides; replace the function before export")
                 for kind, _, where in alone
             ]
         )

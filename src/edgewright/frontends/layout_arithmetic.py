@@ -21,6 +21,7 @@ from edgewright.ops.hard_swish import HardSwish
 from edgewright.ops.mul import Mul
 from edgewright.ops.relu import Relu
 from edgewright.ops.relu6 import Relu6
+from edgewright.ops.rsqrt import Rsqrt
 from edgewright.ops.sigmoid import Sigmoid
 from edgewright.ops.silu import SiLU
 from edgewright.ops.sub import Sub
@@ -60,9 +61,13 @@ def mul(door: Door, a: Operand, b: Operand) -> Held:
 
 
 def div(door: Door, a: Operand, b: Operand) -> Held:
-    """Division by a constant."""
+    """Division by a constant, or by a square root."""
     if not isinstance(b, Known):
-        raise UnsupportedError("it divides by an activation", hint="only constants can divide; replace it before export")
+        waiting = door.waiting.get(b.name)
+        if waiting is not None and waiting[0] == "sqrt":
+            inverse = Held(door.emit(Rsqrt(), [waiting[1]]), b.layout)
+            return inverse if isinstance(a, Known) and a.array.size == 1 and float(a.array.reshape(-1)[0]) == 1.0 else mul(door, a, inverse)
+        raise UnsupportedError("it divides by an activation", hint="only constants and square roots can divide; replace it before export")
     divisor = np.asarray(b.array, np.float64)
     if not divisor.all():
         raise UnsupportedError("it divides by zero", hint="check how the model was exported")
@@ -104,6 +109,11 @@ def clip(door: Door, x: Held, low: float, high: float) -> Held:
 def erf(door: Door, x: Held) -> Held:
     """The error function: only as a part of GELU, which the product at its end recognises."""
     return Held(door.pending("erf", x.name), x.layout)
+
+
+def sqrt(door: Door, x: Held) -> Held:
+    """The square root: only as a divisor."""
+    return Held(door.pending("sqrt", x.name), x.layout)
 
 
 def _binary(door: Door, op: Operator, a: Operand, b: Operand) -> Held:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from edgewright.errors import UnsupportedError
 from edgewright.frontends.layout import INCONSISTENT, Door, Held, Known, as_reals
 from edgewright.frontends.layout_arithmetic import mul, scalar
+from edgewright.frontends.layout_attention import layer_norm, matmul
 from edgewright.frontends.layout_compute import (
     adaptive_pool,
     batch_norm,
@@ -86,6 +87,10 @@ def _conv_transpose(door: Door, a: Arguments) -> Held:
     )
 
 
+def _is_matrix(weight: Known) -> bool:
+    return weight.array.ndim == 2 or (weight.array.ndim > 2 and all(size == 1 for size in weight.array.shape[:-2]))
+
+
 def _matrix(weight: Known) -> Known:
     """A constant right factor as a matrix."""
     while weight.array.ndim > 2 and weight.array.shape[0] == 1:
@@ -98,11 +103,11 @@ def _matrix(weight: Known) -> Known:
 
 
 def _matmul(door: Door, a: Arguments) -> Held:
-    if not isinstance(a.operand(1), Known) or not isinstance(a.operand(0), Held):
-        raise UnsupportedError(
-            "a product of two activations, or of a constant by one", hint="only activation times constant matrix is supported"
-        )
-    return dense(door, a.held(0), _matrix(a.known(1)).transposed((1, 0)), None)
+    first, second = a.operand(0), a.operand(1)
+    if isinstance(second, Known) and isinstance(first, Held) and _is_matrix(second):
+        return dense(door, first, _matrix(second).transposed((1, 0)), None)
+    return matmul(door, first, second)
+
 
 
 def _gemm(door: Door, a: Arguments) -> Held:
@@ -118,6 +123,14 @@ def _gemm(door: Door, a: Arguments) -> Held:
     if bias is not None and beta != 1:
         bias = Known(as_reals(bias) * np.float32(beta), bias.name)
     return dense(door, a.held(0), weight, bias)
+
+
+def _layer_norm(door: Door, a: Arguments) -> list[Held | None]:
+    x, scale = a.held(0), a.known(1)
+    axis = a.integer("axis", -1)
+    if axis not in (-1, x.layout.rank - 1):
+        raise UnsupportedError(f"layer normalization from axis {axis} on", hint="only the last axis is supported")
+    return [layer_norm(door, x, x.layout.shape[-1:], scale, a.maybe_known(2), a.real("epsilon", 1e-5)), None, None]
 
 
 def _batch_norm(door: Door, a: Arguments) -> Held:
@@ -260,6 +273,7 @@ COMPUTE: dict[str, Handler] = {
     "ReduceMean": _reduce_mean,
     "ReduceSum": _reduce_sum,
     "ReduceMax": _reduce_max,
+    "LayerNormalization": _layer_norm,
     "Softmax": _softmax(log=False),
     "LogSoftmax": _softmax(log=True),
     "PRelu": _prelu,

@@ -8,7 +8,7 @@ import numpy as np
 
 from edgewright.errors import UnsupportedError
 from edgewright.frontends.layout import INCONSISTENT, Door, Held, Known, Operand
-from edgewright.frontends.layout_arithmetic import add, clip, div, erf, mul, power, scalar, sub, unary
+from edgewright.frontends.layout_arithmetic import add, clip, div, erf, mul, power, scalar, sqrt, sub, unary
 from edgewright.frontends.layout_shape import (
     concat,
     depth_to_space,
@@ -241,6 +241,8 @@ OTHER: dict[str, Handler] = {
     "com.microsoft.Gelu": _gelu,
     "LeakyRelu": _leaky_relu,
     "Clip": _clip,
+    "Sqrt": lambda door, a: sqrt(door, a.held(0)),
+    "Reciprocal": lambda door, a: div(door, scalar(1.0), a.held(0)),
     "Erf": lambda door, a: erf(door, a.held(0)),
     "Add": lambda door, a: add(door, a.operand(0), a.operand(1)),
     "Sub": lambda door, a: sub(door, a.operand(0), a.operand(1)),

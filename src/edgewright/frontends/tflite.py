@@ -26,6 +26,7 @@ from edgewright.ops.log_softmax import LogSoftmax
 from edgewright.ops.mul import Mul
 from edgewright.ops.relu import Relu
 from edgewright.ops.relu6 import Relu6
+from edgewright.ops.rsqrt import Rsqrt
 from edgewright.ops.sigmoid import Sigmoid
 from edgewright.ops.sub import Sub
 from edgewright.ops.tanh import Tanh
@@ -48,8 +49,10 @@ OPERATORS: Mapping[str, Importing] = {
     "REDUCE_MAX": elementwise.reduce_max,
     "RELU": elementwise.simple(Relu()), "RELU6": elementwise.simple(Relu6()), "RELU_N1_TO_1": elementwise.relu_n1_to_1,
     "RELU_0_TO_1": elementwise.relu_0_to_1,
-    "LOGISTIC": elementwise.simple(Sigmoid()), "TANH": elementwise.simple(Tanh()), "HARD_SWISH": elementwise.simple(HardSwish()),
+    "LOGISTIC": elementwise.simple(Sigmoid()), "TANH": elementwise.simple(Tanh()),
+    "RSQRT": elementwise.simple(Rsqrt()), "HARD_SWISH": elementwise.simple(HardSwish()),
     "LEAKY_RELU": elementwise.leaky_relu, "PRELU": elementwise.prelu, "GELU": elementwise.gelu,
+    "BATCH_MATMUL": layers.batch_matmul,
     "SOFTMAX": elementwise.softmax, "LOG_SOFTMAX": elementwise.simple(LogSoftmax()),
     "QUANTIZE": elementwise.quantize, "DEQUANTIZE": elementwise.dequantize,
 }
@@ -64,7 +67,6 @@ HINTS: Mapping[str, str] = {
     **dict.fromkeys(("SPACE_TO_BATCH_ND", "BATCH_TO_SPACE_ND"),
                     "convert again: current converters write dilated convolutions as one operator"),
     "CUSTOM ethos-u": "this file was compiled by Vela already: give the one that went into it",
-    "BATCH_MATMUL": "multiply by a constant matrix with a dense layer; attention is not read yet",
 }
 """What to do about operators that OPERATORS lacks, where more can be said than to replace them."""
 

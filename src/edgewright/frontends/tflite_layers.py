@@ -17,10 +17,12 @@ from edgewright.ops.conv2d import Conv2D
 from edgewright.ops.convolution import NO_PADDING, Padding
 from edgewright.ops.dense import Dense
 from edgewright.ops.depthwise_conv2d import DepthwiseConv2D
+from edgewright.ops.matmul import MatMul
 from edgewright.ops.max_pool2d import MaxPool2D
 from edgewright.ops.padding import same_padding
 from edgewright.ops.reshape import Reshape
 from edgewright.ops.resize import Resize
+from edgewright.ops.transpose import Transpose
 from edgewright.ops.transpose_conv2d import TransposeConv2D
 
 _ACTIVATIONS = {0: "none", 1: "relu", 2: "relu_n1_to_1", 3: "relu6"}
@@ -118,6 +120,19 @@ def transpose_conv(importer: Importer, operation: Operation) -> None:
     op = TransposeConv2D(stride, (padding[0], padding[1]), (extra[0], extra[1]), activation(operation, options.fusedActivationFunction))
     weight = importer.weight(operation, 1, 0)
     importer.finish(operation, op, (x, weight, *importer.bias(operation, 3, x, weight)))
+
+
+def batch_matmul(importer: Importer, operation: Operation) -> None:
+    """BATCH_MATMUL of two activations, or of an activation and a stack of constant matrices."""
+    options = operation.options(schema.BatchMatMulOptionsT)
+    first, second = importer.operand(operation, 0), importer.operand(operation, 1)
+    rank = len(importer.value(first).shape)
+    if len(importer.value(second).shape) != rank:
+        raise InexpressibleError("factors with different numbers of axes", "reshape them to the same number of axes")
+    if options.adjX:
+        turned = Transpose((*range(rank - 2), rank - 1, rank - 2))
+        first = importer.step(operation, turned, (first,))
+    importer.finish(operation, MatMul(bool(options.adjY)), (first, second))
 
 
 def fully_connected(importer: Importer, operation: Operation) -> None:

@@ -11,18 +11,17 @@ from numpy.typing import NDArray
 from edgewright.errors import ModelError, UnsupportedError
 from edgewright.frontends.layout import INCONSISTENT, Door, Held, Known, as_reals
 from edgewright.frontends.layout_arithmetic import add, mul, scalar
+from edgewright.frontends.layout_attention import layer_norm, matmul, scaled_dot_product
 from edgewright.frontends.layout_compute import (
     adaptive_pool,
     batch_norm,
     convolution,
     dense,
-    known_of,
     mean,
     pool,
     prelu,
     resize,
     softmax,
-    tensor_of,
     transposed_convolution,
 )
 from edgewright.frontends.torch_arguments import Arguments, Handler
@@ -77,7 +76,10 @@ def _linear(door: Door, a: Arguments) -> Held:
 
 def _matmul(door: Door, a: Arguments) -> Held:
     first, second = a.operand("self"), a.operand("other" if "other" in a.values else "mat2")
-    return dense(door, tensor_of(first, "left factor"), _columns(known_of(second, "right factor")), None)
+    if isinstance(second, Known) and isinstance(first, Held) and (second.array.ndim < 3 or max(second.array.shape[:-2]) == 1):
+        return dense(door, first, _columns(second), None)
+    return matmul(door, first, second)
+
 
 
 def _columns(weight: Known) -> Known:
@@ -99,6 +101,18 @@ def _addmm(door: Door, a: Arguments) -> Held:
         Known(as_reals(weight) * np.float32(alpha), weight.name) if alpha != 1 else weight,
         Known(as_reals(bias) * np.float32(beta), bias.name) if beta != 1 else bias,
     )
+
+
+def _layer_norm(door: Door, a: Arguments) -> Held:
+    sizes = a.integers("normalized_shape")
+    return layer_norm(door, a.held("input"), sizes, a.maybe_known("weight"), a.maybe_known("bias"), a.number("eps", 1e-5))
+
+
+def _attention(door: Door, a: Arguments) -> Held:
+    if a.raw("attn_mask") is not None or a.flag("is_causal"):
+        raise UnsupportedError("attention with a mask", hint="export the network for sequences of one length, without a mask")
+    scale = None if a.raw("scale") is None else a.number("scale")
+    return scaled_dot_product(door, a.held("query"), a.held("key"), a.held("value"), scale)
 
 
 def _batch_norm(door: Door, a: Arguments) -> Held:
@@ -249,6 +263,9 @@ COMPUTE: dict[str, Handler] = {
     "aten.baddbmm.default": _baddbmm,
     "aten.batch_norm.default": _batch_norm,
     "aten._native_batch_norm_legit_no_training.default": _first_only(_batch_norm),
+    "aten.layer_norm.default": _layer_norm,
+    "aten.native_layer_norm.default": _first_only(_layer_norm),
+    "aten.scaled_dot_product_attention.default": _attention,
     "aten.max_pool1d.default": _pool("max"),
     "aten.max_pool2d.default": _pool("max"),
     "aten.max_pool2d_with_indices.default": _first_only(_pool("max")),

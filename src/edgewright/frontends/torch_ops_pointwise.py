@@ -9,7 +9,7 @@ import torch
 
 from edgewright.errors import UnsupportedError
 from edgewright.frontends.layout import Door, Held, Known, Operand, as_reals
-from edgewright.frontends.layout_arithmetic import add, clip, div, erf, mul, power, scalar, sub, unary
+from edgewright.frontends.layout_arithmetic import add, clip, div, erf, mul, power, scalar, sqrt, sub, unary
 from edgewright.frontends.torch_arguments import Arguments, Handler
 from edgewright.ir.operator import Operator
 from edgewright.ops.gelu import GELU
@@ -18,6 +18,7 @@ from edgewright.ops.hard_swish import HardSwish
 from edgewright.ops.leaky_relu import LeakyRelu
 from edgewright.ops.relu import Relu
 from edgewright.ops.relu6 import Relu6
+from edgewright.ops.rsqrt import Rsqrt
 from edgewright.ops.sigmoid import Sigmoid
 from edgewright.ops.silu import SiLU
 from edgewright.ops.tanh import Tanh
@@ -110,6 +111,9 @@ POINTWISE: dict[str, Handler] = {
     "aten.tanh.default": _unary(Tanh()),
     "aten.silu.default": _unary(SiLU()),
     "aten.hardswish.default": _unary(HardSwish()),
+    "aten.rsqrt.default": _unary(Rsqrt()),
+    "aten.sqrt.default": lambda door, a: sqrt(door, a.held()),
+    "aten.reciprocal.default": lambda door, a: div(door, scalar(1.0), a.held()),
     "aten.hardsigmoid.default": _unary(HardSigmoid()),
     "aten.gelu.default": _gelu,
     "aten.leaky_relu.default": _leaky_relu,

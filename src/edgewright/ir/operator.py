@@ -69,6 +69,8 @@ class Operator:
     """Fewest and most inputs."""
     weight_inputs: ClassVar[tuple[int, ...]] = ()
     """Indices of inputs that are quantized as weights: symmetric, one scale for each output channel (axis 0)."""
+    channel_inputs: ClassVar[tuple[int, ...]] = ()
+    """Indices of inputs with one factor for each channel of the output, quantized as weights are; nothing is summed over them."""
     bias_input: ClassVar[int | None] = None
     """Index of the input that is an int32 bias with scale input * weight."""
     same_quant: ClassVar[bool] = False
@@ -153,6 +155,10 @@ class Operator:
     def in_place(self, ins: Sequence[Value], outs: Sequence[Value]) -> tuple[int, ...]:
         """Indices of inputs whose buffer output 0 may take over: element i is read before, or when, element i is written."""
         return ()
+
+    def product_scale(self, input_scale: float) -> float:
+        """The scale of what is multiplied by weights, and added to the bias, in units of 1 / weight scale; ``input_scale`` as a rule."""
+        return input_scale
 
     def output_quant(self, ins: Sequence[Value], index: int = 0) -> tuple[float, int] | None:
         """(scale, zero point) that the arithmetic fixes for an int8 output (softmax 1/256, -128; tanh; sigmoid), or None: calibrated."""

@@ -13,8 +13,10 @@ from edgewright.ops.dequantize import Dequantize
 from edgewright.ops.gelu import GELU
 from edgewright.ops.hard_sigmoid import HardSigmoid
 from edgewright.ops.hard_swish import HardSwish
+from edgewright.ops.layer_norm import LayerNorm
 from edgewright.ops.leaky_relu import LeakyRelu
 from edgewright.ops.log_softmax import LogSoftmax
+from edgewright.ops.matmul import MatMul
 from edgewright.ops.max_pool2d import MaxPool2D
 from edgewright.ops.mean import Mean
 from edgewright.ops.mul import Mul
@@ -26,6 +28,7 @@ from edgewright.ops.relu6 import Relu6
 from edgewright.ops.requantize import Requantize
 from edgewright.ops.reshape import Reshape
 from edgewright.ops.resize import Resize
+from edgewright.ops.rsqrt import Rsqrt
 from edgewright.ops.sigmoid import Sigmoid
 from edgewright.ops.silu import SiLU
 from edgewright.ops.slice import Slice
@@ -47,8 +50,10 @@ __all__ = [
     "Dequantize",
     "HardSigmoid",
     "HardSwish",
+    "LayerNorm",
     "LeakyRelu",
     "LogSoftmax",
+    "MatMul",
     "MaxPool2D",
     "Mean",
     "Mul",
@@ -60,6 +65,7 @@ __all__ = [
     "Requantize",
     "Reshape",
     "Resize",
+    "Rsqrt",
     "SiLU",
     "Sigmoid",
     "Slice",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from edgewright.emit.c import call_cpu, call_helium
+from edgewright.emit.c.call_attention import call_layer_norm, call_matmul
 from edgewright.emit.c.call_convolution import call_conv2d, call_dense, call_depthwise_conv2d, call_transpose_conv2d
 from edgewright.emit.c.call_elementwise import call_dequantize, call_lookup, call_mul, call_prelu, call_quantize, call_sum
 from edgewright.emit.c.call_movement import call_concat, call_pad, call_slice, call_transpose
@@ -33,7 +34,9 @@ CALLS: Mapping[str, Callable[[Layer], list[Call]]] = {
     "Dequantize": call_dequantize,
     "FillBorder": call_fill_border,
     "KeepRows": call_keep_rows,
+    "LayerNorm": call_layer_norm,
     "LogSoftmax": call_log_softmax,
+    "MatMul": call_matmul,
     "MaxPool2D": call_pool,
     "Mean": call_mean,
     "Mul": call_mul,

@@ -70,7 +70,9 @@ def _refuse(graph: Graph) -> None:
             f"no integer form for {', '.join(missing)}", hint="fold batch norm first (recipe w8a8 does), or replace the operator"
         )
     computed = [
-        f"{node.op.kind} {node.name!r}" for node in graph.nodes if not all(graph.is_constant(node.inputs[i]) for i in node.op.weight_inputs)
+        f"{node.op.kind} {node.name!r}"
+        for node in graph.nodes
+        if not all(graph.is_constant(node.inputs[index]) for index in (*node.op.weight_inputs, *node.op.channel_inputs))
     ]
     if computed:
         raise UnsupportedError(
@@ -240,18 +242,18 @@ def _quantize_constants(graph: Graph, node: Node, quants: Mapping[str, Quant], c
     """``node`` reading its constants under the Quants that it needs."""
     inputs, op = list(node.inputs), node.op
     for index, name in enumerate(node.inputs):
-        if graph.is_constant(name) and index not in (*op.weight_inputs, op.bias_input):
+        if graph.is_constant(name) and index not in (*op.weight_inputs, *op.channel_inputs, op.bias_input):
             quant = quants[node.outputs[0]] if op.same_quant else _whole(graph.array(name))
             inputs[index] = constants.claim(name, quant, node.name)
-    for index in op.weight_inputs:
-        input_scale = (quants.get(inputs[0]) or constants.quants[inputs[0]]).scale[0]
+    for index in (*op.weight_inputs, *op.channel_inputs):
+        input_scale = op.product_scale((quants.get(inputs[0]) or constants.quants[inputs[0]]).scale[0])
         bias = op.bias_input if op.bias_input is not None and op.bias_input < len(inputs) else None
         if bias is not None and not graph.is_constant(node.inputs[bias]):
             raise UnsupportedError(
                 f"the bias of {op.kind} {node.name!r} is computed at run time", hint="only constant biases can be quantized"
             )
         sums = None if bias is None else graph.array(node.inputs[bias])
-        dtype = weight_width(graph, node.inputs[index], constants.dtype)
+        dtype = weight_width(graph, node.inputs[index], constants.dtype) if index in op.weight_inputs else DType.INT8
         scales = weight_scales(graph.array(node.inputs[index]), sums, input_scale, dtype, constants.method)
         inputs[index] = constants.claim(node.inputs[index], Quant.per_axis(scales, 0, dtype), node.name)
         if bias is not None:

@@ -147,6 +147,28 @@ def edge(fields: Fields) -> Counts:
     return {"call": 1, "element": number(fields, "count")}
 
 
+def matmul(fields: Fields) -> Counts:
+    """Blocks of two rows by two columns; odd ones at the edges."""
+    matrices = int(np.prod(numbers(fields, "sizes")))
+    rows, columns, depth = (number(fields, name) for name in ("rows", "columns", "depth"))
+    counts: Counts = {"call": 1, "matrix": matrices}
+    for many, times in ((2, rows // 2), (1, rows % 2)):
+        add(counts, f"{many} rows", matrices * times)
+        for wide, across in ((2, columns // 2), (1, columns % 2)):
+            add(counts, f"{many} x {wide}", matrices * times * across)
+            add(counts, f"{many} x {wide}: product", matrices * times * across * depth)
+    add(counts, f"element: {sign(number(fields, 'output_shift'))}", matrices * rows * columns)
+    return counts
+
+
+def layer_norm(fields: Fields) -> Counts:
+    """Two passes over each row; how far the variance is shifted depends on the data."""
+    rows, channels = number(fields, "rows"), number(fields, "channels")
+    counts: Counts = {"call": 1, "row": rows, "element": rows * channels}
+    add(counts, "element: up", rows * int((table(fields, "shift") > 0).sum()))
+    return counts
+
+
 def prelu(fields: Fields) -> Counts:
     """Half of the numbers are taken for negative."""
     positions, channels = number(fields, "positions"), number(fields, "channels")
