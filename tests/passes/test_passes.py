@@ -22,7 +22,7 @@ def test_named_recipes_are_valid(recipe: Recipe) -> None:
 def test_an_unknown_pass_gets_the_nearest_names() -> None:
     with pytest.raises(RecipeError, match="no pass 'fold_batch_norm'") as error:
         find_pass("fold_batch_norm")
-    assert error.value.hint == "did you mean 'fold_batchnorm' or 'replace_batchnorm' or 'insert_batchnorm'?"
+    assert error.value.hint.startswith("did you mean 'fold_batchnorm' or")
     with pytest.raises(RecipeError) as error:
         find_pass("zzz")
     assert error.value.hint.startswith("one of cancel_transposes, dequantize_weights")
