@@ -84,6 +84,24 @@ def test_what_the_firmware_reserves(tmp_path: Path) -> None:
             target.reserving([wrong])
 
 
+def test_memories_beside_ram_and_flash(tmp_path: Path) -> None:
+    region = '[[regions]]\nname = "{}"\nsize_bytes = {}\nmachine_origin = {}\nsource = "a test"\n'
+    start = 'extends = "cortex-m4"\nname = "mine"\nram_bytes = 65536\nflash_bytes = 131072\n'
+    target = load_target(write(tmp_path, start + region.format("ccm", 4096, 0x21000000)))
+    assert (target.ram_bytes, target.all_ram_bytes, target.all_flash_bytes) == (65536, 69632, 131072)
+    flash = load_target(write(tmp_path, start + region.format("qspi", 4096, 0x21000000) + 'memory = "flash"\n'))
+    assert (flash.all_ram_bytes, flash.all_flash_bytes) == (65536, 135168)
+    for regions, message in (
+        (region.format("ram", 4096, 0x21000000), "more than one memory is called 'ram'"),
+        (2 * region.format("ccm", 4096, 0x21000000), "more than one memory is called 'ccm'"),
+        (region.format("ccm", 4096, 0x20001000), "'ccm' lies over 'ram'"),
+        (region.format("CCM;", 4096, 0x21000000), "should match pattern"),
+        ('[[regions]]\nname = "ccm"\nsize_bytes = 4096\nsource = "a test"\n', "'ccm' has no machine_origin"),
+    ):
+        with pytest.raises(TargetError, match=message):
+            load_target(write(tmp_path, start + regions))
+
+
 def test_a_file_of_ones_own_extends_a_core(tmp_path: Path) -> None:
     for place in (write(tmp_path, BOARD), str(tmp_path / "mine.toml")):
         target = load_target(place)

@@ -108,14 +108,19 @@ def first_fit(order: Sequence[Buffer]) -> dict[str, int]:
     placed: list[Buffer] = []
     offsets: dict[str, int] = {}
     for buffer in order:
-        offset = 0
-        for other in sorted((p for p in placed if overlaps(p, buffer)), key=lambda p: offsets[p.name]):
-            if offset + buffer.size_bytes <= offsets[other.name]:
-                break
-            offset = max(offset, offsets[other.name] + other.size_bytes)
-        offsets[buffer.name] = offset
+        offsets[buffer.name] = lowest_gap(buffer, placed, offsets)
         placed.append(buffer)
     return offsets
+
+
+def lowest_gap(buffer: Buffer, placed: Sequence[Buffer], offsets: Mapping[str, int]) -> int:
+    """The lowest offset at which ``buffer`` overlaps none of ``placed`` that lives at the same time."""
+    offset = 0
+    for other in sorted((p for p in placed if overlaps(p, buffer)), key=lambda p: offsets[p.name]):
+        if offset + buffer.size_bytes <= offsets[other.name]:
+            break
+        offset = max(offset, offsets[other.name] + other.size_bytes)
+    return offset
 
 
 def overlaps(a: Buffer, b: Buffer) -> bool:

@@ -11,6 +11,8 @@ from edgewright.ir.graph import Graph, Node
 from edgewright.lower.memory import MemoryPlan
 
 FREE = -1
+PART_ALIGNMENT = 8
+"""Each part of the arena is an array of its own; arrays have whole multiples of this."""
 Span = tuple[int, int]
 """First byte, and the byte after the last."""
 
@@ -33,6 +35,22 @@ def check_plan(graph: Graph, plan: MemoryPlan, scratch: Mapping[str, Span] | Non
         arena.copy(state.write, state.read)
     for name in graph.outputs:
         arena.expect(name, "the end of the call")
+
+
+def check_parts(plan: MemoryPlan, limits: Mapping[str, int | None]) -> None:
+    """ModelError where the parts of the arena overlap or leave it, or one exceeds what ``limits`` has for its region (None: no limit)."""
+    end = 0
+    for part in plan.parts:
+        if part.start < end or part.start % PART_ALIGNMENT:
+            raise ModelError(f"memory plan: the part in {part.region!r} begins at {part.start}, the one before ends at {end}")
+        end = part.start + part.size_bytes
+        limit = limits[part.region]
+        if limit is not None and part.size_bytes > limit:
+            raise ModelError(f"memory plan: {part.region!r} is to hold {part.size_bytes} bytes, it has {limit}")
+    if plan.parts and end > plan.arena_bytes:
+        raise ModelError(f"memory plan: the parts end at {end}, the arena at {plan.arena_bytes}")
+    if len({part.region for part in plan.parts}) != len(plan.parts):
+        raise ModelError("memory plan: two parts lie in one region")
 
 
 class _Arena:
@@ -61,7 +79,10 @@ class _Arena:
     def _within(self, span: Span, what: str, alignment: int) -> Span:
         if span[0] < 0 or span[1] > self.plan.arena_bytes:
             raise ModelError(f"memory plan: {what} lies at {span[0]}:{span[1]}, outside of the arena of {self.plan.arena_bytes} bytes")
-        if span[0] % alignment:
+        part = self.plan.part(span[0])
+        if span[1] > part.start + part.size_bytes:
+            raise ModelError(f"memory plan: {what} lies at {span[0]}:{span[1]}, across the end of {part.region!r}")
+        if (span[0] - part.start) % alignment:
             raise ModelError(f"memory plan: {what} lies at {span[0]}, which {alignment} does not divide")
         return span
 

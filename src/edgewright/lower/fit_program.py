@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from edgewright.errors import BudgetError, UnsupportedError
 from edgewright.ir.graph import Graph
 from edgewright.lower.program import Program, make_program, scheduled
+from edgewright.lower.regions import ram_limits
 from edgewright.lower.search_tiles import tile_front
 from edgewright.lower.split_channels import Split
 from edgewright.lower.tile_shape import Tiling
@@ -19,7 +20,8 @@ def fit_program(graph: Graph, target: Target, ram_bytes: int | None = None, *, s
 
     ``stream_input``: the input lies outside of the arena. BudgetError where no tiling that is tried fits.
     """
-    room = None if target.ram_bytes is None else target.ram_bytes - target.stack_bytes - target.reserved_bytes("ram")
+    rooms = ram_limits(target).values()
+    room = None if None in rooms else sum(size or 0 for size in rooms)
     limit = min((size for size in (ram_bytes, room) if size is not None), default=None)
     refused: BudgetError | None = None
     for chosen in () if stream_input else dict.fromkeys((target, target if limit is None else target.sparing)):
@@ -33,7 +35,7 @@ def fit_program(graph: Graph, target: Target, ram_bytes: int | None = None, *, s
     target = target if limit is None else target.sparing
     ordered = scheduled(graph)
     flash = sum(ordered.value(name).bytes for name in ordered.constants) + target.reserved_bytes("flash")
-    if refused is not None and target.flash_bytes is not None and flash > target.flash_bytes:
+    if refused is not None and target.all_flash_bytes is not None and flash > target.all_flash_bytes:
         raise refused
     for choice in tile_front(ordered, target, streamed=stream_input, most_bytes=limit):
         tiled = _tried(graph, target, choice.tilings, stream_input)

@@ -20,8 +20,25 @@ class Buffer:
 
 
 @dataclass(frozen=True)
+class Part:
+    """The part of the arena that lies in memory ``region``: from offset ``start`` on.
+
+    ``traffic``: its share of the bytes that are moved.
+    """
+
+    region: str
+    start: int
+    size_bytes: int
+    capacity_bytes: int | None = None
+    traffic: float = 1.0
+
+
+@dataclass(frozen=True)
 class MemoryPlan:
-    """Where everything lies in the arena. ``offsets``: buffer name → byte offset. ``buffer_of``: value name → buffer name."""
+    """Where everything lies in the arena. ``offsets``: buffer name → byte offset. ``buffer_of``: value name → buffer name.
+
+    ``parts``: where the arena is divided over several memories, in the order of offsets; none where all lies in the RAM.
+    """
 
     buffers: tuple[Buffer, ...]
     offsets: Mapping[str, int]
@@ -29,7 +46,13 @@ class MemoryPlan:
     arena_bytes: int
     lower_bound_bytes: int
     strategy: str
+    parts: tuple[Part, ...] = ()
 
     def offset(self, value: str) -> int:
         """Byte offset of a value."""
         return self.offsets[self.buffer_of[value]]
+
+    def part(self, offset: int) -> Part:
+        """The part of the arena that holds byte ``offset``; what takes no room may stand at an end."""
+        found = [part for part in self.parts if part.start <= offset]
+        return found[-1] if found else Part("ram", 0, self.arena_bytes)

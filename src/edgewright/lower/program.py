@@ -7,17 +7,19 @@ from dataclasses import dataclass
 
 from edgewright.errors import BudgetError, ModelError, UnsupportedError
 from edgewright.ir.graph import Graph, Level
-from edgewright.lower.check_plan import check_plan
+from edgewright.lower.check_plan import check_parts, check_plan
 from edgewright.lower.check_tiles import check_loops
 from edgewright.lower.memory import MemoryPlan
 from edgewright.lower.order import plan_in_best_order
 from edgewright.lower.plan_memory import peak_step, plan_memory, scratch_buffer
+from edgewright.lower.regions import place_tables, ram_limits, split_plan
 from edgewright.lower.schedule import order_states, single_sample
 from edgewright.lower.scratch import scratch_bytes
 from edgewright.lower.split_channels import Split
 from edgewright.lower.tile import Loop as Loop
 from edgewright.lower.tile import tile_graph
 from edgewright.lower.tile_shape import Tiling
+from edgewright.lower.traffic import value_traffic
 from edgewright.lower.widen import widen_weights
 from edgewright.targets.target import Target
 
@@ -49,6 +51,10 @@ class Program:
         graph = self.executed
         return sum(node.op.macs(graph.ins(node), graph.outs(node)) * self.runs(node.name) for node in graph.nodes)
 
+    def place_tables(self, sizes: Mapping[str, int], reads: Mapping[str, float]) -> dict[str, str]:
+        """Constant table → memory region beside the main flash: see :func:`edgewright.lower.regions.place_tables`."""
+        return place_tables(self.target, self.plan, sizes, reads) if self.target.regions else {}
+
     def _inside(self, loop: Loop) -> set[str]:
         return {node.name for node in self.executed.nodes[loop.first : loop.last + 1]}
 
@@ -79,7 +85,9 @@ def make_program(graph: Graph, target: Target, *, tilings: Sequence[Tiling | Spl
         graph, plan = plan_in_best_order(graph, sizes)
         executed = graph
     scratch = {name: scratch_buffer(name) for name, size in sizes.items() if size > 0}
+    plan = split_plan(plan, target, value_traffic(executed, scratch, loops))
     check_plan(executed, plan, {name: (plan.offsets[buffer], sizes[name]) for name, buffer in scratch.items()})
+    check_parts(plan, ram_limits(target))
     check_loops(executed, plan, loops)
     _check_fits(executed, target, plan)
     return Program(graph, target, plan, scratch, executed, loops, stream_input)
@@ -94,21 +102,25 @@ def _check_fits(graph: Graph, target: Target, plan: MemoryPlan) -> None:
     """BudgetError where the arena leaves no room for the stack, or the weights alone fill the flash."""
     kept = {"ram": target.reserved_bytes("ram"), "flash": target.reserved_bytes("flash")}
     beside = {memory: f" and {size:,} reserved for the firmware" if size else "" for memory, size in kept.items()}
-    if target.ram_bytes is not None and plan.arena_bytes > (room := target.ram_bytes - target.stack_bytes - kept["ram"]):
+    rooms = ram_limits(target)
+    room = None if None in rooms.values() else sum(size or 0 for size in rooms.values())
+    if target.ram_bytes is not None and room is not None and (plan.arena_bytes > room or (len(rooms) > 1 and not plan.parts)):
         step, holders = peak_step(plan)
         named = ", ".join(f"{buffer.name!r} ({buffer.size_bytes:,} B)" for buffer in holders[:2])
         where = f"the peak stands at {graph.nodes[step].name!r}, " if graph.nodes else ""
+        more = "".join(f" and {size:,} in {name!r}" for name, size in rooms.items() if name != "ram")
+        over = f": {plan.arena_bytes - room:,} too many" if plan.arena_bytes > room else ", among which no division of it was found"
         raise BudgetError(
-            f"the arena of {graph.name!r} needs {plan.arena_bytes:,} bytes, {target.name} has {room:,} "
-            f"({target.ram_bytes:,} of RAM less {target.stack_bytes:,} for the stack{beside['ram']}): {plan.arena_bytes - room:,} too many",
+            f"the arena of {graph.name!r} needs {plan.arena_bytes:,} bytes, {target.name} has {rooms['ram']:,} "
+            f"({target.ram_bytes:,} of RAM less {target.stack_bytes:,} for the stack{beside['ram']}){more}{over}",
             hint=f"{where}held by {named}; choose a larger target or a smaller network",
         )
     weights = sum(graph.value(name).bytes for name in graph.constants)
-    if target.flash_bytes is not None and weights > (flash := target.flash_bytes - kept["flash"]):
+    if target.all_flash_bytes is not None and weights > (flash := target.all_flash_bytes - kept["flash"]):
         largest = sorted(graph.constants, key=lambda name: -graph.value(name).bytes)[:2]
         named = ", ".join(f"{name!r} ({graph.value(name).bytes:,} B)" for name in largest)
         raise BudgetError(
-            f"the weights of {graph.name!r} take {weights:,} bytes, {target.name} has {target.flash_bytes:,} of flash{beside['flash']}: "
-            f"{weights - flash:,} too many",
+            f"the weights of {graph.name!r} take {weights:,} bytes, {target.name} has {target.all_flash_bytes:,} of flash"
+            f"{beside['flash']}: {weights - flash:,} too many",
             hint=f"the largest are {named}; choose a larger target or a smaller network",
         )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from edgewright.report.ledger import Ledger
 from edgewright.report.report import PeerComparison, Report
 
@@ -37,6 +35,7 @@ def _memory(report: Report) -> list[Row]:
     rows: list[Row] = []
     if report.memory is not None:
         rows.append(("arena", f"{report.memory.arena_bytes:,} B"))
+        rows += [(f"  in {part.region}", part.text()) for part in report.memory.parts]
     if measured is not None and measured.peak_stack_bytes is not None:
         rows.append(("peak stack", f"{measured.peak_stack_bytes:,} B"))
     if measured is not None and measured.ram_bytes is not None:
@@ -103,13 +102,12 @@ def _npu(report: Report) -> list[Row]:
 def ledger_rows(ledger: Ledger) -> list[tuple[str, str, str, str, str, str]]:
     """(memory, what, predicted, found, difference, basis) line by line, sums at the ends; a question mark where something is unknown."""
     rows: list[tuple[str, str, str, str, str, str]] = []
-    memories: tuple[tuple[Literal["ram", "flash"], int | None], ...] = (("ram", ledger.ram_bytes), ("flash", ledger.flash_bytes))
-    for memory, limit in memories:
+    for memory, limit in ledger.limits.items():
         title = "RAM" if memory == "ram" else memory
         for entry in (entry for entry in ledger.entries if entry.memory == memory):
             rows.append((title, entry.name, *_compared(entry.predicted, entry.found), entry.basis))
             if entry.name in ("arena", "stack"):
-                parts = [part for part in ledger.parts if part.within == entry.name and part.size_bytes]
+                parts = [part for part in ledger.parts if (part.within, part.memory) == (entry.name, memory) and part.size_bytes]
                 rows += [(title, f"  of which {part.name}", f"{part.size_bytes:,}", "", "", "the program") for part in parts]
         sums = _compared(ledger.predicted_bytes(memory), ledger.found_bytes(memory))
         rows.append((title, "in all", *sums, "" if limit is None else f"of {limit:,}"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 
 from pydantic import BaseModel
@@ -84,14 +85,33 @@ class Block(BaseModel, frozen=True):
     values: list[str]
 
 
+class MemoryPart(BaseModel, frozen=True):
+    """What lies in one memory of the device; ``traffic``: the share of all bytes that layers move, told from their shapes."""
+
+    region: str
+    start: int
+    size_bytes: int
+    capacity_bytes: int | None
+    traffic: float
+
+    def text(self) -> str:
+        """In a line."""
+        limit = "" if self.capacity_bytes is None else f" of {self.capacity_bytes:,}"
+        return f"{self.size_bytes:,} B{limit}, {100 * self.traffic:.0f} % of the bytes that layers move"
+
+
 class Memory(BaseModel, frozen=True):
-    """The arena; ``lower_bound_bytes`` is what no placement of these buffers can go below; ``steps`` names what runs at each step."""
+    """The arena, and its parts where the device has several memories.
+
+    ``lower_bound_bytes`` is what no placement of these buffers can go below; ``steps`` names what runs at each step.
+    """
 
     arena_bytes: int
     lower_bound_bytes: int
     strategy: str
     steps: list[str]
     blocks: list[Block]
+    parts: list[MemoryPart] = []
 
 
 class Measured(BaseModel, frozen=True):
@@ -245,8 +265,8 @@ def _device(target: Target) -> Device:
         name=target.name,
         title=target.title,
         kind=target.kind,
-        ram_bytes=target.ram_bytes,
-        flash_bytes=target.flash_bytes,
+        ram_bytes=target.all_ram_bytes,
+        flash_bytes=target.all_flash_bytes,
         stack_bytes=target.stack_bytes,
     )
 
@@ -356,6 +376,7 @@ def _memory(program: Program) -> Memory:
         strategy=plan.strategy,
         steps=[node.name for node in graph.nodes],
         blocks=blocks,
+        parts=[MemoryPart(**dataclasses.asdict(part)) for part in plan.parts],
     )
 
 

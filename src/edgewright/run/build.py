@@ -103,7 +103,9 @@ def lay_out_network(toolchain: Toolchain, target: Target, sources: Sources, fold
     script.write_text(linker_script(target, target.stack_bytes, limited=False), encoding="utf-8")
     kept = [f"-Wl,-u,{sources.prefix}{name}" for name in NETWORK_FUNCTIONS]
     entry = f"-Wl,-u,{sources.run},-e,{sources.run}"
-    compile_c([*toolchain.compiler, *toolchain.link_flags, "-T", script.name, entry, *kept, *objects, "-o", program.name], folder)
+    # Sections of several memories, some of them loaded elsewhere: without -N, GNU ld counts too few program headers here.
+    flat = ("-Wl,-N",) if target.regions else ()
+    compile_c([*toolchain.compiler, *toolchain.link_flags, *flat, "-T", script.name, entry, *kept, *objects, "-o", program.name], folder)
     return program
 
 
@@ -148,7 +150,30 @@ def linker_script(target: Target, stack_bytes: int, outside_bytes: int = 0, *, l
         )
     if not limited:
         regions |= {"flash_bytes": _ROOM_BYTES, "ram_bytes": _ROOM_BYTES}
-    return Template((FIRMWARE / "device.ld").read_text(encoding="utf-8")).substitute(regions)
+    text = (FIRMWARE / "device.ld").read_text(encoding="utf-8")
+    return Template(text).substitute(**regions, **_region_text(target))
+
+
+def _region_text(target: Target) -> dict[str, str]:
+    """What the linker script says about memory regions beside RAM and flash: constants come before all others, who take what is left."""
+    memories, sections, table = "", "", ""
+    for region in target.regions:
+        name, upper = region.name, region.name.upper()
+        memories += f"    {upper} : ORIGIN = {region.machine_origin}, LENGTH = {region.size_bytes}\n"
+        kind = "rodata" if region.memory == "flash" else "data"
+        at = f"{upper}" if region.memory == "flash" else f"{upper} AT > FLASH"
+        sections += _region_section(f"{kind}_{name}", f".rodata.ew_{name}", "", at)
+        if region.memory == "ram":
+            sections += f"    ew_data_{name}_load = LOADADDR(.ew_data_{name});\n"
+            sections += _region_section(f"bss_{name}", f".bss.ew_{name}", " (NOLOAD)", f"{upper} AT > {upper}")
+            table += f"        LONG(ew_data_{name}_load) LONG(ew_data_{name}_start) LONG(ew_data_{name}_end)\n"
+            table += f"        LONG(0) LONG(ew_bss_{name}_start) LONG(ew_bss_{name}_end)\n"
+    return {"region_memories": memories, "region_sections": sections, "region_table": table}
+
+
+def _region_section(name: str, taken: str, kind: str, at: str) -> str:
+    marks = f"ew_{name}_start = .; *({taken}) . = ALIGN(4); ew_{name}_end = .;"
+    return f"    .ew_{name}{kind} : ALIGN(16) {{ {marks} }} > {at}\n"
 
 
 def _limits(target: Target) -> dict[str, int]:
@@ -157,7 +182,8 @@ def _limits(target: Target) -> dict[str, int]:
     assert machine is not None
     flash = (target.flash_bytes or machine.flash_bytes) - target.reserved_bytes("flash")
     ram = (target.ram_bytes or machine.ram_bytes) - target.reserved_bytes("ram")
-    return {"FLASH": min(flash, machine.flash_bytes - FIRMWARE_BYTES), "RAM": min(ram, machine.ram_bytes - FIRMWARE_RAM_BYTES)}
+    main = {"FLASH": min(flash, machine.flash_bytes - FIRMWARE_BYTES), "RAM": min(ram, machine.ram_bytes - FIRMWARE_RAM_BYTES)}
+    return main | {region.name.upper(): region.size_bytes for region in target.regions}
 
 
 def _firmware_objects(toolchain: Toolchain, target: Target, sources: Sources, folder: Path) -> list[str]:
@@ -178,10 +204,10 @@ def _does_not_fit(error: CompilerError, target: Target, stack_bytes: int) -> Bud
     found = re.findall(r"region [`'](\w+)'? overflowed by (\d+) bytes", error.output) + re.findall(
         r"will not fit in region '(\w+)': overflowed by (\d+) bytes", error.output
     )
-    over = {region: max(int(size) for name, size in found if name == region) for region, _ in found if region in ("FLASH", "RAM")}
+    limits = _limits(target)
+    over = {region: max(int(size) for name, size in found if name == region) for region, _ in found if region in limits}
     if not over:
         return None
-    limits = _limits(target)
     parts = [f"{name} of {limits[name]} bytes is exceeded by {size}" for name, size in over.items()]
     stack = f"; {stack_bytes} bytes of the RAM are kept for the stack" if "RAM" in over else ""
     return BudgetError(

@@ -52,7 +52,7 @@ class Run:
     peak_stack_bytes: int | None = None
     """Deepest use of the stack by the network, in all inferences."""
     sections: Mapping[str, int] | None = None
-    """Bytes of the network in the linked program: code, library (what the compiler brought along), rodata, data, bss."""
+    """Bytes of the network in the linked program: code, library (what the compiler brought along), rodata, data, bss; other memories'."""
     symbols: Mapping[str, int] | None = None
     """Bytes of the network's functions and objects in the linked program, by their names in C."""
     footprint: Footprint | None = None
@@ -67,14 +67,15 @@ class Run:
     @property
     def flash_bytes(self) -> int | None:
         """What the network keeps in flash, initial values of variables included."""
-        return None if self.sections is None else sum(size for name, size in self.sections.items() if name != "bss")
+        return None if self.sections is None else sum(size for name, size in self.sections.items() if name.split()[0] != "bss")
 
     @property
     def ram_bytes(self) -> int | None:
         """Static variables, the arena among them, and the deepest stack."""
         if self.sections is None or self.peak_stack_bytes is None:
             return None
-        return self.sections["data"] + self.sections["bss"] + self.peak_stack_bytes
+        held = sum(size for name, size in self.sections.items() if name.split()[0] in ("data", "bss"))
+        return held + self.peak_stack_bytes
 
 
 def batch_bytes(inputs: Arrays) -> tuple[int, list[int], bytes]:

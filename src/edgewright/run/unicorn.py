@@ -33,12 +33,13 @@ from edgewright.run.profile import (
 from edgewright.run.run import Arrays, OutputSpecs, Run, split_outputs
 from edgewright.run.size import section_sizes, symbol_sizes
 from edgewright.run.toolchain import ToolchainName, find_toolchain
-from edgewright.targets.target import Machine, Target
+from edgewright.targets.target import Machine, Region, Target
 
 _BREAKPOINT, _STACK_LIMIT = 7, 19
 _OPEN, _CLOSE, _WRITE, _READ, _EXIT = 0x01, 0x02, 0x05, 0x06, 0x20
 _WRITING = 4
 _MOST_BYTES = 1 << 30
+_PAGE_BYTES = 1 << 12
 
 
 def run_unicorn(
@@ -169,7 +170,7 @@ class _Core:
         self.elf, self.target, self.folder, self.timeout_seconds = elf, target, folder, timeout_seconds
         self.core: Any = unicorn.Uc(unicorn.UC_ARCH_ARM, unicorn.UC_MODE_THUMB | unicorn.UC_MODE_MCLASS)
         self.core.ctl_set_cpu_model(getattr(self.registers, f"UC_CPU_ARM_CORTEX_{target.unicorn_cpu}"))
-        self._load(machine)
+        self._load(machine, target.regions)
         self.interrupt = -1
         self.status: int | None = None
         self.open_files: dict[int, BinaryIO] = {}
@@ -206,9 +207,11 @@ class _Core:
             for stream in self.open_files.values():
                 stream.close()
 
-    def _load(self, machine: Machine) -> None:
+    def _load(self, machine: Machine, regions: Sequence[Region]) -> None:
         self.core.mem_map(machine.flash_origin, machine.flash_bytes)
         self.core.mem_map(machine.ram_origin, machine.ram_bytes)
+        for region in regions:
+            self.core.mem_map(region.machine_origin, -(-region.size_bytes // _PAGE_BYTES) * _PAGE_BYTES)
         self.core.mem_map(0xE0000000, 0x100000)
         for address, data in self.elf.segments():
             self.core.mem_write(address, data)

@@ -16,7 +16,7 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from edgewright.errors import TargetError
 
@@ -28,6 +28,10 @@ MachineFlag = Annotated[str, Field(pattern=r"^-m[a-z0-9-]+(=[A-Za-z0-9.+_-]+)?$"
 Word = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$", max_length=64)]
 Address = Annotated[int, Field(ge=0, lt=1 << 32)]
 Size = Annotated[int, Field(gt=0, le=1 << 32)]
+RegionName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9]{0,15}$")]
+"""It becomes part of names in C and in linker scripts."""
+MAIN = ("ram", "flash")
+"""The names of the memories that every device has."""
 
 
 class _Table(BaseModel):
@@ -83,6 +87,23 @@ class EnergyModel(_Table):
     most: Annotated[float, Field(gt=0)] | None = None
 
 
+class Region(_Table):
+    """A memory of the device beside its RAM and its flash: tightly or core-coupled memory, external memory.
+
+    ``wait_states``: by how many cycles an access is slower than in the fastest memory of the device. They choose and weigh; no modelled
+    cycle comes from them. ``constants``: RAM that may hold weights too, copied there by the start code, where that is faster than their
+    flash. ``machine_origin``: where it stands in the emulated machine, which may be elsewhere than in the device.
+    """
+
+    name: RegionName
+    memory: Literal["ram", "flash"] = "ram"
+    size_bytes: Size
+    wait_states: Annotated[float, Field(ge=0, le=1000)] = 0
+    constants: bool = False
+    machine_origin: Address | None = None
+    source: str
+
+
 class Reserved(_Table):
     """A buffer of the firmware beside the network: the stack of a radio, a boot loader."""
 
@@ -116,6 +137,11 @@ class Target(_Table):
     ram_bytes: Size | None = None
     """None where there is no limit worth a check."""
     memory_source: str = ""
+    ram_wait_states: Annotated[float, Field(ge=0, le=1000)] = 0
+    flash_wait_states: Annotated[float, Field(ge=0, le=1000)] = 0
+    """As those of a region."""
+    regions: tuple[Region, ...] = ()
+    """Memories beside ``ram_bytes`` and ``flash_bytes``, which hold the stack, variables and code, and what else finds room."""
     stack_bytes: Annotated[int, Field(ge=256, le=1 << 24, multiple_of=8)] = 4096
     """What the linker keeps free for the stack, out of ``ram_bytes``."""
     channel_multiple: Annotated[int, Field(ge=1, le=1024)] = 1
@@ -131,6 +157,37 @@ class Target(_Table):
     cycles: CycleModel | None = None
     energy: EnergyModel | None = None
     compiler: Compiler | None = None
+
+    @model_validator(mode="after")
+    def _check_regions(self) -> Target:
+        names = [region.name for region in self.regions]
+        if twice := {name for name in names if names.count(name) > 1 or name in MAIN}:
+            raise ValueError(f"more than one memory is called {sorted(twice)[0]!r}")
+        machine = self.qemu
+        if machine is None or not self.regions:
+            return self
+        taken = [("flash", machine.flash_origin, machine.flash_bytes), ("ram", machine.ram_origin, machine.ram_bytes)]
+        for region in self.regions:
+            if region.machine_origin is None:
+                raise ValueError(f"region {region.name!r} has no machine_origin, where the emulated machine has it")
+            start, end = region.machine_origin, region.machine_origin + region.size_bytes
+            for other, origin, size in taken:
+                if start < origin + size and origin < end:
+                    raise ValueError(f"region {region.name!r} lies over {other!r} in the emulated machine")
+            taken.append((region.name, start, region.size_bytes))
+        return self
+
+    @property
+    def all_ram_bytes(self) -> int | None:
+        """RAM of all regions together."""
+        beside = sum(region.size_bytes for region in self.regions if region.memory == "ram")
+        return None if self.ram_bytes is None else self.ram_bytes + beside
+
+    @property
+    def all_flash_bytes(self) -> int | None:
+        """Flash of all regions together."""
+        beside = sum(region.size_bytes for region in self.regions if region.memory == "flash")
+        return None if self.flash_bytes is None else self.flash_bytes + beside
 
     @property
     def optimization(self) -> str:
@@ -237,7 +294,7 @@ def _read(place: Traversable | Path) -> dict[str, Any]:
 
 
 def _validate(tables: dict[str, Any], where: str) -> Target:
-    for key in ("kernels", "runtimes", "gcc_flags", "reserved"):
+    for key in ("kernels", "runtimes", "gcc_flags", "reserved", "regions"):
         if isinstance(tables.get(key), list):
             tables[key] = tuple(tables[key])
     try:

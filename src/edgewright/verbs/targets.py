@@ -10,7 +10,7 @@ from edgewright.verbs.result import Result
 def targets() -> Result:
     """Every built-in target with its memories."""
     found = [load_target(name) for name in list_targets()]
-    rows = [(target.name, target.title, _limit(target.flash_bytes), _limit(target.ram_bytes), _how(target)) for target in found]
+    rows = [(target.name, target.title, _limit(target.all_flash_bytes), _limit(target.all_ram_bytes), _how(target)) for target in found]
     table = columns(("target", "what", "flash", "RAM", "measured"), rows, numbers=(2, 3))
     return Result([target.model_dump(mode="json") for target in found], render([table]))
 

@@ -13,12 +13,16 @@ from edgewright.emit.c.calls import calls_of
 from edgewright.emit.c.layer import Layer
 from edgewright.emit.c.library import kernel_files
 from edgewright.emit.c.loops import Nesting
-from edgewright.emit.c.source import Source
+from edgewright.emit.c.source import Source, arena_name
 from edgewright.emit.c.text import c_comment, c_identifier, c_name
 from edgewright.errors import UnsupportedError
 from edgewright.ir.graph import Node, Value
 from edgewright.lower.program import Program
+from edgewright.targets.target import MAIN
 from edgewright.targets.workspace import workspace_bytes
+
+MACS_A_READ = 2
+"""Multiply-accumulates for which kernels read a weight once, about."""
 
 
 def emit_c(program: Program) -> dict[str, bytes]:
@@ -49,11 +53,13 @@ def _context(program: Program, prefix: str, source: Source) -> dict[str, Any]:
         layer = Layer(graph, node, graph.ins(node), graph.outs(node), program.target.kernels)
         needed = workspace_bytes(node.op, layer.ins, layer.outs, layer.kernels)
         if node.name in program.scratch:
-            workspace = f"arena.s8 + {plan.offsets[program.scratch[node.name]]}"
+            array, start = source.arena(plan.offsets[program.scratch[node.name]])
+            workspace = f"{array}.s8 + {start}"
         else:
             workspace, stack_bytes = "workspace.s8" if needed else "NULL", max(stack_bytes, needed)
         calls = [] if source.is_free(node) else source.view_copies(node) if node.op.view else calls_of(layer)
-        lines = [source.call_line(call, f"_{index + 1}{_letter(number)}", workspace) for number, call in enumerate(calls)]
+        reads = node.op.macs(layer.ins, layer.outs) * program.runs(node.name) / MACS_A_READ
+        lines = [source.call_line(call, f"_{index + 1}{_letter(number)}", workspace, reads) for number, call in enumerate(calls)]
         shown = {"comment": _heading(layer), "more": _details(source, layer), "calls": lines or [_nothing(node)]}
         layers.append(shown | nesting.around(index, node))
     states = source.states()
@@ -66,7 +72,8 @@ def _context(program: Program, prefix: str, source: Source) -> dict[str, Any]:
         "macro": prefix.upper(),
         "title": c_comment(graph.name),
         "target": c_comment(f"{program.target.name}, to be compiled with {program.target.optimization}"),
-        "arena_bytes": max(-(-plan.arena_bytes // 8) * 8, 8),
+        "arenas": _arenas(program, prefix.upper()),
+        "constant_regions": source.place_tables(),
         "inputs": edges["input"],
         "outputs": edges["output"],
         "edges": edges,
@@ -83,6 +90,17 @@ def _context(program: Program, prefix: str, source: Source) -> dict[str, Any]:
         "resets": [*states.resets, *(["state_is_set = 1;"] if states.lazy else [])] or ["/* this network keeps no state */"],
         "state_copies": states.copies,
     }
+
+
+def _arenas(program: Program, macro: str) -> list[dict[str, object]]:
+    """The arrays that hold values: one in each memory that has some."""
+    plan = program.plan
+    found = []
+    for part in plan.parts or (plan.part(0),):
+        main = part.region == MAIN[0]
+        about = {"region": "" if main else part.region, "bytes": max(-(-part.size_bytes // 8) * 8, 8), "name": arena_name(part.region)}
+        found.append(about | {"macro": f"{macro}_ARENA_BYTES" if main else f"{macro}_ARENA_{part.region.upper()}_BYTES"})
+    return found
 
 
 def _nothing(node: Node) -> str:

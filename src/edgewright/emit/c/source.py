@@ -14,6 +14,7 @@ from edgewright.errors import UnsupportedError
 from edgewright.ir.dtype import DType
 from edgewright.ir.graph import Node, State
 from edgewright.lower.program import Program
+from edgewright.targets.target import MAIN
 
 MEMBERS = {DType.INT8: "s8", DType.INT16: "s16", DType.INT32: "s32", DType.FLOAT32: "f32"}
 
@@ -37,6 +38,8 @@ class Source:
     kernels: set[str] = field(default_factory=set)
     permitted: dict[str, frozenset[str]] = field(default_factory=dict)
     weight_bytes: int = 0
+    reads: dict[str, float] = field(default_factory=dict)
+    """Bytes of each table that one inference reads, about."""
     _names: dict[tuple[str, bytes], str] = field(default_factory=dict)
 
     def place(self, name: str, offset_bytes: int = 0) -> str:
@@ -49,7 +52,13 @@ class Source:
         if graph.is_constant(name):
             table = self.table(Table("constant", graph.array(name)))
             return f"{table} + {offset_bytes // size}" if offset_bytes else table
-        return f"arena.{MEMBERS[value.dtype]} + {(self.program.plan.offset(name) + offset_bytes) // size}"
+        array, start = self.arena(self.program.plan.offset(name))
+        return f"{array}.{MEMBERS[value.dtype]} + {(start + offset_bytes) // size}"
+
+    def arena(self, offset: int) -> tuple[str, int]:
+        """The array of the arena's part that holds ``offset``, and where in it that is."""
+        part = self.program.plan.part(offset)
+        return arena_name(part.region), offset - part.start
 
     def edge(self, name: str) -> str:
         """A C expression that points to input or output ``name``; NULL for what lies outside of the arena."""
@@ -57,32 +66,49 @@ class Source:
 
     def where(self, name: str) -> str:
         """Where value ``name`` lies, in words."""
-        return "in flash" if self.program.executed.is_constant(name) else f"at {self.program.plan.offset(name)}"
+        if self.program.executed.is_constant(name):
+            return "in flash"
+        part = self.program.plan.part(offset := self.program.plan.offset(name))
+        return f"at {offset - part.start}" + ("" if part.region == MAIN[0] else f" of {part.region}")
 
-    def table(self, table: Table, suffix: str = "") -> str:
-        """The name under which ``table`` stands in the source."""
+    def table(self, table: Table, suffix: str = "", weight_reads: float = 0.0) -> str:
+        """The name under which ``table`` stands in the source. ``weight_reads``: bytes that are read of it, if it holds weights."""
         array = np.ascontiguousarray(table.array)
         key = (array.dtype.name, array.tobytes())
         if key not in self._names:
             self._names[key] = f"{table.stem}{suffix or f'_{len(self._names)}'}"
             self.weight_bytes += array.nbytes
             shown = array if array.size else np.zeros(1, array.dtype)
-            self.tables.append({"ctype": C_TYPES[array.dtype.name], "name": self._names[key], "length": shown.size, "text": c_array(shown)})
-        return self._names[key]
+            about = {"ctype": C_TYPES[array.dtype.name], "name": self._names[key], "length": shown.size, "text": c_array(shown)}
+            self.tables.append({**about, "bytes": shown.nbytes, "attribute": ""})
+        name = self._names[key]
+        self.reads[name] = self.reads.get(name, 0.0) + max(weight_reads if table.stem == "weights" else 0.0, float(array.nbytes))
+        return name
 
-    def call_line(self, call: Call, suffix: str, workspace: str) -> str:
+    def place_tables(self) -> list[str]:
+        """Tell each table which memory it lies in; the regions of those that lie beside the main flash."""
+        sizes = {str(table["name"]): int(str(table["bytes"])) for table in self.tables}
+        placed = self.program.place_tables(sizes, self.reads)
+        for table in self.tables:
+            region = placed.get(str(table["name"]))
+            table["attribute"] = "" if region is None else f" EW_CONST_IN_{region.upper()}"
+        return sorted(set(placed.values()))
+
+    def call_line(self, call: Call, suffix: str, workspace: str, weight_reads: float = 0.0) -> str:
         """The call as a line of C; its parameters are kept for the source. ``suffix`` tells the layer's constants from others."""
         self.kernels.add(call.kernel)
         self.permitted[call.kernel] = self.permitted.get(call.kernel, call.permits) & call.permits
-        fields = {key: self.table(value, suffix) if isinstance(value, Table) else value for key, value in call.parameters.items()}
+        fields = {
+            key: self.table(value, suffix, weight_reads) if isinstance(value, Table) else value for key, value in call.parameters.items()
+        }
         name = f"layer{suffix}"
         self.parameter_blocks.append({"structure": call.structure or call.kernel, "name": name, "lines": _lines(fields)})
-        arguments = ", ".join(self._argument(argument, suffix, workspace) for argument in call.arguments)
+        arguments = ", ".join(self._argument(argument, suffix, workspace, weight_reads) for argument in call.arguments)
         return f"ew_{call.kernel}(&{name}, {arguments});"
 
-    def _argument(self, argument: Argument, suffix: str, workspace: str) -> str:
+    def _argument(self, argument: Argument, suffix: str, workspace: str, weight_reads: float) -> str:
         if isinstance(argument, Table):
-            return self.table(argument, suffix)
+            return self.table(argument, suffix, weight_reads)
         if isinstance(argument, Counter | Outside):
             return argument.name if isinstance(argument, Counter) else "outside"
         return self.place(argument.name, argument.offset_bytes) if isinstance(argument, Place) else workspace
@@ -123,6 +149,11 @@ class Source:
     def _moves(self, state: State) -> bool:
         graph, plan = self.program.executed, self.program.plan
         return graph.is_constant(state.write) or plan.offset(state.read) != plan.offset(state.write)
+
+
+def arena_name(region: str) -> str:
+    """The array in memory ``region`` that holds values."""
+    return "arena" if region == MAIN[0] else f"arena_{region}"
 
 
 def _in_order(states: tuple[State, ...]) -> list[State]:

@@ -8,6 +8,15 @@ extern uint32_t ew_data_load[], ew_data_start[], ew_data_end[], ew_bss_start[], 
 extern uint32_t ew_firmware_load[], ew_firmware_data_start[], ew_firmware_data_end[], ew_firmware_bss_start[], ew_firmware_bss_end[];
 extern uint32_t ew_stack_limit[], ew_stack_top[];
 
+
+/* Memory beside the RAM, by the linker script: filled from `from`, or cleared where that is NULL. */
+struct ew_memory {
+    uint32_t *from;
+    uint32_t *start;
+    uint32_t *end;
+};
+extern const struct ew_memory ew_memories_start[], ew_memories_end[];
+
 int main(void);
 void ew_call_on(void (*run)(void), uint32_t *stack_top);
 void ew_main(void);
@@ -32,6 +41,13 @@ void ew_main(void)
 {
     copy(ew_data_start, ew_data_end, ew_data_load);
     fill(ew_bss_start, ew_bss_end, 0);
+    for (const struct ew_memory *memory = ew_memories_start; memory < ew_memories_end; ++memory) {
+        if (memory->from == NULL) {
+            fill(memory->start, memory->end, 0);
+        } else {
+            copy(memory->start, memory->end, memory->from);
+        }
+    }
     ew_mark(EW_REGION_DRIVER);
     copy(ew_firmware_data_start, ew_firmware_data_end, ew_firmware_load);
     fill(ew_firmware_bss_start, ew_firmware_bss_end, 0);
