@@ -16,7 +16,7 @@ from edgewright.lower.fit_program import fit_program
 from edgewright.lower.memory import Buffer, Part
 from edgewright.lower.plan_memory import plan_memory
 from edgewright.lower.program import make_program
-from edgewright.lower.regions import Layout, Room, lay_out, place_tables, ram_limits, split_plan
+from edgewright.lower.regions import VARIABLES_BYTES, Layout, Room, lay_out, place_tables, ram_limits, split_plan
 from edgewright.lower.schedule import order_states
 from edgewright.lower.traffic import value_traffic
 from edgewright.targets.target import Region, Target, load_target
@@ -28,7 +28,7 @@ from tests.lower.test_check_plan import equal, expected, run_in_arena, samples
 def two_memories(ram: int, fast: int, **more: object) -> Target:
     """A board with little RAM, and ``fast`` bytes of quicker memory."""
     tcm = Region.model_validate({"name": "tcm", "size_bytes": fast, "machine_origin": 0x60000000, "source": "a test"} | more)
-    changes = {"ram_bytes": ram + 4096, "stack_bytes": 4096, "ram_wait_states": 2.0, "flash_wait_states": 5.0, "regions": (tcm,)}
+    changes = {"ram_bytes": ram + VARIABLES_BYTES + 4096, "stack_bytes": 4096, "ram_wait_states": 2.0, "flash_wait_states": 5.0, "regions": (tcm,)}
     return load_target("cortex-m7").model_copy(update=changes)
 
 

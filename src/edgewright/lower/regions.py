@@ -25,6 +25,8 @@ MOST_NODES = 4000
 """Branches that the search looks at."""
 MOST_PACKINGS = 40
 """Choices whose placement is tried."""
+VARIABLES_BYTES = 16
+"""What is kept of the main RAM for variables beside the arena, where the arena may fill it to the brim."""
 SECTION_ALIGNMENT = 16
 """What linkers align sections to, at most."""
 CODE_BYTES = 32 << 10
@@ -52,6 +54,8 @@ class Layout:
 def ram_rooms(target: Target) -> tuple[Room, ...]:
     """The RAM that the arena may lie in, the fastest first; the main one before others as fast."""
     kept = target.stack_bytes + target.reserved_bytes("ram")
+    if any(region.memory == "ram" for region in target.regions):
+        kept += VARIABLES_BYTES
     main = Room("ram", None if target.ram_bytes is None else max(target.ram_bytes - kept, 0), target.ram_wait_states)
     beside = (Room(region.name, region.size_bytes, region.wait_states) for region in target.regions if region.memory == "ram")
     return tuple(sorted((main, *beside), key=lambda room: room.wait_states))
