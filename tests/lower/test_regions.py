@@ -28,8 +28,8 @@ from tests.lower.test_check_plan import equal, expected, run_in_arena, samples
 def two_memories(ram: int, fast: int, **more: object) -> Target:
     """A board with little RAM, and ``fast`` bytes of quicker memory."""
     tcm = Region.model_validate({"name": "tcm", "size_bytes": fast, "machine_origin": 0x60000000, "source": "a test"} | more)
-    changes = {"ram_bytes": ram + VARIABLES_BYTES + 4096, "stack_bytes": 4096, "ram_wait_states": 2.0, "flash_wait_states": 5.0, "regions": (tcm,)}
-    return load_target("cortex-m7").model_copy(update=changes)
+    sizes = {"ram_bytes": ram + VARIABLES_BYTES + 4096, "stack_bytes": 4096}
+    return load_target("cortex-m7").model_copy(update=sizes | {"ram_wait_states": 2.0, "flash_wait_states": 5.0, "regions": (tcm,)})
 
 
 def least_lost(buffers: list[Buffer], traffic: dict[str, float], rooms: list[Room]) -> float | None:

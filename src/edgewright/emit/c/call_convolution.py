@@ -99,7 +99,9 @@ def call_dense(layer: Layer) -> list[Call]:
         "bias": Table("bias", fold_zero_point(weight, bias, zero_point)),
         **factors_of(factors, outputs, doubled=layer.simd),
     }
-    return [Call("dense_s8", parameters, [layer.input(), layer.output()])]
+    whole = (("EW_DENSE_WHOLE_BLOCKS", outputs % 4 == 0), ("EW_DENSE_WHOLE_WORDS", inputs % 4 == 0))
+    permits = frozenset(macro for macro, permitted in whole if permitted and layer.simd)
+    return [Call("dense_s8", parameters, [layer.input(), layer.output()], permits=permits)]
 
 
 def _conv2d(

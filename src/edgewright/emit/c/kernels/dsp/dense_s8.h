@@ -91,13 +91,16 @@ static inline void ew_dense_four(const int8_t *weights, const int8_t *input, int
     }
     sums[0] = s0;
     sums[2] = s2;
+#if !defined(EW_DENSE_WHOLE_WORDS)
     for (int32_t k = 0; k < length % 4; k++, weights += 4) {
         for (int32_t i = 0; i < 4; i++) {
             sums[i] = ew_dot_low_low(weights[i], input[k], sums[i]);
         }
     }
+#endif
 }
 
+#if !defined(EW_DENSE_WHOLE_BLOCKS)
 /* sum + a row with the input. */
 static inline int32_t ew_dense_one(const int8_t *weights, const int8_t *input, int32_t length, int32_t sum)
 {
@@ -113,6 +116,7 @@ static inline int32_t ew_dense_one(const int8_t *weights, const int8_t *input, i
     }
     return sum;
 }
+#endif
 
 /* sum + the four bytes of a word, 128 added to each. */
 static inline uint32_t ew_dense_add(uint32_t sum, const int8_t *from)
@@ -171,10 +175,13 @@ EW_KERNEL void ew_dense_s8(const struct ew_dense_s8 *layer, const int8_t *restri
         const int32_t *const bias = layer->bias + row;
         int32_t sums[4];
 
+#if !defined(EW_DENSE_WHOLE_BLOCKS)
         if (rows - row < 4) {
             many = 1;
             sums[0] = ew_dense_one(weights, input, length, bias[0]);
-        } else {
+        } else
+#endif
+        {
             many = 4;
             sums[0] = (int32_t)((uint32_t)bias[0] - above);
             sums[1] = bias[1];
