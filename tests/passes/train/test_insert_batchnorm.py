@@ -23,6 +23,9 @@ def test_batch_norm_comes_back_and_goes_again():
     norms = [node for node in result.nodes if isinstance(node.op, BatchNorm)]
     layers = [node for node in graph.nodes if node.op.weight_inputs]
     assert len(norms) == len(layers) - 1
+    for node in layers[:-1]:
+        weight = result.array(node.inputs[1])
+        np.testing.assert_allclose(np.linalg.norm(weight.reshape(len(weight), -1), axis=1), np.sqrt(2), rtol=1e-4)
     module = to_module(result).train()
     tensors = [torch.from_numpy(array) for array in data.inputs]
     with torch.no_grad():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -13,9 +15,11 @@ from edgewright.ops.batch_norm import BatchNorm
 from edgewright.ops.evaluate import evaluate
 from edgewright.ops.relu import Relu
 from edgewright.ops.relu6 import Relu6
-from edgewright.passes.linear import Edits, linear, without_activation
+from edgewright.passes.linear import Edits, bias_array, linear, scale_structure, without_activation
 from edgewright.passes.registry import Context, graph_pass
 
+FILTER_NORM = math.sqrt(2.0)
+TINY = 1e-12
 ACTIVATIONS: dict[str, Operator] = {"relu": Relu(), "relu6": Relu6()}
 
 
@@ -23,8 +27,9 @@ ACTIVATIONS: dict[str, Operator] = {"relu": Relu(), "relu6": Relu6()}
 def insert_batchnorm(graph: Graph, ctx: Context) -> Graph:
     """Put a batch norm that changes nothing behind every layer with weights but the last ones, statistics from calibration data.
 
-    Networks arrive with batch norm folded, and then train badly after surgery; fold_batchnorm takes it away again at the end.
-    Source: Ioffe and Szegedy 2015 (arXiv:1502.03167).
+    Networks arrive with batch norm folded, and then train badly after surgery; fold_batchnorm takes it away again at the end. Filters
+    get the norm that they have where training starts (He et al. 2015, arXiv:1502.01852), which batch norm takes back: a step then turns
+    every filter as far, whatever the scale of its input. Source: Ioffe and Szegedy 2015 (arXiv:1502.03167).
     """
     chosen = {node.name for node in _inner_layers(graph) if _may_have_one(graph, node, ctx)}
     if not chosen:
@@ -37,13 +42,38 @@ def insert_batchnorm(graph: Graph, ctx: Context) -> Graph:
             continue
         mean, variance = statistics[node.outputs[0]]
         norm = BatchNorm()
-        arrays = {"scale": np.sqrt(variance + np.float32(norm.epsilon)), "offset": mean, "mean": mean, "variance": variance}
+        factor = _to_unit(opened, node)
+        scale = np.sqrt(variance * np.square(factor) + np.float32(norm.epsilon)) / factor
+        arrays = {"scale": scale, "offset": mean, "mean": mean * factor, "variance": variance * np.square(factor)}
         constants = [edits.constant(edits.fresh(f"{node.name}_norm_{name}"), array) for name, array in arrays.items()]
         sums = edits.like(node.outputs[0], f"{node.name}_sums")
         new = Node(edits.fresh_node(f"{node.name}_norm"), norm, (sums, *constants), node.outputs)
-        edits.nodes[node.name] = [Node(node.name, node.op, node.inputs, (sums,)), new]
+        edits.nodes[node.name] = [Node(node.name, node.op, _scaled(edits, node, factor), (sums,)), new]
         ctx.did(node.name, f"batch norm of {len(mean)} channels behind it")
     return edits.apply()
+
+
+def _to_unit(graph: Graph, node: Node) -> NDArray[np.float32]:
+    """What brings each filter (O, …) to the norm FILTER_NORM: (O,); ones where other layers share the weight, or the filter is empty."""
+    weight = graph.array(node.inputs[1])
+    norms = np.linalg.norm(weight.reshape(len(weight), -1).astype(np.float64), axis=1)
+    if any(len(graph.consumers[name]) > 1 or name in graph.kept for name in node.inputs[1:]):
+        return np.ones(len(weight), np.float32)
+    return np.where(norms > TINY, FILTER_NORM / np.maximum(norms, TINY), 1.0).astype(np.float32)
+
+
+def _scaled(edits: Edits, node: Node, factor: NDArray[np.float32]) -> tuple[str, ...]:
+    """The inputs of ``node`` with weight and bias multiplied by ``factor``, row by row."""
+    part = linear(edits.graph, node)
+    if part is None or bool((factor == 1).all()):
+        return node.inputs
+    weight = edits.graph.array(part.weight).astype(np.float64)
+    rows = factor.astype(np.float64)
+    structure = scale_structure(edits.graph.constants[part.weight].structure, rows)
+    names = [edits.weight(part, weight * rows.reshape(-1, *[1] * (weight.ndim - 1)), structure)]
+    if part.bias is not None:
+        names.append(edits.bias(part, bias_array(edits.graph, part) * rows) or part.bias)
+    return (part.data, *names)
 
 
 def _inner_layers(graph: Graph) -> list[Node]:
