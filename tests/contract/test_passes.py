@@ -31,6 +31,7 @@ LEAST_SIGNAL_TO_NOISE_DB = {
     "fine_tune": 5.0,
     "distill": 10.0,
     "prune_channels": 3.0,
+    "remove_blocks": -1.0,
 }
 """What every lossy pass, with its default options, may lose on any output of any animal: a new one has to declare it here."""
 OPTIONS = {"fine_tune": {"epochs": 1}, "distill": {"epochs": 1}}

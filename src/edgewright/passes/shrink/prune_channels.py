@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from edgewright.errors import RecipeError
 from edgewright.ir.graph import Graph
-from edgewright.ops.cost import cost as cost_of
 from edgewright.passes.channels import ChannelGroups, Indices, channel_groups, contractions, keep_one, operand, remove_channels, to_fill
 from edgewright.passes.importance import importance as measured
 from edgewright.passes.linear import FloatArray, linear
+from edgewright.passes.prices import Price, budgeted
 from edgewright.passes.refit import Refitted, refit
 from edgewright.passes.registry import Context, graph_pass
 from edgewright.passes.side_by_side import affordable
@@ -52,12 +52,10 @@ def prune_channels(
     this; 0: of what the target's kernels are quick with. Sources: DepGraph (arXiv:2301.12900), Group Fisher pruning (arXiv:2108.00708),
     channel pruning by reconstruction (arXiv:1707.06168).
     """
-    if scope not in SCOPES or budget <= 0 or multiple < 0:
-        message = f"prune_channels: budget {budget}, scope {scope!r}, multiple {multiple}"
-        raise RecipeError(message, hint=f"a budget above 0, a scope of {' or '.join(SCOPES)}, a multiple of at least 0")
-    price = _price(cost, ctx)
-    present = price(graph)
-    most = budget * present if budget < 1 else budget
+    if scope not in SCOPES or multiple < 0:
+        message = f"prune_channels: scope {scope!r}, multiple {multiple}"
+        raise RecipeError(message, hint=f"a scope of {' or '.join(SCOPES)}, a multiple of at least 0")
+    price, present, most = budgeted("prune_channels", graph, ctx, budget, cost)
     if present <= most:
         ctx.skipped(graph.name, f"{cost} are {present:,.0f} already, {most:,.0f} may remain")
         return graph
@@ -85,18 +83,6 @@ def prune_channels(
     if left > most:
         ctx.skipped(graph.name, f"{cost} do not fall to {most:,.0f}: {LEAST_KEPT:.0%} of each layer's channels, rounded to {unit}, stay")
     return after
-
-
-def _price(name: str, ctx: Context) -> Callable[[Graph], float]:
-    """The cost function called ``name``."""
-    own: dict[str, Callable[[Graph], float]] = {
-        "macs": lambda graph: float(cost_of(graph).macs),
-        "parameters": lambda graph: float(cost_of(graph).parameters),
-    }
-    known = own | ctx.costs
-    if name not in known:
-        raise RecipeError(f"nothing is known of the cost {name!r}", hint=f"one of {', '.join(known)}")
-    return known[name]
 
 
 def _families(graph: Graph, groups: ChannelGroups, ctx: Context) -> list[Indices]:
@@ -136,7 +122,7 @@ class _Choice:
     scores: FloatArray
     families: list[Indices]
     unit: int
-    price: Callable[[Graph], float]
+    price: Price
     prices: dict[frozenset[int], float] = field(default_factory=dict)
 
     def within(self, most: float, scope: str) -> set[int]:
