@@ -28,6 +28,7 @@ NAMES = (
     "fusion",
     "tiling",
     "prediction",
+    "diagnosis",
     "host_speed",
 )
 FOLDER = Path("build/benchmarks")

@@ -31,6 +31,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("train",),
     ("frontends", "passes", "lower", "emit", "run"),
     ("steps",),
+    ("diagnosis",),  # runs the clean-up of passes on both networks; the report draws what it finds
     ("costs",),
     ("search",),
     ("report",),

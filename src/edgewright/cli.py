@@ -177,6 +177,22 @@ def evaluate(
 
 
 @app.command()
+def diagnose(
+    floating: Annotated[str, typer.Argument(metavar="FLOAT", help="the network before quantization")],
+    quantized: Annotated[str, typer.Argument(metavar="QUANTIZED", help="what became of it: .tflite or QDQ .onnx, by any tool")],
+    data: Annotated[str, typer.Option("--data", "-d", help="samples, as the device will see them; labels are used where there are any")],
+    fix: Annotated[bool, typer.Option("--fix", help="quantize FLOAT anew by the remedy, and measure what comes back")] = False,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="folder for the page with pictures, the remedy and its network")] = None,
+    seed: Annotated[int, typer.Option("--seed", help="for the halves that mend and judge")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Name the cause of a quantized network's loss, layer by layer, with evidence and remedy."""
+    from edgewright.verbs.diagnose import diagnose
+
+    _answer(lambda: diagnose(floating, quantized, data=data, fix=fix, out=out, seed=seed), as_json)
+
+
+@app.command()
 def measure(
     model: Model,
     target: TargetName = "cortex-m4",

@@ -47,14 +47,14 @@ def crossings(graph: Graph) -> list[Crossing]:
         maker = linear(graph, node)
         if maker is None or maker.activation not in PASSED or not rows_are_channels(graph, maker) or _shared(graph, maker):
             continue
-        ends = _follow(graph, node.outputs[0])
+        ends = readers_behind(graph, node.outputs[0])
         if ends:
             clipped = ((node.outputs[0],) if maker.activation == "relu6" else ()) + ends[1]
             found.append(Crossing(maker, ends[0], clipped, tuple(reader[0].data for reader in ends[0])))
     return found
 
 
-def _follow(graph: Graph, name: str) -> tuple[tuple[tuple[Linear, int, NDArray[np.int64]], ...], tuple[str, ...]] | None:
+def readers_behind(graph: Graph, name: str) -> tuple[tuple[tuple[Linear, int, NDArray[np.int64]], ...], tuple[str, ...]] | None:
     """The readers at the end of every way from value ``name``, and the values behind a relu6; None where a way leads elsewhere."""
     if name in graph.kept or not graph.consumers.get(name):
         return None
@@ -71,7 +71,7 @@ def _follow(graph: Graph, name: str) -> tuple[tuple[tuple[Linear, int, NDArray[n
             continue
         if not _passes(graph, node, name):
             return None
-        further = _follow(graph, node.outputs[0])
+        further = readers_behind(graph, node.outputs[0])
         if further is None:
             return None
         readers += further[0]
