@@ -32,6 +32,7 @@ LEAST_SIGNAL_TO_NOISE_DB = {
     "distill": 10.0,
     "prune_channels": 3.0,
     "remove_blocks": -1.0,
+    "factorize_layers": 2.0,
 }
 """What every lossy pass, with its default options, may lose on any output of any animal: a new one has to declare it here."""
 OPTIONS = {"fine_tune": {"epochs": 1}, "distill": {"epochs": 1}}
