@@ -32,7 +32,10 @@ LEAST_SIGNAL_TO_NOISE_DB = {
     "distill": 10.0,
     "prune_channels": 3.0,
     "remove_blocks": -1.0,
-    "factorize_layers": 2.0,
+    "factorize_layers": -1.0,
+    "separate_convolutions": -1.0,
+    "swap_activations": 1.0,
+    "pool_dense_head": -1.0,
 }
 """What every lossy pass, with its default options, may lose on any output of any animal: a new one has to declare it here."""
 OPTIONS = {"fine_tune": {"epochs": 1}, "distill": {"epochs": 1}}

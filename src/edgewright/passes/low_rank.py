@@ -11,11 +11,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from edgewright.ir.graph import Graph, Node, Value
 from edgewright.ir.operator import Operator
 from edgewright.ops.conv2d import Conv2D
 from edgewright.ops.dense import Dense
-from edgewright.passes.linear import Edits, FloatArray, Linear, with_activation
+from edgewright.passes.chains import Chain
+from edgewright.passes.linear import FloatArray, with_activation
 
 TINY = 1e-30
 
@@ -26,7 +26,7 @@ class Factors:
 
     method: str
     ranks: tuple[int, ...]
-    layers: tuple[tuple[Operator, FloatArray], ...]
+    layers: Chain
     weight: FloatArray
     error: float
 
@@ -120,39 +120,6 @@ def _balanced(inner: FloatArray, outer: FloatArray, values: FloatArray) -> tuple
     return inner / shares[:, None], outer * shares
 
 
-def _made(method: str, ranks: tuple[int, ...], layers: tuple[tuple[Operator, FloatArray], ...], whole: FloatArray, weight: FloatArray,
+def _made(method: str, ranks: tuple[int, ...], layers: Chain, whole: FloatArray, weight: FloatArray,
           second: FloatArray | None) -> Factors:
     return Factors(method, ranks, layers, np.ascontiguousarray(whole), relative_error(weight, whole, second))
-
-
-def put_chain(edits: Edits, part: Linear, layers: tuple[tuple[Operator, FloatArray], ...], bias: FloatArray | None) -> list[Node]:
-    """Enter ``layers`` for layer ``part``: the last one bears its name, its ``bias`` and its activation."""
-    node, source, nodes = part.node, part.data, []
-    for index, (op, weight) in enumerate(layers):
-        last = index == len(layers) - 1
-        name = node.name if last else edits.fresh_node(f"{node.name}_factor{index}")
-        numbers = edits.constant(edits.fresh(f"{part.weight}_factor{index}"), weight.astype(np.float32))
-        inputs = [source, numbers]
-        if last and bias is not None:
-            inputs.append(edits.constant(edits.fresh(f"{node.name}_bias"), bias.astype(np.float32)))
-        op = with_activation(op, part.activation) if last else op
-        source = node.outputs[0]
-        if not last:
-            source = edits.fresh(f"{node.name}_rank{index}")
-            (shape,) = op.infer([_value(edits, one) for one in inputs])
-            edits.values[source] = replace(edits.graph.value(node.outputs[0]), name=source, shape=shape)
-        nodes.append(Node(name, op, tuple(inputs), (source,)))
-        edits.nodes[node.name] = nodes
-    return nodes
-
-
-def _value(edits: Edits, name: str) -> Value:
-    return edits.values[name] if name in edits.values else edits.graph.value(name)
-
-
-def chain_macs(graph: Graph, part: Linear, factors: Factors) -> int:
-    """Multiply-accumulates of the chain for one sample."""
-    edits = Edits(graph)
-    nodes = put_chain(edits, part, factors.layers, None)
-    values = [([_value(edits, name) for name in node.inputs], [_value(edits, name) for name in node.outputs]) for node in nodes]
-    return sum(node.op.macs(ins, outs) for node, (ins, outs) in zip(nodes, values, strict=True))

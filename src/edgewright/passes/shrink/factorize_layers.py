@@ -8,18 +8,17 @@ from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
 from edgewright.errors import RecipeError
 from edgewright.ir.edit import rebuild
-from edgewright.ir.graph import Constant, Graph, Value
+from edgewright.ir.graph import Constant, Graph
 from edgewright.ops.conv2d import Conv2D
 from edgewright.ops.dense import Dense
 from edgewright.ops.evaluate import evaluate
-from edgewright.passes.linear import Edits, FloatArray, Linear, bias_array, linear
-from edgewright.passes.low_rank import Factors, chain_macs, put_chain, spatial, svd, tucker
+from edgewright.passes.chains import chain_cycles, chain_macs, corrected_bias, layer_moments, put_chain, slower
+from edgewright.passes.linear import Edits, FloatArray, Linear, linear
+from edgewright.passes.low_rank import Factors, spatial, svd, tucker
 from edgewright.passes.registry import Context, graph_pass
-from edgewright.passes.side_by_side import affordable, moments
 
 SHARES = tuple(index / 16 for index in range(1, 15))
 """Ranks that are tried, as shares of the greatest."""
@@ -77,13 +76,12 @@ def factorize_layers(
     weights = _importance(graph, ctx, layers)
     choices = {layer.part.node.name: _choices(graph, ctx, layer, method, price, weights[layer.part.node.name]) for layer in layers}
     whole = _whole(graph, layers, measure)
-    pays = _judge(graph, ctx)
     while True:
         taken = _by_energy(choices, energy) if energy else _by_budget(layers, choices, whole * (1 - keep))
-        wrong = [layer for layer in layers if layer.part.node.name in taken and not pays(layer, taken[layer.part.node.name].factors)]
-        for layer in wrong:
-            choices[layer.part.node.name].remove(taken[layer.part.node.name])
-        if not wrong:
+        slow = _slow(graph, ctx, layers, taken)
+        for name in slow:
+            choices[name].remove(taken[name])
+        if not slow:
             break
     edits = Edits(graph)
     for layer in layers:
@@ -104,10 +102,12 @@ def _price(graph: Graph, ctx: Context, measure: str) -> Callable[[Linear, Factor
 
     def price(part: Linear, factors: Factors | None) -> float:
         if measure == "cycles":
-            return _cycles(graph, ctx, part, factors)
+            return chain_cycles(graph, ctx, part, None if factors is None else factors.layers)
         if measure == "parameters":
             return graph.value(part.weight).elements if factors is None else factors.parameters
-        return part.node.op.macs(graph.ins(part.node), graph.outs(part.node)) if factors is None else chain_macs(graph, part, factors)
+        if factors is not None:
+            return chain_macs(graph, part, factors.layers)
+        return part.node.op.macs(graph.ins(part.node), graph.outs(part.node))
 
     return price
 
@@ -120,16 +120,6 @@ def _whole(graph: Graph, layers: list[_Layer], measure: str) -> float:
     if measure == "parameters":
         return sum(graph.value(name).elements for name in {part.weight for part in parts})
     return sum(part.node.op.macs(graph.ins(part.node), graph.outs(part.node)) for part in parts)
-
-
-def _cycles(graph: Graph, ctx: Context, part: Linear, factors: Factors | None) -> float:
-    """Modelled cycles of the layer, or of its chain, alone on the target."""
-    node = part.node
-    edits = Edits(graph)
-    nodes = [node] if factors is None else put_chain(edits, part, factors.layers, bias_array(graph, part))
-    alone = rebuild(graph, nodes=nodes, values=edits.values.values(), constants=edits.constants, inputs=[part.data],
-                    outputs=[node.outputs[0]], states=(), name="layer")
-    return ctx.costs["cycles"](alone)
 
 
 def _layers(graph: Graph, ctx: Context, samples: int, price: Callable[[Linear, Factors | None], float]) -> list[_Layer]:
@@ -145,31 +135,11 @@ def _layers(graph: Graph, ctx: Context, samples: int, price: Callable[[Linear, F
             ctx.skipped(node.name, "its weights have a structure, which factors would not keep")
         elif min(constant.array.shape[0], constant.array[0].size) > 1:
             parts[node.name] = part
-    seen = _moments(graph, ctx, parts, samples)
+    seen = layer_moments(graph, ctx, parts, samples)
     found = []
     for name, part in parts.items():
         second, mean = seen.get(name, (None, None))
         found.append(_Layer(part, graph.array(part.weight).astype(np.float64), second, mean, price(part, None)))
-    return found
-
-
-def _moments(graph: Graph, ctx: Context, parts: dict[str, Linear], samples: int) -> dict[str, tuple[FloatArray, FloatArray]]:
-    """Centred second moments (K, K) and means (K,) of what each layer is fed with, over calibration data where there are any."""
-    if ctx.data is None or not samples or graph.states or not parts:
-        return {}
-    count = affordable(graph, min(samples, ctx.data.count))
-    found = {}
-
-    def look(value: Value, x: Tensor) -> None:
-        for name, part in parts.items():
-            if part.data == value.name and name not in found:
-                seen = moments(graph, part, x, x)
-                if seen is not None and seen.positions > 1:
-                    found[name] = seen.second[0].numpy(), seen.mean[0].numpy()
-
-    fixed = max((graph.value(name).shape[0] or 1 for name in graph.inputs), default=1)
-    count = max(fixed, count // fixed * fixed)
-    evaluate(graph, [array[:count] for array in ctx.data.inputs], observe=look, chunk=count)
     return found
 
 
@@ -275,34 +245,23 @@ def _relaxed(taken: dict[str, _Choice], choices: dict[str, list[_Choice]], left:
     return taken
 
 
-def _judge(graph: Graph, ctx: Context) -> Callable[[_Layer, Factors], bool]:
-    """Whether the target's kernels take less time for a chain than for its layer, where that is known."""
-    before: dict[str, float] = {}
-
-    def pays(layer: _Layer, factors: Factors) -> bool:
-        if "cycles" not in ctx.costs:
-            return True
+def _slow(graph: Graph, ctx: Context, layers: list[_Layer], taken: dict[str, _Choice]) -> list[str]:
+    """Layers whose chain takes longer on the target than they do."""
+    found = []
+    for layer in layers:
         name = layer.part.node.name
-        if name not in before:
-            before[name] = _cycles(graph, ctx, layer.part, None)
-        if not math.isfinite(before[name]):
-            return True
-        after = _cycles(graph, ctx, layer.part, factors)
-        if after < before[name]:
-            return True
-        where, ranks = "the target" if ctx.target is None else ctx.target.name, " and ".join(map(str, factors.ranks))
-        ctx.skipped(name, f"{factors.method} of rank {ranks} would take {after:,.0f} cycles instead of {before[name]:,.0f} on {where}")
-        return False
+        if name in taken and (why := slower(graph, ctx, layer.part, taken[name].factors.layers)) is not None:
+            ctx.skipped(name, f"{taken[name].factors.method} of rank {_ranks_of(taken[name].factors)}: {why}")
+            found.append(name)
+    return found
 
-    return pays
+
+def _ranks_of(factors: Factors) -> str:
+    return " and ".join(map(str, factors.ranks))
 
 
 def _put(edits: Edits, ctx: Context, layer: _Layer, choice: _Choice, measure: str) -> None:
     part, factors = layer.part, choice.factors
-    bias = None if part.bias is None and layer.mean is None else bias_array(edits.graph, part)
-    if bias is not None and layer.mean is not None:
-        bias = bias + (layer.weight - factors.weight).reshape(len(bias), -1) @ layer.mean
-    put_chain(edits, part, factors.layers, bias)
-    ranks = " and ".join(map(str, factors.ranks))
+    put_chain(edits, part, factors.layers, corrected_bias(edits.graph, part, factors.weight, layer.mean))
     cost = f"{layer.cost:,.0f} → {choice.cost:,.0f} {measure}"
-    ctx.did(part.node.name, f"{factors.method} of rank {ranks}: {cost}, {factors.error:.1%} of the output's power lost")
+    ctx.did(part.node.name, f"{factors.method} of rank {_ranks_of(factors)}: {cost}, {factors.error:.1%} of the output's power lost")
