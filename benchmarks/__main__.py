@@ -29,6 +29,7 @@ NAMES = (
     "tiling",
     "prediction",
     "diagnosis",
+    "pruned_speed",
     "host_speed",
 )
 FOLDER = Path("build/benchmarks")

@@ -165,6 +165,40 @@ class _SameConv2d(nn.Conv2d):
         return functional.conv2d(functional.pad(input, pads), self.weight, self.bias, self.stride, 0, self.dilation, self.groups)
 
 
+class ResNet50(nn.Module):
+    """ResNet-50 (He et al. 2015, arXiv:1512.03385), strides in the 3x3 convolutions as in torchvision. (N, 3, H, W) -> (N, classes)."""
+
+    # inner channels, repeats, stride of the first
+    STAGES = ((64, 3, 1), (128, 4, 2), (256, 6, 2), (512, 3, 2))
+
+    def __init__(self, classes: int = 1000) -> None:
+        super().__init__()
+        layers: list[nn.Module] = [_plain(3, 64, 7, 2), nn.ReLU(), nn.MaxPool2d(3, 2, 1)]
+        channels = 64
+        for inner, repeats, first_stride in self.STAGES:
+            for index in range(repeats):
+                layers.append(_Bottleneck(channels, inner, first_stride if index == 0 else 1))
+                channels = 4 * inner
+        self.features = nn.Sequential(*layers)
+        self.classifier = nn.Linear(channels, classes)
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        return self.classifier(functional.adaptive_avg_pool2d(self.features(inputs), 1).flatten(1))
+
+
+class _Bottleneck(nn.Module):
+    def __init__(self, channels: int, inner: int, stride: int) -> None:
+        super().__init__()
+        out = 4 * inner
+        self.body = nn.Sequential(
+            _plain(channels, inner, 1), nn.ReLU(), _plain(inner, inner, 3, stride), nn.ReLU(), _plain(inner, out, 1)
+        )
+        self.shortcut = nn.Identity() if stride == 1 and channels == out else _plain(channels, out, 1, stride)
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        return functional.relu(self.body(inputs) + self.shortcut(inputs))
+
+
 def mobilenet_v2() -> MobileNetV2:
     """MobileNetV2 1.0 with ImageNet weights, in evaluation mode; its inputs are made by `imagenet_inputs`."""
     network = MobileNetV2()
@@ -225,6 +259,10 @@ def _tflite_weights(path: Path) -> Iterator[tuple[npt.NDArray[np.float32], npt.N
 def _convolution(channels: int, out: int, kernel: int, stride: int = 1, groups: int = 1) -> nn.Sequential:
     convolution = nn.Conv2d(channels, out, kernel, stride, kernel // 2, groups=groups, bias=False)
     return nn.Sequential(convolution, nn.BatchNorm2d(out), nn.ReLU6())
+
+
+def _plain(channels: int, out: int, kernel: int, stride: int = 1) -> nn.Sequential:
+    return nn.Sequential(nn.Conv2d(channels, out, kernel, stride, kernel // 2, bias=False), nn.BatchNorm2d(out))
 
 
 def _normalized(channels: int, out: int, kernel: int, stride: int, batch_norm: bool) -> nn.Sequential:

@@ -24,6 +24,10 @@ def test_mobilenet_v2_has_the_published_size() -> None:
     assert sum(parameter.numel() for parameter in networks.MobileNetV2().parameters()) == 3_504_872
 
 
+def test_resnet50_has_the_published_size() -> None:
+    assert sum(parameter.numel() for parameter in networks.ResNet50().parameters()) == 25_557_032
+
+
 def test_resnet8_folded_and_not() -> None:
     inputs = torch.rand(2, 3, 32, 32)
     assert networks.ResNet8(batch_norm=True)(inputs).shape == networks.ResNet8(batch_norm=False)(inputs).shape == (2, 10)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from edgewright.errors import ModelError
@@ -16,11 +18,11 @@ def check_activation(name: str) -> None:
 
 
 def apply_activation(x: Tensor, name: str) -> Tensor:
-    """The fused activation ``name`` on floats."""
+    """The fused activation ``name`` on floats. (Of what torch has, the functions with the quickest gradients.)"""
     if name == "relu":
-        return x.clamp(min=0.0)
+        return torch.relu(x)
     if name == "relu6":
-        return x.clamp(0.0, 6.0)
+        return F.relu6(x)
     if name == "relu_n1_to_1":
         return x.clamp(-1.0, 1.0)
     return x

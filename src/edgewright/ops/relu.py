@@ -9,6 +9,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from edgewright.ir.graph import Value
+from edgewright.ops.activation import apply_activation
 from edgewright.ops.pointwise import Pointwise
 from edgewright.ops.requant import activation_range, quantize_multipliers, requantize, tensor_quant
 
@@ -20,7 +21,7 @@ class Relu(Pointwise):
     homogeneous: ClassVar[bool] = True
 
     def evaluate(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        return (inputs[0].clamp(min=0.0),)
+        return (apply_activation(inputs[0], "relu"),)
 
     def bounds(self, ins: Sequence[tuple[float, float]]) -> tuple[float, float]:
         return max(ins[0][0], 0.0), max(ins[0][1], 0.0)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from edgewright.ir.graph import Value
+from edgewright.ops.activation import apply_activation
 from edgewright.ops.pointwise import Pointwise
 from edgewright.ops.relu import rescale_and_clamp
 
@@ -17,7 +18,7 @@ class Relu6(Pointwise):
     """Input: any shape. Output: min(max(x, 0), 6)."""
 
     def evaluate(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        return (inputs[0].clamp(0.0, 6.0),)
+        return (apply_activation(inputs[0], "relu6"),)
 
     def bounds(self, ins: Sequence[tuple[float, float]]) -> tuple[float, float]:
         low, high = ins[0]

@@ -233,7 +233,7 @@ class GraphModule(nn.Module):
 
     def _normalized(self, node: Node, epsilon: float, x: Tensor, scale: Tensor, offset: Tensor) -> Tensor:
         """Batch norm by mean and variance of the batch; the running ones move towards them. One kernel, twice as fast as its parts."""
-        planes = x.float().movedim(-1, 1)
+        planes = x.movedim(-1, 1)
         kept = [self.raw(name) if name in self._paths else torch.ones_like(scale) for name in node.inputs[3:]]
         running = kept if self._updates else [tensor.clone() for tensor in kept]
         if planes.numel() == planes.shape[1]:  # One number a channel has no variance, which torch refuses.

@@ -1,0 +1,197 @@
+"""ResNet-8 (ic_float of MLPerf Tiny) on CIFAR-10 at half of its multiply-accumulates: pruned, refitted, trained on; beside Torch-Pruning.
+
+45,000 training images (the other 5,000 play no part), accuracy on the 10,000 test images by float evaluation, one seed. Before training:
+several ways to choose channels, with and without refitting the layers to the old outputs on 1,024 images. Then batch norm is put back, and
+the network learns from labels and from the answers of the unpruned one, flipped and shifted images, one cycle of the learning rate. Torch-
+Pruning 1.6 (group L2 norm, the same share of every layer) gets batch norm back in the same way and the same training. Costs are those of
+the int8 network on Cortex-M4. A run that was stopped goes on from build/benchmarks/pruning.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch_pruning
+from torch import nn
+
+import edgewright
+from benchmarks.cases import model_path
+from benchmarks.data import cifar10
+from benchmarks.networks import resnet8
+from edgewright.costs import cost_functions
+from edgewright.data import Data
+from edgewright.ir.graph import Graph
+from edgewright.ops.batch_norm import BatchNorm
+from edgewright.ops.cost import cost
+from edgewright.passes import load_passes
+from edgewright.passes.registry import Context
+from edgewright.recipe import load_recipe
+from edgewright.report.accuracy import real_outputs
+from edgewright.steps import run_recipe
+from edgewright.targets.target import load_target
+from edgewright.train.distillation import Labels, Logits
+
+FOLDER = Path("build/benchmarks/pruning")
+TRAINED, SAMPLES = 45_000, 1024
+SHORT, LONG = 3, 12
+TARGET = "cortex-m4"
+BUDGET = 0.5
+
+
+@dataclass(frozen=True)
+class _Method:
+    """A name, and what makes the pruned network; ``epochs`` 0: not trained."""
+
+    name: str
+    make: Callable[[], Graph]
+    epochs: int = 0
+
+
+def rows() -> list[dict[str, object]]:
+    """One row a method; ratios are against the float network."""
+    dense = _row("float network", _network(), 0, 0.0)
+    found = [dense]
+    ways = (("l2", "local", False), ("l2", "local", True), ("taylor", "global", False), ("taylor", "global", True),
+            ("reconstruction", "global", True))  # fmt: skip
+    for importance, scope, refitted in ways:
+        found.append(_pruned(f"{importance}, {scope}{', refitted' if refitted else ''}", importance, scope, refitted))
+    found.append(_pruned("taylor, global, to half of the cycles, refitted", "taylor", "global", True, cost="cycles"))
+    found.append(_pruned("taylor, global, to half of the flash, refitted", "taylor", "global", True, cost="flash_bytes"))
+    found.append(_blocks())
+    ours = _graph("taylor", "global", True)
+    found.append(_row(f"ours (taylor, global, refitted), {SHORT} epochs", *_trained("ours", ours, SHORT)))
+    found.append(_row(f"Torch-Pruning (L2, uniform), {SHORT} epochs", *_torch_pruned(SHORT)))
+    found.append(_row(f"ours (taylor, global, refitted), {LONG} epochs", *_trained("ours", ours, LONG)))
+    for row in found[1:]:
+        for name in ("MACs", "M4 cycles", "flash B", "arena B"):
+            row[f"{name} ratio"] = round(float(str(row[name])) / float(str(dense[name])), 3)
+    return found
+
+
+@cache
+def _network() -> Graph:
+    return edgewright.load(model_path("mlperf_tiny/ic_float.tflite"))
+
+
+@cache
+def _data() -> tuple[Data, Data]:
+    """Training images and test images."""
+    data = cifar10()
+    train = Data((data.train_inputs[:TRAINED].astype(np.float32),), data.train_labels[:TRAINED])
+    return train, Data((data.test_inputs.astype(np.float32),), data.test_labels)
+
+
+def _context() -> Context:
+    target = load_target(TARGET)
+    return Context(data=_data()[0].take(slice(0, SAMPLES)), target=target, costs=cost_functions(target))
+
+
+def _graph(importance: str, scope: str, refitted: bool, **options: object) -> Graph:
+    prune = load_passes()["prune_channels"].function
+    return prune(_network(), _context(), budget=BUDGET, importance=importance, scope=scope, refit_layers=refitted, **options)
+
+
+def _pruned(name: str, importance: str, scope: str, refitted: bool, **options: object) -> dict[str, object]:
+    started = time.perf_counter()
+    graph = _graph(importance, scope, refitted, **options)
+    return _row(name, graph, 0, time.perf_counter() - started)
+
+
+def _blocks() -> dict[str, object]:
+    started = time.perf_counter()
+    graph = load_passes()["remove_blocks"].function(_network(), _context(), budget=0.75)
+    return _row("remove_blocks to 3/4, refitted", graph, 0, time.perf_counter() - started)
+
+
+def _row(name: str, graph: Graph, epochs: int, seconds: float) -> dict[str, object]:
+    test, costs = _data()[1], _context().costs
+    right = real_outputs(graph, test)[0].argmax(1) == test.labels
+    return {
+        "method": name,
+        "epochs": epochs,
+        "test accuracy %": round(100 * float(np.mean(right)), 2),
+        "MACs": cost(graph).macs,
+        "parameters": cost(graph).parameters,
+        "M4 cycles": round(costs["cycles"](graph)),
+        "flash B": round(costs["flash_bytes"](graph)),
+        "arena B": round(costs["arena_bytes"](graph)),
+        "channels": " ".join(str(graph.value(node.outputs[0]).shape[-1]) for node in graph.nodes if node.op.kind == "Conv2D"),
+        "seconds": round(seconds),
+    }
+
+
+def _trained(name: str, graph: Graph, epochs: int) -> tuple[Graph, int, float]:
+    started = time.perf_counter()
+    module = edgewright.to_module(load_passes()["insert_batchnorm"].function(graph, _context()))
+    _train(module, f"{name}_{epochs}", epochs)
+    return _folded(edgewright.from_module(module)), epochs, time.perf_counter() - started
+
+
+def _train(module: nn.Module, name: str, epochs: int) -> None:
+    torch.set_num_threads(1)
+    edgewright.train(
+        module, _data()[0], epochs=epochs, batch_size=128, optimizer="sgd", learning_rate=0.05, weight_decay=5e-4, schedule="one_cycle",
+        augment="flip,shift", teacher=_network(), terms=(Logits(4.0), Labels(1.0)), folder=FOLDER / name, checkpoint_batches=100,
+        precision="bf16", cpu=True,
+    )  # fmt: skip
+
+
+def _folded(graph: Graph) -> Graph:
+    return run_recipe(graph, load_recipe("clean"), Context(data=_context().data))
+
+
+class _ChannelsLast(nn.Module):
+    """A torch network that takes images as they lie in memory here."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        result: torch.Tensor = self.network(images.permute(0, 3, 1, 2))
+        return result
+
+
+def _torch_pruned(epochs: int) -> tuple[Graph, int, float]:
+    """Torch-Pruning's network at the share of channels that first meets the budget."""
+    started = time.perf_counter()
+    example = torch.zeros(1, 3, 32, 32)
+    for share in np.arange(0.2, 0.5, 0.01):
+        network = _normalized()
+        pruner = torch_pruning.pruner.BasePruner(
+            network, example, importance=torch_pruning.importance.GroupMagnitudeImportance(p=2), pruning_ratio=float(share),
+            ignored_layers=[network.dense],
+        )  # fmt: skip
+        pruner.step()
+        if cost(_folded(edgewright.load(network.eval(), [example]))).macs <= BUDGET * cost(_network()).macs:
+            break
+    _train(_ChannelsLast(network), f"torch_pruning_{epochs}", epochs)
+    return _folded(edgewright.load(network.eval(), [example])), epochs, time.perf_counter() - started
+
+
+def _normalized() -> nn.Module:
+    """The torch form of the network with batch norm put back as :func:`insert_batchnorm` does it."""
+    path = model_path("mlperf_tiny/ic_float.tflite")
+    network = resnet8(path)
+    graph = load_passes()["insert_batchnorm"].function(_network(), _context())
+    norms = [node for node in graph.nodes if isinstance(node.op, BatchNorm)]
+    convolutions = [(name, layer) for name, layer in network.named_modules() if isinstance(layer, nn.Conv2d)]
+    for (name, layer), node in zip(convolutions, norms, strict=True):
+        source = graph.producers[node.inputs[0]]
+        norm = nn.BatchNorm2d(layer.out_channels, eps=node.op.epsilon)  # type: ignore[attr-defined]
+        with torch.no_grad():
+            layer.weight.copy_(torch.from_numpy(graph.array(source.inputs[1]).transpose(0, 3, 1, 2).copy()))
+            assert layer.bias is not None
+            layer.bias.copy_(torch.from_numpy(graph.array(source.inputs[2]).copy()))
+            for tensor, constant in zip((norm.weight, norm.bias, norm.running_mean, norm.running_var), node.inputs[1:], strict=True):
+                assert tensor is not None
+                tensor.copy_(torch.from_numpy(graph.array(constant).copy()))
+        parent, _, own = name.rpartition(".")
+        setattr(network.get_submodule(parent), own, nn.Sequential(layer, norm))
+    return network
