@@ -138,6 +138,20 @@ def run(
 
 
 @app.command()
+def advise(
+    model: Model,
+    target: TargetName = "cortex-m4",
+    prefer: Prefer = "speed",
+    data: DataSource = None,
+    as_json: Json = False,
+) -> None:
+    """Which techniques would pay on a target: each is tried without training, and what the target's kernels would gain is told."""
+    from edgewright.verbs.advise import advise
+
+    _answer(lambda: advise(model, target=target, prefer=prefer, data=data), as_json)
+
+
+@app.command()
 def evaluate(
     models: Annotated[list[str], typer.Argument(metavar="MODEL…", help="networks of one task; the first is the reference")],
     data: Annotated[str, typer.Option("--data", "-d", help="labelled samples; .npz may hold `labels`, `targets`, `groups`")],

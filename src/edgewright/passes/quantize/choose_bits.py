@@ -14,9 +14,10 @@ def choose_bits(
 ) -> Graph:
     """Give each weight the bits with which the outputs lose least while all weights together stay within a budget.
 
-    The budget is ``flash_bytes`` or, where that is 0, ``share`` of what the chosen weights take in int8. What a layer loses in each of ``widths`` is
-    measured on calibration data, its weights rounded by its output and the rest left in float; losses are taken to add up, and the best
-    selection is found exactly. quantize_static and round_weights, which follow, obey the bits. Weights that have bits already keep them.
+    The budget is ``flash_bytes`` or, where that is 0, ``share`` of what the chosen weights take in int8. What a layer loses in each of
+    ``widths`` is measured on calibration data, its weights rounded by its output and the rest left in float; losses are taken to add
+    up, and the best selection is found exactly. quantize_static and round_weights, which follow, obey the bits. Weights that have bits
+    already keep them.
     Source: Hessian-free sensitivity and integer programming as in HAWQ-V3 (Yao et al. 2021, arXiv:2011.10680), losses measured instead.
     """
     chosen = parse_widths(widths)
