@@ -54,12 +54,14 @@ def show(
     model: Model,
     target: Annotated[str | None, typer.Option("--target", "-t", help="predict what it costs there, without running")] = None,
     prefer: Prefer = "speed",
+    against: Annotated[str | None, typer.Option("--against", help="another model, to stand beside this one layer by layer")] = None,
+    page: Annotated[Path | None, typer.Option("--page", help="with --against: write the picture to this .html file")] = None,
     as_json: Json = False,
 ) -> None:
     """Print a network: its nodes, shapes, multiply-accumulates and parameters; and what each layer costs on a target."""
     from edgewright.verbs.show import show
 
-    _answer(lambda: show(model, target=target, prefer=prefer), as_json)
+    _answer(lambda: show(model, target=target, prefer=prefer, against=against, page=page), as_json)
 
 
 @app.command()
