@@ -3,8 +3,9 @@
 What tests/kernels does with a few seeds, with as many as are wanted: every operator with a kernel, of random shapes, strides, paddings,
 dilations, groups, zero points, factors and extreme values, each layer in a piece of memory of its own, against the integer evaluation. On
 this computer the C runs under the address and undefined-behaviour sanitizers, with poisoned bytes around every value and workspace. TARGET:
-host, the same with fewer instructions ("x86 avx2", "x86 plain"), a folder of kernels that any compiler takes (dsp, thumb1, thumb2, rv32,
-size), or an emulated core, for its least flash followed by " size". Exit code 1 where anything differed.
+host, the same with fewer instructions ("x86 avx2", "x86 plain"), an emulated Cortex-A ("neon", "neon dotprod", "neon i8mm"), a folder of
+kernels that any compiler takes (dsp, thumb1, thumb2, rv32, size), or an emulated core, for its least flash followed by " size". Exit code 1
+where anything differed.
 """
 
 from __future__ import annotations
@@ -20,10 +21,10 @@ from typing import Any
 from rich.console import Console
 from rich.progress import Progress
 
-from tests.kernels import harness
+from tests.kernels import harness, test_cpu
 
-MODULES = ("test_convolution", "test_elementwise", "test_movement", "test_reduction", "test_helium", "test_cpu")
-TARGETS = ("host", *harness.X86, *harness.FOLDERS, "cortex-m0plus", "cortex-m3", "cortex-m4", "cortex-m55", "rv32imac")
+MODULES = ("test_convolution", "test_elementwise", "test_movement", "test_reduction", "test_helium")
+TARGETS = ("host", *harness.X86, *harness.NEON, *harness.FOLDERS, "cortex-m0plus", "cortex-m3", "cortex-m4", "cortex-m55", "rv32imac")
 
 
 def batteries(target: str) -> Iterator[tuple[str, Callable[..., None]]]:
@@ -34,13 +35,11 @@ def batteries(target: str) -> Iterator[tuple[str, Callable[..., None]]]:
             if not function_of(module, function) or "seed" not in wanted:
                 continue
             others: dict[str, object] = {"target": target} if "target" in wanted else {"needs_cc": None} if "needs_cc" in wanted else {}
-            if target in places(module, target if "target" in wanted else "host"):
+            place = "cortex-m55" if module == "test_helium" else target if "target" in wanted else "host"
+            if place == target:
                 yield f"{module}.{function.__name__}", functools.partial(function, **others)
-
-
-def places(module: str, otherwise: str) -> tuple[str, ...]:
-    """Where the layers of ``module`` can run."""
-    return {"test_helium": ("cortex-m55",), "test_cpu": ("host", *harness.X86)}.get(module, (otherwise,))
+    if target in ("host", *harness.X86, *harness.NEON):
+        yield "test_cpu.check_wide_layers", functools.partial(test_cpu.check_wide_layers, target)
 
 
 def function_of(module: str, function: object) -> bool:

@@ -82,7 +82,8 @@ def targets_page() -> str:
             "|---|---|---|---|---|---|---|",
         ]
         for target in (target for target in targets if target.kind == kind):
-            emulator = f"QEMU {target.qemu.name}" if target.qemu else "this machine" if kind == "host" else "–"
+            machine = target.qemu.name if target.qemu else target.linux.qemu_cpu if target.linux else None
+            emulator = f"QEMU {machine}" if machine else "this machine" if kind == "host" else "–"
             cells = (
                 target.title,
                 _size(target.flash_bytes),

@@ -87,6 +87,12 @@ def needs_riscv(needs_cc: None) -> None:
 
 
 @pytest.fixture(scope="session")
+def needs_aarch64(needs_cc: None) -> None:
+    """Cross compiler and emulator for Linux programs on Cortex-A."""
+    need_commands("aarch64-linux-gnu-gcc", "qemu-aarch64", packages="gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user")
+
+
+@pytest.fixture(scope="session")
 def needs_tflite_micro() -> None:
     """The golden reference: TensorFlow Lite Micro's interpreter."""
     need_module("tflite_micro", "scripts/setup installs the pinned wheel")

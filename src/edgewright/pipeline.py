@@ -242,7 +242,7 @@ def measure(
     common = {"outputs": outputs, "layer_names": [node.name for node in program.executed.nodes], "reset_state": False, **options}
     files = emit_c(program)
     if board.qemu is None:
-        return run_host(files, raw, **common)
+        return run_host(files, raw, target=board, **common)
     footprint = _footprint(files, board, {key: common[key] for key in ("toolchain", "flags") if key in common})
     check_ledger(make_ledger(program, files, footprint=footprint, stack_kept_bytes=common.get("stack_bytes")))
     return dataclasses.replace(run_device(files, raw, board, **common), footprint=footprint)

@@ -65,8 +65,9 @@ def check(graph: Graph, arrays: Arrays, run: Run) -> None:
 
 
 def on_host(graph: Graph, arrays: Arrays, *, target: str = "host") -> None:
-    files = emit_c(make_program(graph, load_target(target)))
-    check(graph, arrays, run_host(files, as_bytes(arrays), outputs=specs(graph), sanitize=True))
+    chosen = load_target(target)
+    files = emit_c(make_program(graph, chosen))
+    check(graph, arrays, run_host(files, as_bytes(arrays), outputs=specs(graph), sanitize=chosen.linux is None, target=chosen))
 
 
 def on_device(graph: Graph, arrays: Arrays, target: Target) -> None:
@@ -83,6 +84,13 @@ def together(names: Sequence[str], clean: bool) -> tuple[Graph, Arrays]:
 @pytest.mark.parametrize("group", range(len(GROUPS)))
 def test_c_on_this_computer_under_the_sanitizers(group, clean, needs_cc):
     on_host(*together(GROUPS[group], clean))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("core", ["cortex-a53", "cortex-a76"])
+@pytest.mark.parametrize("group", range(len(GROUPS)))
+def test_c_on_a_cortex_a(group, core, needs_aarch64):
+    on_host(*together(GROUPS[group], True), target=core)
 
 
 @pytest.mark.parametrize("group", range(len(GROUPS)))

@@ -32,6 +32,12 @@ FOLDERS = ("portable", "dsp", "size", "thumb1", "thumb2", "rv32")
 """Kernels for some cores that any compiler takes."""
 X86 = {"x86 avx2": ("-O2", "-mno-avx512f"), "x86 plain": ("-O2", "-march=x86-64")}
 """The kernels for x86 with fewer instructions than this computer may have: the flags that take them away."""
+NEON = {
+    "neon": ("cortex-a53", "cortex-a53", "-mcpu=cortex-a53"),
+    "neon dotprod": ("cortex-a76", "cortex-a76", "-mcpu=cortex-a76"),
+    "neon i8mm": ("cortex-a76", "max", "-march=armv8.2-a+dotprod+i8mm"),
+}
+"""Targets with Neon: the processor that QEMU emulates, and the flag that tells the compiler."""
 POISON = """
 #include <sanitizer/asan_interface.h>
 #include "{prefix}.h"
@@ -88,12 +94,24 @@ class Batch:
         if target in X86:
             compare(graph, inputs, load_target("host"), X86[target])
             return
+        if target in NEON:
+            compare(graph, inputs, neon_target(target))
+            return
         if target in FOLDERS:
             chosen = load_target("host").model_copy(update={"kernels": (target, "portable")})
         else:
             name, _, prefer = target.partition(" ")
             chosen = load_target(name).preferring(prefer or "speed")
         compare(graph, inputs, chosen)
+
+
+def neon_target(name: str) -> Target:
+    """An entry of NEON as a target."""
+    core, processor, flag = NEON[name]
+    target = load_target(core)
+    assert target.linux is not None
+    linux = target.linux.model_copy(update={"qemu_cpu": processor})
+    return target.model_copy(update={"linux": linux, "gcc_flags": (flag,)})
 
 
 def compare(graph: Graph, inputs: Sequence[NDArray[np.generic]], target: Target, flags: Sequence[str] = ("-O2",)) -> None:
@@ -104,7 +122,9 @@ def compare(graph: Graph, inputs: Sequence[NDArray[np.generic]], target: Target,
     specs = [(graph.value(name).dtype.numpy, graph.value(name).shape[1:]) for name in graph.outputs]
     # The runners take integers; a network with a float32 edge is given its bytes.
     raw = [array.view(np.int32) if array.dtype == np.float32 else array for array in inputs]
-    if target.qemu is None:
+    if target.linux is not None:
+        run = run_host(files, raw, outputs=specs, flags=flags, target=target)
+    elif target.qemu is None:
         run = run_host(_watched(files, program), raw, outputs=specs, sanitize=True, flags=flags)
     else:
         run = run_qemu(files, raw, target, outputs=specs, profile=False)

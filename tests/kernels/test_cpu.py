@@ -1,8 +1,10 @@
-"""The kernels for CPUs, with each set of instructions, under the sanitizers, on layers wider than the blocks that they compute at once."""
+"""The kernels for CPUs, with each set of instructions, on layers wider than the blocks that they compute at once; under the sanitizers on
+this computer."""
 
 from __future__ import annotations
 
 import platform
+import shutil
 
 import numpy as np
 import pytest
@@ -10,7 +12,9 @@ import pytest
 from edgewright.ops.conv2d import Conv2D
 from edgewright.ops.dense import Dense
 from edgewright.ops.depthwise_conv2d import DepthwiseConv2D
-from tests.kernels.harness import Batch
+from edgewright.run.toolchain import find_platform
+from edgewright.targets.target import load_target
+from tests.kernels.harness import NEON, Batch
 from tests.kernels.test_convolution import ACTIVATIONS, size, weights, window
 
 CASES = 40
@@ -19,9 +23,29 @@ BUILDS = ("host", "x86 avx2", pytest.param("x86 plain", marks=pytest.mark.slow))
 
 @pytest.mark.usefixtures("needs_cc")
 @pytest.mark.parametrize("target", BUILDS)
-def test_wide(target: str, seed: int = 0) -> None:
+def test_on_this_computer(target: str) -> None:
     if target.startswith("x86") and platform.machine().lower() not in ("x86_64", "amd64"):
         pytest.skip("the flags are those of x86")
+    check_wide_layers(target, 0)
+
+
+@pytest.mark.usefixtures("needs_aarch64")
+@pytest.mark.parametrize("target", NEON)
+def test_on_cortex_a(target: str) -> None:
+    check_wide_layers(target, 0)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("needs_pip_toolchain", "needs_aarch64")
+def test_on_cortex_a_compiled_by_zig(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = shutil.which
+    monkeypatch.setattr(shutil, "which", lambda name: None if name.endswith("-gcc") else found(name))
+    assert "ziglang" in find_platform(load_target("cortex-a53")).compiler
+    check_wide_layers("neon", 1)
+
+
+def check_wide_layers(target: str, seed: int) -> None:
+    """Random convolutions, depthwise convolutions and dense layers, compared with the integer evaluation."""
     rng = np.random.default_rng(seed)
     batch = Batch(rng)
     for _ in range(CASES):

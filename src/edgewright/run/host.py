@@ -1,4 +1,5 @@
-"""Generated C on this computer: the same driver as on a device, in a process of its own, with sanitizers where wanted."""
+"""Generated C on this computer, or on an emulated one that runs Linux: the same driver as on a device, in a process of its own, with
+sanitizers where wanted."""
 
 from __future__ import annotations
 
@@ -13,7 +14,8 @@ from edgewright.errors import ToolError
 from edgewright.run.build import build_host, write_sources
 from edgewright.run.exchange import read_record, write_inputs
 from edgewright.run.run import Arrays, OutputSpecs, Run, split_outputs
-from edgewright.run.toolchain import find_host_compiler, native_flags
+from edgewright.run.toolchain import find_platform
+from edgewright.targets.target import Target
 
 _SANITIZERS = ("-O1", "-g", "-fno-omit-frame-pointer", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 _SANITIZER_ENVIRONMENT = {"ASAN_OPTIONS": "detect_leaks=0:abort_on_error=0", "UBSAN_OPTIONS": "print_stacktrace=0"}
@@ -29,23 +31,26 @@ def run_host(
     reset_state: bool = True,
     timeout_seconds: float = 600,
     flags: Sequence[str] = ("-O2",),
+    target: Target | None = None,
 ) -> Run:
     """Compile ``files`` (what emit_c returned) with all warnings as errors and run the inputs through them.
 
     ``outputs``: dtype and shape of each output; without them ``Run.outputs`` is one array of bytes. ``sanitize``: under the
     address and undefined behaviour sanitizers; ToolError with the first finding. ``reset_state``: every sample starts from the
-    initial state; otherwise they are one stream. ``flags``: for the compiler, after those for the instructions of this computer.
+    initial state; otherwise they are one stream. ``flags``: for the compiler, after those for the processor. ``target``: a device that runs
+    Linux, under QEMU; None, or one that does not: this computer.
     """
-    compiler = find_host_compiler()
-    chosen = (*native_flags(compiler), *flags, *(_SANITIZERS if sanitize else ()))
+    platform = find_platform(target)
+    where = "this computer" if platform.where == "host" else platform.where
+    chosen = (*flags, *(_SANITIZERS if sanitize else ()))
     start = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="edgewright-") as name:
         folder = Path(name)
-        program = build_host(compiler, write_sources(files, folder), folder, chosen)
+        program = build_host(platform.compiler, write_sources(files, folder), folder, chosen)
         count = write_inputs(folder, inputs, reset_state)
         try:
             done = subprocess.run(
-                [str(program)],
+                [*platform.launcher, str(program)],
                 cwd=folder,
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
@@ -58,12 +63,12 @@ def run_host(
             raise ToolError(
                 f"the network did not finish {count} inferences in {timeout_seconds:g} seconds", hint="give fewer samples or more time"
             ) from error
-        record = read_record(folder, inputs, "this computer", _what_happened(done.stderr, done.returncode))
+        record = read_record(folder, inputs, where, _what_happened(done.stderr, done.returncode))
         data = (folder / "outputs").read_bytes()
     return Run(
         outputs=split_outputs(data, count, outputs),
         inferences=count,
-        where="host",
+        where=platform.where,
         seconds=time.perf_counter() - start,
         seconds_per_inference=record.microseconds / 1e6 / count,
         layer_names=tuple(layer_names),

@@ -21,12 +21,15 @@ from edgewright.targets.target import Target
 
 ToolchainName = Literal["gcc", "zig"]
 CROSS = {"arm": "arm-none-eabi-", "riscv32": "riscv64-unknown-elf-"}
+LINUX_CROSS = {"aarch64": "aarch64-linux-gnu-"}
 PACKAGES = {
     "cc": "gcc libc6-dev",
     "arm-none-eabi-gcc": "gcc-arm-none-eabi libnewlib-arm-none-eabi",
     "qemu-system-arm": "qemu-system-arm",
     "riscv64-unknown-elf-gcc": "gcc-riscv64-unknown-elf picolibc-riscv64-unknown-elf",
     "qemu-system-riscv32": "qemu-system-misc",
+    "aarch64-linux-gnu-gcc": "gcc-aarch64-linux-gnu libc6-dev-arm64-cross",
+    "qemu-aarch64": "qemu-user",
 }
 _WARNINGS = ("-Wall", "-Wextra", "-Wconversion", "-Werror")
 STRICT_C = ("-std=c99", *_WARNINGS)
@@ -53,6 +56,34 @@ class Toolchain:
     firmware_flags: tuple[str, ...]
     link_flags: tuple[str, ...]
     objdump: tuple[str, ...] | None
+
+
+@dataclass(frozen=True)
+class Platform:
+    """Where a program of an operating system runs: ``compiler`` with the flags that choose the processor, ``launcher`` in front of it."""
+
+    where: str
+    compiler: tuple[str, ...]
+    launcher: tuple[str, ...] = ()
+
+
+def find_platform(target: Target | None) -> Platform:
+    """This computer, or ``target`` under QEMU's emulation of Linux programs. ToolError where a compiler or QEMU is missing."""
+    if target is None or target.linux is None:
+        compiler = find_host_compiler()
+        return Platform("host", (*compiler, *native_flags(compiler)))
+    system, cross = target.linux.qemu, LINUX_CROSS[target.linux.qemu]
+    if shutil.which(f"qemu-{system}") is None:
+        raise ToolError(f"qemu-{system} is not installed", hint=remedy(f"qemu-{system}"))
+    launcher = (f"qemu-{system}", "-cpu", target.linux.qemu_cpu)
+    # Floating point as written: a multiplication and an addition are two roundings.
+    if shutil.which(f"{cross}gcc"):
+        return Platform(target.name, (f"{cross}gcc", *target.gcc_flags, "-static", "-ffp-contract=off"), launcher)
+    if target.zig_cpu is not None and importlib.util.find_spec("ziglang") is not None:
+        zig = (sys.executable, "-m", "ziglang", "cc", f"--target={target.zig_target}", f"-mcpu={target.zig_cpu}", "-fno-sanitize=all")
+        return Platform(target.name, (*zig, "-ffp-contract=off"), launcher)
+    hint = remedy(f"{cross}gcc", "or pip install 'edgewright[pip-toolchain]'")
+    raise ToolError(f"no compiler for {target.name}: {cross}gcc is not installed", hint=hint)
 
 
 def find_toolchain(target: Target, name: ToolchainName | None = None) -> Toolchain:
@@ -153,6 +184,8 @@ def check_tools() -> list[Tool]:
         "qemu-system-arm": "running and measuring on Cortex-M",
         "riscv64-unknown-elf-gcc": "compiling for RV32",
         "qemu-system-riscv32": "running and measuring on RV32",
+        "aarch64-linux-gnu-gcc": "compiling for Cortex-A",
+        "qemu-aarch64": "running on Cortex-A",
     }
     extras = {
         "ziglang": ("pip-toolchain", "compiling for Cortex-M and RV32 without a cross toolchain"),

@@ -22,7 +22,7 @@ from edgewright.errors import TargetError
 
 FOLDERS = ("host", "cores", "boards", "accelerators")
 MOST_BYTES = 1 << 16
-Isa = Literal["host", "armv6-m", "armv7-m", "armv7e-m", "armv8-m.main", "armv8.1-m.main", "rv32", "ethos-u"]
+Isa = Literal["host", "armv6-m", "armv7-m", "armv7e-m", "armv8-m.main", "armv8.1-m.main", "rv32", "aarch64", "ethos-u"]
 # What reaches a command line is held to these patterns: a target file must not be able to load a compiler plugin or a QEMU device.
 MachineFlag = Annotated[str, Field(pattern=r"^-m[a-z0-9-]+(=[A-Za-z0-9.+_-]+)?$", max_length=64)]
 Word = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$", max_length=64)]
@@ -50,6 +50,13 @@ class Machine(_Table):
     vectors_origin: Address | None = None
     """Where the vector table must stand, when that is not the start of the flash."""
     note: str = ""
+
+
+class Linux(_Table):
+    """How a device that runs Linux is emulated: QEMU runs the one program."""
+
+    qemu: Literal["aarch64"]
+    qemu_cpu: Word
 
 
 class CycleModel(_Table):
@@ -153,6 +160,7 @@ class Target(_Table):
     zig_target: Word | None = None
     zig_cpu: Word | None = None
     qemu: Machine | None = None
+    linux: Linux | None = None
     unicorn_cpu: Literal["M0", "M3", "M4", "M7", "M33"] | None = None
     cycles: CycleModel | None = None
     energy: EnergyModel | None = None

@@ -21,21 +21,25 @@ def cpu_bytes(op: Operator, ins: Sequence[Value], outs: Sequence[Value]) -> int 
     """Bytes of working memory for ``op``; None for operators that the portable kernels compute."""
     if isinstance(op, Dense):
         inputs = int(ins[1].shape[1] or 1)
-        return POSITIONS * _whole_quads(inputs) if inputs % QUAD else 0
+        return _columns_bytes(inputs) if inputs % QUAD else 0
     if not isinstance(op, Conv2D | DepthwiseConv2D):
         return None
-    channels = int(ins[0].shape[3] or 1)
-    if isinstance(op, DepthwiseConv2D) and channels > 1:
-        return channels if is_by_channels(op, ins) else None
-    groups = op.groups if isinstance(op, Conv2D) else 1
-    if is_whole(int(ins[1].shape[2] or 1), op.dilation[1], channels, groups) and is_inside(op, ins, outs):
-        return 0
-    return POSITIONS * _whole_quads(ins[1].elements // int(ins[1].shape[0] or 1))
+    if isinstance(op, DepthwiseConv2D) and ins[0].shape[3] != 1:
+        return int(ins[0].shape[3] or 1) if is_by_channels(op, ins) else None
+    if is_gathered(ins[1].shape[1:]):
+        return _columns_bytes(ins[1].elements // int(ins[1].shape[0] or 1))
+    return fill_bytes(op, ins, outs)
 
 
-def is_whole(kernel_width: int, dilation_width: int, channels: int, groups: int) -> bool:
-    """Whether a row of a window within the picture is one run of bytes, a multiple of four."""
-    return (kernel_width * channels // groups) % QUAD == 0 and (kernel_width == 1 or (groups == 1 and dilation_width == 1))
+def is_gathered(window: Sequence[int | None]) -> bool:
+    """Whether what a window of (height, width, channels) sees is copied: its pixels are not whole fours of bytes, or they are many."""
+    height, width, channels = (size or 1 for size in window)
+    return channels % QUAD != 0 or height * width > MOST_TAPS
+
+
+def fill_bytes(op: Conv2D | DepthwiseConv2D, ins: Sequence[Value], outs: Sequence[Value]) -> int:
+    """A pixel of zero points for windows that reach beyond the picture, where some do."""
+    return 0 if is_inside(op, ins, outs) else int(ins[1].shape[3] or 1)
 
 
 def is_by_channels(op: DepthwiseConv2D, ins: Sequence[Value]) -> bool:
@@ -43,5 +47,6 @@ def is_by_channels(op: DepthwiseConv2D, ins: Sequence[Value]) -> bool:
     return ins[0].shape[3] == ins[1].shape[0] and int(ins[1].shape[1] or 1) * int(ins[1].shape[2] or 1) <= MOST_TAPS
 
 
-def _whole_quads(length: int) -> int:
-    return -(-length // QUAD) * QUAD
+def _columns_bytes(length: int) -> int:
+    """What eight positions see, each rounded up to whole fours; sixteen bytes more may be written."""
+    return POSITIONS * (-(-length // QUAD) * QUAD) + LANES

@@ -23,4 +23,6 @@ def _how(target: Target) -> str:
     """Where `edgewright measure` runs for this target."""
     if target.qemu is not None:
         return f"under QEMU ({target.qemu.name})"
+    if target.linux is not None:
+        return f"under QEMU ({target.linux.qemu_cpu})"
     return "here" if "c" in target.runtimes else target.compiler.name if target.compiler is not None else ""

@@ -5,19 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
+import numpy as np
+
 from edgewright.emit.c import call_convolution
 from edgewright.emit.c.call_convolution import bounds_of, constants_of, factors_of, window_between, window_of
 from edgewright.emit.c.layer import Call, Layer, Parameter, Table, Workspace
 from edgewright.emit.c.packing import fold_zero_point
-from edgewright.emit.c.packing_cpu import pack_blocks, pad_blocks
+from edgewright.emit.c.packing_cpu import pack_blocks, pad_blocks, pad_rows
 from edgewright.ops.conv2d import Conv2D
 from edgewright.ops.dense import Dense
 from edgewright.ops.depthwise_conv2d import DepthwiseConv2D
 from edgewright.ops.requant import output_multiplier, tensor_quant
-from edgewright.targets.workspace_cpu import is_by_channels, is_whole
+from edgewright.targets.workspace_cpu import QUAD, fill_bytes, is_by_channels, is_gathered
 
 OFFSET = 128
-"""Inputs are taken as unsigned bytes."""
+"""What is added to inputs for instructions that take unsigned bytes."""
+MOST = 1 << 30
+"""Sums below this are rescaled in fewer steps."""
 
 
 def call_products(layer: Layer) -> list[Call]:
@@ -41,31 +45,46 @@ def call_depthwise_conv2d(layer: Layer) -> list[Call]:
         return [_conv2d(layer, window, 1, op.activation)]
     if not is_by_channels(op, layer.ins):
         return call_convolution.call_depthwise_conv2d(layer)
-    parameters: dict[str, Parameter] = {"window": window, **_numbers(layer, 1, op.activation)}
+    padded = (window["kernel_height"], window["kernel_width"]) == (3, 3)
+    parameters: dict[str, Parameter] = {
+        "window": window,
+        "row_taps": QUAD if padded else window["kernel_width"],
+        **_numbers(layer, 1, op.activation, QUAD if padded else 1),
+    }
     return [Call("depthwise_channels_s8", parameters, [layer.input(), layer.output(), Workspace()])]
 
 
 def _conv2d(layer: Layer, window: Mapping[str, int], groups: int, activation: str) -> Call:
+    op = layer.node.op
+    assert isinstance(op, Conv2D | Dense | DepthwiseConv2D)
+    gathered = is_gathered((window["kernel_height"], window["kernel_width"], window["input_channels"] // groups))
+    fill = 0 if gathered or isinstance(op, Dense) else fill_bytes(op, layer.ins, layer.outs)
     parameters: dict[str, Parameter] = {
         "window": window,
         "groups": groups,
-        "whole": is_whole(window["kernel_width"], window["dilation_width"], window["input_channels"], groups),
+        "gathered": gathered,
+        "fill": fill,
         **_numbers(layer, groups, activation),
     }
     return Call("conv2d_s8", parameters, [layer.input(), layer.output(), Workspace()])
 
 
-def _numbers(layer: Layer, groups: int, activation: str) -> dict[str, Parameter]:
+def _numbers(layer: Layer, groups: int, activation: str, row_multiple: int = 1) -> dict[str, Parameter]:
+    """What the kernels want to know of a layer but its window; rows of weights are padded to ``row_multiple``."""
     weight, bias = constants_of(layer)
     zero_point = tensor_quant(layer.ins[0])[1]
     factors = factors_of(output_multiplier(layer.ins[0], layer.ins[1], layer.outs[0]), weight.shape[0])
+    folded = fold_zero_point(weight, bias, zero_point)
     numbers = {
-        "bias": fold_zero_point(weight, bias, zero_point + OFFSET),
+        "bias": folded,
+        "excess": -fold_zero_point(weight, None, OFFSET),
         **{name: table.array for name, table in factors.items() if isinstance(table, Table)},
     }
+    largest = np.abs(folded.astype(np.int64)) + OFFSET * np.abs(weight.astype(np.int64)).reshape(len(weight), -1).sum(1)
     return {
         "input_zero_point": zero_point,
+        "simple": bool(np.all(numbers["shift"].astype(np.int64) < 0) and np.all(largest < MOST)),
         **bounds_of(layer, activation),
-        "weights": Table("weights", pack_blocks(weight, groups)),
+        "weights": Table("weights", pack_blocks(pad_rows(weight, row_multiple), groups)),
         **{name: Table(name, pad_blocks(array, groups)) for name, array in numbers.items()},
     }

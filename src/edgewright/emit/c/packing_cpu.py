@@ -24,3 +24,8 @@ def pack_blocks(weight: NDArray[np.generic], groups: int) -> Int8:
 def pad_blocks(numbers: NDArray[np.generic], groups: int) -> NDArray[np.generic]:
     """One number for each output channel, each group padded with zeros to blocks of sixteen."""
     return np.concatenate([np.pad(group, (0, -len(group) % LANES)) for group in np.split(numbers, groups)])
+
+
+def pad_rows(weight: NDArray[np.generic], multiple: int) -> NDArray[np.generic]:
+    """OHWI weights with zeros at the end of each row of a window, up to a multiple of ``multiple`` columns; others as they are."""
+    return weight if multiple == 1 else np.pad(weight, ((0, 0), (0, 0), (0, -weight.shape[2] % multiple), (0, 0)))

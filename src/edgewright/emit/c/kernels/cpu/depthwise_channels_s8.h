@@ -4,24 +4,27 @@
 
 #include "depthwise_quads.h"
 #include "window.h"
+#if defined(EW_AVX512)
+#include "depthwise_rows.h"
+#endif
 
-/* The kernel takes windows of up to this many taps. */
-#define EW_MOST_TAPS 64
-
-/* Weights: for each sixteen channels, quads as ew_depthwise_quads takes them; bias, multiplier and shift have as many numbers. The bias holds
- * -(zero_point + 128) * sum(weights) of its channel. */
+/* Windows of up to EW_MOST_TAPS. Weights: for each sixteen channels, quads as ew_depthwise_quads takes them; the other tables have a number
+ * for each channel: see struct ew_factors. */
 struct ew_depthwise_channels_s8 {
     struct ew_window window;
-    int32_t input_zero_point, output_zero_point, output_min, output_max;
+    int32_t row_taps; /* what a row of a window takes of the weights: kernel_width, or 4 with a zero for windows of 3 x 3 */
+    int32_t input_zero_point, simple, output_zero_point, output_min, output_max;
     const int8_t *weights;
     const int32_t *bias;
+    const int32_t *excess;
     const int32_t *multiplier;
     const int8_t *shift;
 };
 
-/* Where each tap of the window at output (y, x) lies; `fill` where it reaches beyond the picture. Returns whether none does. */
-static inline int ew_find_taps(const struct ew_window *window, int32_t y, int32_t x, const int8_t *input, const int8_t *fill,
-                               const int8_t **taps)
+/* Where each tap of the window at output (y, x) lies, the last one of a row up to `row_taps` times; `fill` where it reaches beyond the
+ * picture. Returns whether none does. */
+static inline int ew_find_taps(const struct ew_window *window, int32_t row_taps, int32_t y, int32_t x, const int8_t *input,
+                               const int8_t *fill, const int8_t **taps)
 {
     const int32_t left = x * window->stride_width - window->padding_left;
     int32_t row = y * window->stride_height - window->padding_top;
@@ -36,6 +39,10 @@ static inline int ew_find_taps(const struct ew_window *window, int32_t y, int32_
             *taps++ = within ? input + (row * window->input_width + column) * window->input_channels : fill;
             inside &= within;
             column += window->dilation_width;
+        }
+        for (int32_t kx = window->kernel_width; kx < row_taps; kx++) {
+            *taps = taps[-1];
+            taps++;
         }
         row += window->dilation_height;
     }
@@ -70,12 +77,18 @@ EW_KERNEL void ew_depthwise_channels_s8(const struct ew_depthwise_channels_s8 *l
                                         int8_t *restrict fill)
 {
     const struct ew_window *window = &layer->window;
-    const struct ew_factors factors = {layer->bias, layer->multiplier, layer->shift, layer->output_zero_point, layer->output_min,
-                                       layer->output_max};
-    const int32_t count = window->kernel_height * window->kernel_width, quads = (count + 3) / 4;
+    const struct ew_factors factors = {layer->bias, layer->excess, layer->multiplier, layer->shift, layer->simple,
+                                       layer->output_zero_point, layer->output_min, layer->output_max};
+    const int32_t count = window->kernel_height * layer->row_taps, quads = (count + 3) / 4;
     const int32_t step = window->stride_width * window->input_channels;
     const int8_t *taps[EW_MOST_TAPS];
 
+#if defined(EW_AVX512)
+    if (layer->row_taps == 4 && window->kernel_width == 3 && window->dilation_width == 1 && window->stride_width <= 2) {
+        ew_depthwise_rows(window, &factors, layer->weights, (int8_t)layer->input_zero_point, input, output);
+        return;
+    }
+#endif
     memset(fill, layer->input_zero_point, (size_t)window->input_channels);
     for (int32_t i = count; i < 4 * quads; i++) {
         taps[i] = fill;
@@ -91,7 +104,7 @@ EW_KERNEL void ew_depthwise_channels_s8(const struct ew_depthwise_channels_s8 *l
                     taps[i] += step;
                 }
             } else {
-                inside = ew_find_taps(window, y, x, input, fill, taps);
+                inside = ew_find_taps(window, layer->row_taps, y, x, input, fill, taps);
             }
             if (quads == 3) {
                 ew_depthwise_position(layer, &factors, taps, 3, output);

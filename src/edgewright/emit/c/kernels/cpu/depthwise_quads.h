@@ -2,11 +2,10 @@
 #ifndef EW_DEPTHWISE_QUADS_H
 #define EW_DEPTHWISE_QUADS_H
 
-#include "multiply_add.h"
 #include "sums.h"
 
 /* sums + the products of `quads` times four taps with sixteen channels, `count` of which exist. Tap i sees taps[i] + channel. `weights`: for
- * each four taps, those of each channel. 128 is added to each input, which the bias allows for. */
+ * each four taps, those of each channel. */
 #if defined(EW_AVX512)
 
 EW_INLINE ew_sums ew_depthwise_quads(const int8_t *weights, const int8_t *const *taps, int32_t quads, int32_t channel, int32_t count,
@@ -81,6 +80,40 @@ EW_INLINE ew_sums ew_depthwise_quads(const int8_t *weights, const int8_t *const 
     return sums;
 }
 
+#elif defined(EW_NEON)
+
+static inline int8x16_t ew_load_some(const int8_t *from, int32_t count)
+{
+    int8_t bytes[EW_LANES] = {0};
+
+    if (count == EW_LANES) {
+        return vld1q_s8(from);
+    }
+    memcpy(bytes, from, (size_t)count);
+    return vld1q_s8(bytes);
+}
+
+EW_INLINE ew_sums ew_depthwise_quads(const int8_t *weights, const int8_t *const *taps, int32_t quads, int32_t channel, int32_t count,
+                                     ew_sums sums)
+{
+    for (int32_t quad = 0; quad < quads; quad++) {
+        const int8x16x4_t w = vld4q_s8(weights);
+
+        for (int i = 0; i < 4; i++) {
+            const int8x16_t x = ew_load_some(taps[i] + channel, count);
+            const int16x8_t low = vmull_s8(vget_low_s8(x), vget_low_s8(w.val[i])), high = vmull_high_s8(x, w.val[i]);
+
+            sums.part[0] = vaddw_s16(sums.part[0], vget_low_s16(low));
+            sums.part[1] = vaddw_high_s16(sums.part[1], low);
+            sums.part[2] = vaddw_s16(sums.part[2], vget_low_s16(high));
+            sums.part[3] = vaddw_high_s16(sums.part[3], high);
+        }
+        weights += 4 * EW_LANES;
+        taps += 4;
+    }
+    return sums;
+}
+
 #else
 
 EW_INLINE ew_sums ew_depthwise_quads(const int8_t *weights, const int8_t *const *taps, int32_t quads, int32_t channel, int32_t count,
@@ -88,7 +121,9 @@ EW_INLINE ew_sums ew_depthwise_quads(const int8_t *weights, const int8_t *const 
 {
     for (int32_t tap = 0; tap < 4 * quads; tap++) {
         for (int32_t i = 0; i < count; i++) {
-            sums.lane[i] = ew_multiply_add(sums.lane[i], weights[4 * EW_LANES * (tap / 4) + 4 * i + tap % 4], taps[tap][channel + i] + 128);
+            const int32_t product = weights[4 * EW_LANES * (tap / 4) + 4 * i + tap % 4] * taps[tap][channel + i];
+
+            sums.lane[i] = (int32_t)((uint32_t)sums.lane[i] + (uint32_t)product);
         }
     }
     return sums;

@@ -11,13 +11,23 @@
 #define EW_AVX512
 #elif defined(__AVX2__)
 #define EW_AVX2
+#elif defined(__aarch64__) && defined(__ARM_NEON) && !defined(__ARM_BIG_ENDIAN)
+#define EW_NEON
 #endif
 #if defined(EW_AVX512) || defined(EW_AVX2)
 #include <immintrin.h>
+#elif defined(EW_NEON)
+#include <arm_neon.h>
 #endif
 
 /* Output channels that are computed at once. */
 #define EW_LANES 16
+
+/* Output positions that are computed at once, up to. */
+#define EW_POSITIONS 8
+
+/* Windows of up to this many pixels are read where they lie. */
+#define EW_MOST_TAPS 64
 
 /* Four bytes from any address. */
 static inline int32_t ew_load_4(const int8_t *from)

@@ -27,33 +27,45 @@ static inline int8_t ew_sum_flat(const struct ew_sum_flat_s8 *layer, int32_t hal
 
 #if defined(EW_AVX512)
 
-/* One factor for all channels. */
-static inline struct ew_scaling ew_scaling_by(int32_t doubled, int32_t right, int32_t zero_point)
+static inline struct ew_scaling ew_scaling_by(int32_t doubled, int32_t right)
 {
-    const __m512i multiplier = _mm512_set1_epi32((int32_t)((uint32_t)doubled >> 1)), zero = _mm512_setzero_si512();
-    const struct ew_scaling scaling = {multiplier, multiplier, zero, _mm512_set1_epi32(right), 0xFFFF, zero, zero,
-                                       _mm512_set1_epi32(zero_point)};
-
-    return scaling;
+    return ew_scaling_from(_mm512_set1_epi32((int32_t)((uint32_t)doubled >> 1)), _mm512_set1_epi32(-1 - right), 1);
 }
 
-/* Sixteen at a time; returns how many. */
+/* Sixteen sums. */
+EW_INLINE __m512i ew_sum_sixteen(const struct ew_sum_flat_s8 *layer, const struct ew_scaling *inner, const struct ew_scaling *outer,
+                                 const int8_t *half, const int8_t *other)
+{
+    const __m512i a = _mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)(const void *)half));
+    const __m512i b = _mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)(const void *)other));
+    const __m512i x = _mm512_add_epi32(_mm512_set1_epi32(layer->other_offset), _mm512_mullo_epi32(_mm512_set1_epi32(layer->other_unit), b));
+    const __m512i y = _mm512_add_epi32(_mm512_set1_epi32(layer->half_offset), _mm512_mullo_epi32(_mm512_set1_epi32(layer->half_unit), a));
+
+    return ew_scale_down(outer, _mm512_add_epi32(y, ew_scale_down(inner, x)));
+}
+
+/* Sixty-four at a time, then sixteen; returns how many. */
 static inline int32_t ew_sum_sixteens(const struct ew_sum_flat_s8 *layer, const int8_t *half, const int8_t *other, int8_t *output)
 {
-    const struct ew_scaling inner = ew_scaling_by(layer->other_doubled, layer->other_right, 0);
-    const struct ew_scaling outer = ew_scaling_by(layer->output_doubled, layer->output_right, (layer->output_offset - 1) / 2);
-    const __m512i half_unit = _mm512_set1_epi32(layer->half_unit), half_offset = _mm512_set1_epi32(layer->half_offset);
-    const __m512i other_unit = _mm512_set1_epi32(layer->other_unit), other_offset = _mm512_set1_epi32(layer->other_offset);
+    const struct ew_scaling inner = ew_scaling_by(layer->other_doubled, layer->other_right);
+    struct ew_scaling outer = ew_scaling_by(layer->output_doubled, layer->output_right);
     int32_t i = 0;
 
-    for (; i + EW_LANES <= layer->count; i += EW_LANES) {
-        const __m512i a = _mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)(const void *)(half + i)));
-        const __m512i b = _mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)(const void *)(other + i)));
-        const __m512i x = _mm512_add_epi32(other_offset, _mm512_mullo_epi32(other_unit, b));
-        const __m512i y = _mm512_add_epi32(half_offset, _mm512_mullo_epi32(half_unit, a));
-        const __m512i sum = ew_scale(&outer, _mm512_add_epi32(y, ew_scale(&inner, x)));
+    outer.low = _mm512_set1_epi8(-128);
+    outer.high = _mm512_set1_epi8(127);
+    outer.zero_point = _mm512_set1_epi16((short)((layer->output_offset - 1) / 2));
+    for (; i + 4 * EW_LANES <= layer->count; i += 4 * EW_LANES) {
+        __m512i parts[4];
 
-        _mm_storeu_si128((__m128i *)(void *)(output + i), _mm512_cvtsepi32_epi8(_mm512_add_epi32(sum, outer.zero_point)));
+        for (int part = 0; part < 4; part++) {
+            parts[part] = ew_sum_sixteen(layer, &inner, &outer, half + i + EW_LANES * part, other + i + EW_LANES * part);
+        }
+        _mm512_storeu_si512(output + i, ew_pack_sums(&outer, parts[0], parts[1], parts[2], parts[3]));
+    }
+    for (; i + EW_LANES <= layer->count; i += EW_LANES) {
+        const __m512i sums = ew_sum_sixteen(layer, &inner, &outer, half + i, other + i);
+
+        _mm_storeu_si128((__m128i *)(void *)(output + i), _mm512_castsi512_si128(ew_pack_sums(&outer, sums, sums, sums, sums)));
     }
     return i;
 }
@@ -67,12 +79,11 @@ static inline __m256i ew_sum_eight(const struct ew_sum_flat_s8 *layer, const int
     const __m256i b = _mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)other));
     const __m256i x = _mm256_add_epi32(_mm256_set1_epi32(layer->other_offset), _mm256_mullo_epi32(_mm256_set1_epi32(layer->other_unit), b));
     const __m256i y = _mm256_add_epi32(_mm256_set1_epi32(layer->half_offset), _mm256_mullo_epi32(_mm256_set1_epi32(layer->half_unit), a));
-    const __m256i inner = ew_scale(x, _mm256_set1_epi32((int32_t)((uint32_t)layer->other_doubled >> 1)),
+    const __m256i inner = ew_scale_down(x, _mm256_set1_epi32((int32_t)((uint32_t)layer->other_doubled >> 1)),
                                    _mm256_set1_epi32(-1 - layer->other_right));
-    const __m256i outer = ew_scale(_mm256_add_epi32(y, inner), _mm256_set1_epi32((int32_t)((uint32_t)layer->output_doubled >> 1)),
-                                   _mm256_set1_epi32(-1 - layer->output_right));
 
-    return _mm256_add_epi32(outer, _mm256_set1_epi32((layer->output_offset - 1) / 2));
+    return ew_scale_down(_mm256_add_epi32(y, inner), _mm256_set1_epi32((int32_t)((uint32_t)layer->output_doubled >> 1)),
+                         _mm256_set1_epi32(-1 - layer->output_right));
 }
 
 /* Sixteen at a time; returns how many. */
@@ -82,10 +93,8 @@ static inline int32_t ew_sum_sixteens(const struct ew_sum_flat_s8 *layer, const 
 
     for (; i + EW_LANES <= layer->count; i += EW_LANES) {
         const __m256i a = ew_sum_eight(layer, half + i, other + i), b = ew_sum_eight(layer, half + i + 8, other + i + 8);
-        const __m256i words = _mm256_permute4x64_epi64(_mm256_packs_epi32(a, b), 0xD8);
-        const __m128i bytes = _mm_packs_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
 
-        _mm_storeu_si128((__m128i *)(void *)(output + i), bytes);
+        _mm_storeu_si128((__m128i *)(void *)(output + i), ew_pack_sums(a, b, (layer->output_offset - 1) / 2));
     }
     return i;
 }
