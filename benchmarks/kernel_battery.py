@@ -40,6 +40,7 @@ def batteries(target: str) -> Iterator[tuple[str, Callable[..., None]]]:
                 yield f"{module}.{function.__name__}", functools.partial(function, **others)
     if target in ("host", *harness.X86, *harness.NEON):
         yield "test_cpu.check_wide_layers", functools.partial(test_cpu.check_wide_layers, target)
+        yield "test_cpu.check_sparse_layers", functools.partial(test_cpu.check_sparse_layers, target)
 
 
 def function_of(module: str, function: object) -> bool:

@@ -86,23 +86,23 @@ class Batch:
         name = self.builder.node(op, inputs, quants=[quant], dtype=dtype)
         self.outputs.append(name)
 
-    def check(self, target: str = "host", samples: int = 3) -> None:
+    def check(self, target: str = "host", samples: int = 3, **changes: object) -> None:
         """Compile, run and compare with the integer evaluation. A folder of kernels instead of a target: those, in C, on the host; a target
-        followed by "size": the kernels that take the least flash."""
+        followed by "size": the kernels that take the least flash. ``changes``: to the target."""
         graph = verify(self.builder.finish(self.outputs))
         inputs = [self.integers((samples, *graph.value(name).shape[1:]), graph.value(name).dtype) for name in graph.inputs]
         if target in X86:
-            compare(graph, inputs, load_target("host"), X86[target])
+            compare(graph, inputs, load_target("host").model_copy(update=changes), X86[target])
             return
         if target in NEON:
-            compare(graph, inputs, neon_target(target))
+            compare(graph, inputs, neon_target(target).model_copy(update=changes))
             return
         if target in FOLDERS:
             chosen = load_target("host").model_copy(update={"kernels": (target, "portable")})
         else:
             name, _, prefer = target.partition(" ")
             chosen = load_target(name).preferring(prefer or "speed")
-        compare(graph, inputs, chosen)
+        compare(graph, inputs, chosen.model_copy(update=changes))
 
 
 def neon_target(name: str) -> Target:

@@ -20,15 +20,19 @@ ACTIVATIONS = ("none", "relu", "relu6", "relu_n1_to_1")
 CASES = 60
 
 
-def weights(batch: Batch, shape: tuple[int, ...], fan_in: int, scale: float, *, per_tensor: bool = False) -> tuple[str, str, Quant]:
-    """Names of a weight and a bias, and a Quant for the output that makes its integers spread; factors above 1 occur."""
+def weights(
+    batch: Batch, shape: tuple[int, ...], fan_in: int, scale: float, *, per_tensor: bool = False, kept: float = 1.0
+) -> tuple[str, str, Quant]:
+    """Names of a weight and a bias, and a Quant for the output that makes its integers spread; factors above 1 occur. ``kept``: the share
+    of weights that are not set to 0."""
     rng = batch.rng
     count = 1 if per_tensor else shape[0]
     scales = rng.uniform(0.0005, 0.02, count).astype(np.float32)
     if rng.integers(4) == 0:
         scales[rng.integers(count)] = rng.choice([1e-7, 2.0, 40.0])
     quant = Quant.per_tensor(float(scales[0])) if per_tensor else Quant.per_axis(scales, 0)
-    weight = batch.builder.constant("w", batch.integers(shape), quant=quant)
+    numbers = batch.integers(shape)
+    weight = batch.builder.constant("w", numbers if kept == 1 else numbers * (rng.random(shape) < kept).astype(np.int8), quant=quant)
     limit = int(rng.choice([1000, 100000, (1 << 31) - 1]))
     bias = batch.builder.constant("b", rng.integers(-limit, limit + 1, shape[0]).astype(np.int32), dtype=DType.INT32)
     spread = float(scale * np.median(scales) * 127 * 127 * np.sqrt(fan_in))

@@ -27,12 +27,14 @@ def test_on_this_computer(target: str) -> None:
     if target.startswith("x86") and platform.machine().lower() not in ("x86_64", "amd64"):
         pytest.skip("the flags are those of x86")
     check_wide_layers(target, 0)
+    check_sparse_layers(target, 0)
 
 
 @pytest.mark.usefixtures("needs_aarch64")
 @pytest.mark.parametrize("target", NEON)
 def test_on_cortex_a(target: str) -> None:
     check_wide_layers(target, 0)
+    check_sparse_layers(target, 0)
 
 
 @pytest.mark.slow
@@ -42,6 +44,23 @@ def test_on_cortex_a_compiled_by_zig(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "which", lambda name: None if name.endswith("-gcc") else found(name))
     assert "ziglang" in find_platform(load_target("cortex-a53")).compiler
     check_wide_layers("neon", 1)
+
+
+def check_sparse_layers(target: str, seed: int) -> None:
+    """1x1 convolutions and dense layers of many vectors, whose weights are zeros or not, by the kernel for sparse ones."""
+    rng = np.random.default_rng(seed)
+    batch = Batch(rng)
+    for _ in range(CASES // 2):
+        inputs, outputs = int(rng.choice([1, 3, 16, int(rng.integers(1, 150))])), int(rng.integers(1, 40))
+        shape = (int(rng.integers(4, 12)), int(rng.integers(4, 25)))
+        dense, activation = rng.integers(3) == 0, str(rng.choice(ACTIVATIONS))
+        x = batch.input((*shape, inputs))
+        form = (outputs, inputs) if dense else (outputs, 1, 1, inputs)
+        scale, kept = batch.builder.value(x).quant.scale[0], float(rng.choice([0.0, 0.1, 0.5, 1.0]))
+        w, b, quant = weights(batch, form, inputs, scale, kept=kept)
+        op = Dense(activation) if dense else Conv2D((1, 1), ((0, 0), (0, 0)), (1, 1), 1, activation)
+        batch.add(op, [x, w, b], quant)
+    batch.check(target, sparse_share=1.0)
 
 
 def check_wide_layers(target: str, seed: int) -> None:

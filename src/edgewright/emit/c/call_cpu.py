@@ -11,15 +11,18 @@ from edgewright.emit.c import call_convolution
 from edgewright.emit.c.call_convolution import bounds_of, constants_of, factors_of, window_between, window_of
 from edgewright.emit.c.layer import Call, Layer, Parameter, Table, Workspace
 from edgewright.emit.c.packing import fold_zero_point
-from edgewright.emit.c.packing_cpu import pack_blocks, pad_blocks, pad_rows
+from edgewright.emit.c.packing_cpu import pack_blocks, pack_sparse, pad_blocks, pad_rows
 from edgewright.ops.conv2d import Conv2D
 from edgewright.ops.dense import Dense
 from edgewright.ops.depthwise_conv2d import DepthwiseConv2D
 from edgewright.ops.requant import output_multiplier, tensor_quant
-from edgewright.targets.workspace_cpu import QUAD, fill_bytes, is_by_channels, is_gathered
+from edgewright.targets.workspace import is_matrix_product
+from edgewright.targets.workspace_cpu import LANES, QUAD, fill_bytes, is_by_channels, is_gathered
 
 OFFSET = 128
 """What is added to inputs for instructions that take unsigned bytes."""
+MOST_INPUTS = 1024
+"""The kernel for sparse weights has room for so many."""
 MOST = 1 << 30
 """Sums below this are rescaled in fewer steps."""
 
@@ -28,12 +31,38 @@ def call_products(layer: Layer) -> list[Call]:
     """Convolutions; a dense layer is a 1x1 convolution over as many positions as there are vectors."""
     op = layer.node.op
     assert isinstance(op, Conv2D | Dense)
+    positions = layer.outs[0].elements // len(layer.array(1))
+    if isinstance(op, Dense) or is_matrix_product(op, layer.ins, layer.outs):
+        sparse = _sparse_rows(layer, positions)
+        if sparse is not None:
+            return [sparse]
     if isinstance(op, Conv2D):
         return [_conv2d(layer, window_of(layer, op.stride, op.dilation, (op.padding[0][0], op.padding[1][0])), op.groups, op.activation)]
     outputs, inputs = layer.array(1).shape
-    vectors = layer.outs[0].elements // outputs
-    before, after = replace(layer.ins[0], shape=(1, 1, vectors, inputs)), replace(layer.outs[0], shape=(1, 1, vectors, outputs))
+    before, after = replace(layer.ins[0], shape=(1, 1, positions, inputs)), replace(layer.outs[0], shape=(1, 1, positions, outputs))
     return [_conv2d(layer, window_between(before, after, (1, 1), (1, 1), (1, 1), (0, 0)), 1, op.activation)]
+
+
+def _sparse_rows(layer: Layer, positions: int) -> Call | None:
+    """The kernel for weights that are mostly zeros; None where the dense one is quicker."""
+    weight, _ = constants_of(layer)
+    rows = weight.reshape(len(weight), -1).astype(np.int8)
+    if positions < LANES or rows.shape[1] > MOST_INPUTS or np.count_nonzero(rows) > layer.sparse_share * rows.size:
+        return None
+    counts, sources, values = pack_sparse(rows)
+    op = layer.node.op
+    assert isinstance(op, Conv2D | Dense)
+    numbers = _numbers(layer, 1, op.activation)
+    parameters: dict[str, Parameter] = {
+        "positions": positions,
+        "inputs": rows.shape[1],
+        "outputs": len(rows),
+        **{name: number for name, number in numbers.items() if name != "input_zero_point"},
+        "counts": Table("counts", counts),
+        "sources": Table("sources", sources),
+        "weights": Table("weights", values),
+    }
+    return Call("sparse_rows_s8", parameters, [layer.input(), layer.output()])
 
 
 def call_depthwise_conv2d(layer: Layer) -> list[Call]:

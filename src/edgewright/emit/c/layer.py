@@ -68,13 +68,15 @@ class Call:
 
 @dataclass(frozen=True)
 class Layer:
-    """A node with its values, as the functions of the table of calls take it. ``kernels``: folders of kernels in search order."""
+    """A node with its values, as the functions of the table of calls take it. ``kernels``: folders of kernels in search order.
+    ``sparse_share``: see Target."""
 
     graph: Graph
     node: Node
     ins: tuple[Value, ...]
     outs: tuple[Value, ...]
     kernels: tuple[str, ...]
+    sparse_share: float = 0.0
 
     @property
     def simd(self) -> bool:

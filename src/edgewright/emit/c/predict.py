@@ -141,7 +141,8 @@ def layer_calls(program: Program) -> list[list[Call]]:
         if node.op.view:
             found.append([] if source.is_free(node) else source.view_copies(node))
         else:
-            found.append(calls_of(Layer(graph, node, graph.ins(node), graph.outs(node), program.target.kernels)))
+            target = program.target
+            found.append(calls_of(Layer(graph, node, graph.ins(node), graph.outs(node), target.kernels, target.sparse_share)))
     return found
 
 

@@ -50,7 +50,7 @@ def _context(program: Program, prefix: str, source: Source) -> dict[str, Any]:
     graph, plan, nesting = program.executed, program.plan, Nesting(program)
     layers, stack_bytes = [], 0
     for index, node in enumerate(graph.nodes):
-        layer = Layer(graph, node, graph.ins(node), graph.outs(node), program.target.kernels)
+        layer = Layer(graph, node, graph.ins(node), graph.outs(node), program.target.kernels, program.target.sparse_share)
         needed = workspace_bytes(node.op, layer.ins, layer.outs, layer.kernels)
         if node.name in program.scratch:
             array, start = source.arena(plan.offsets[program.scratch[node.name]])

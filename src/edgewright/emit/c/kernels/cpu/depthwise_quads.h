@@ -61,12 +61,14 @@ EW_INLINE ew_sums ew_depthwise_quads(const int8_t *weights, const int8_t *const 
         __m128i x[4];
         __m256i w[4];
 
+        EW_UNROLL
         for (int i = 0; i < 4; i++) {
             const __m128i four = _mm_loadu_si128((const __m128i *)(const void *)(weights + EW_LANES * i));
 
             x[i] = _mm_xor_si128(ew_load_some(taps[i] + channel, count), flip);
             w[i] = _mm256_permutevar8x32_epi32(_mm256_cvtepi8_epi16(four), firsts);
         }
+        EW_UNROLL
         for (int i = 0; i < 2; i++) {
             const __m128i ab = i ? _mm_unpackhi_epi8(x[0], x[1]) : _mm_unpacklo_epi8(x[0], x[1]);
             const __m128i cd = i ? _mm_unpackhi_epi8(x[2], x[3]) : _mm_unpacklo_epi8(x[2], x[3]);
@@ -99,6 +101,7 @@ EW_INLINE ew_sums ew_depthwise_quads(const int8_t *weights, const int8_t *const 
     for (int32_t quad = 0; quad < quads; quad++) {
         const int8x16x4_t w = vld4q_s8(weights);
 
+        EW_UNROLL
         for (int i = 0; i < 4; i++) {
             const int8x16_t x = ew_load_some(taps[i] + channel, count);
             const int16x8_t low = vmull_s8(vget_low_s8(x), vget_low_s8(w.val[i])), high = vmull_high_s8(x, w.val[i]);

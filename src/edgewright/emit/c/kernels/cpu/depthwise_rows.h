@@ -27,10 +27,12 @@ EW_INLINE __m512i ew_four_pixels(const struct ew_picture *picture, int32_t ky, i
         return picture->fill;
     }
     if (x >= 0 && x + 4 <= picture->width) {
+        EW_UNROLL
         for (int i = 0; i < 4; i++) {
             pixels[i] = _mm_maskz_loadu_epi8(picture->channels, row + (x + i) * picture->step);
         }
     } else {
+        EW_UNROLL
         for (int i = 0; i < 4; i++) {
             const int within = x + i >= 0 && x + i < picture->width;
 
@@ -53,6 +55,7 @@ EW_INLINE void ew_depthwise_lane(const struct ew_window *window, const struct ew
     __m512i w[3], later[3], half[3], half_over[3], last[3], last_over[3];
     const int32_t channels = window->output_channels;
 
+    EW_UNROLL
     for (int ky = 0; ky < 3; ky++) {
         w[ky] = _mm512_loadu_si512(weights + 4 * EW_LANES * ky);
         later[ky] = _mm512_slli_epi32(w[ky], 8);
@@ -65,6 +68,7 @@ EW_INLINE void ew_depthwise_lane(const struct ew_window *window, const struct ew
         int32_t left = -window->padding_left;
         __m512i now[3], next[3];
 
+        EW_UNROLL
         for (int ky = 0; ky < 3; ky++) {
             const int32_t row = y * window->stride_height - window->padding_top + ky * window->dilation_height;
 
@@ -74,6 +78,7 @@ EW_INLINE void ew_depthwise_lane(const struct ew_window *window, const struct ew
         for (int32_t x = 0; x < window->output_width; x += 4) {
             __m512i a = bias, b = bias, c = bias, d = bias;
 
+            EW_UNROLL
             for (int ky = 0; ky < 3; ky++) {
                 now[ky] = next[ky];
                 next[ky] = ew_four_pixels(&picture, ky, left + 4);

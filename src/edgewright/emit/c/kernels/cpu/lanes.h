@@ -29,6 +29,13 @@
 /* Windows of up to this many pixels are read where they lie. */
 #define EW_MOST_TAPS 64
 
+/* Before a loop of a known number of steps over vectors: without it GCC takes them through memory. */
+#if defined(__GNUC__) && !defined(__clang__) && __GNUC__ >= 8
+#define EW_UNROLL _Pragma("GCC unroll 16")
+#else
+#define EW_UNROLL
+#endif
+
 /* Four bytes from any address. */
 static inline int32_t ew_load_4(const int8_t *from)
 {

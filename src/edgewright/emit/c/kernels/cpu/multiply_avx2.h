@@ -5,6 +5,7 @@
 /* Pairs of the products of a channel lie side by side: the sums of sixteen channels, without the bias. */
 static inline ew_sums ew_gather_pairs(const __m256i pairs[4], ew_sums sums)
 {
+    EW_UNROLL
     for (int i = 0; i < 2; i++) {
         const __m256i added = _mm256_permute4x64_epi64(_mm256_hadd_epi32(pairs[2 * i], pairs[2 * i + 1]), 0xD8);
 

@@ -29,6 +29,7 @@ EW_INLINE void ew_multiply_rows(int32x4_t sums[16], const int8_t *const *first, 
     const int8x16_t w0 = vreinterpretq_s8_s32(vzip1q_s32(a, c)), w1 = vreinterpretq_s8_s32(vzip2q_s32(a, c));
     const int8x16_t w2 = vreinterpretq_s8_s32(vzip1q_s32(b, d)), w3 = vreinterpretq_s8_s32(vzip2q_s32(b, d));
 
+    EW_UNROLL
     for (int pair = 0; pair < EW_POSITIONS / 2; pair++) {
         const int8x16_t x = ew_two_rows(first[2 * pair] + at, first[2 * pair + 1] + at, whole);
 
@@ -54,6 +55,7 @@ static inline void ew_multiply_eight(const struct ew_matrix *matrix, const struc
     const int32x4_t first = vld1q_s32(matrix->factors.bias + channel), second = vld1q_s32(matrix->factors.bias + channel + 4);
     int32x4_t sums[16];
 
+    EW_UNROLL
     for (int i = 0; i < 16; i++) {
         sums[i] = vdupq_n_s32(0);
     }
@@ -71,6 +73,7 @@ static inline void ew_multiply_eight(const struct ew_matrix *matrix, const struc
             weights += 4 * EW_LANES;
         }
     }
+    EW_UNROLL
     for (int p = 0; p < EW_POSITIONS; p++) {
         const int32x4_t *of = sums + p / 2 * 4;
         const int32x4_t a = ew_one_position(first, of[0], of[1], p % 2), b = ew_one_position(second, of[2], of[3], p % 2);
@@ -99,9 +102,11 @@ EW_INLINE void ew_multiply_four(ew_sums *sums, const int8_t *const *first, int32
 {
     const int8x16_t w[4] = {vld1q_s8(weights), vld1q_s8(weights + 16), vld1q_s8(weights + 32), vld1q_s8(weights + 48)};
 
+    EW_UNROLL
     for (int32_t p = 0; p < many; p++) {
         const int8x16_t x = ew_spread_4(first[p] + at);
 
+        EW_UNROLL
         for (int i = 0; i < 4; i++) {
             sums[p].part[i] = vdotq_s32(sums[p].part[i], w[i], x);
         }
@@ -132,7 +137,9 @@ EW_INLINE void ew_multiply_all(ew_sums *sums, const struct ew_positions *positio
 {
     int32x4_t pairs[EW_MOST_AT_ONCE][8];
 
+    EW_UNROLL
     for (int32_t p = 0; p < many; p++) {
+        EW_UNROLL
         for (int i = 0; i < 8; i++) {
             pairs[p][i] = vdupq_n_s32(0);
         }
@@ -143,9 +150,11 @@ EW_INLINE void ew_multiply_all(ew_sums *sums, const struct ew_positions *positio
         for (int32_t at = 0; at < 4 * positions->quads; at += 4) {
             const int8x16_t w[4] = {vld1q_s8(weights), vld1q_s8(weights + 16), vld1q_s8(weights + 32), vld1q_s8(weights + 48)};
 
+            EW_UNROLL
             for (int32_t p = 0; p < many; p++) {
                 const int8x16_t x = ew_spread_4(from[p] + at);
 
+                EW_UNROLL
                 for (int i = 0; i < 4; i++) {
                     pairs[p][2 * i] = vpadalq_s16(pairs[p][2 * i], vmull_s8(vget_low_s8(w[i]), vget_low_s8(x)));
                     pairs[p][2 * i + 1] = vpadalq_s16(pairs[p][2 * i + 1], vmull_high_s8(w[i], x));
@@ -154,7 +163,9 @@ EW_INLINE void ew_multiply_all(ew_sums *sums, const struct ew_positions *positio
             weights += 4 * EW_LANES;
         }
     }
+    EW_UNROLL
     for (int32_t p = 0; p < many; p++) {
+        EW_UNROLL
         for (int i = 0; i < 4; i++) {
             sums[p].part[i] = vaddq_s32(sums[p].part[i], vpaddq_s32(pairs[p][2 * i], pairs[p][2 * i + 1]));
         }
@@ -171,12 +182,16 @@ EW_INLINE void ew_multiply_block(const struct ew_matrix *matrix, const struct ew
     const int32_t left = matrix->channels - channel;
     ew_sums sums[EW_MOST_AT_ONCE];
 
+    EW_UNROLL
     for (int32_t p = 0; p < many; p++) {
         sums[p] = ew_bias_of(&matrix->factors, channel);
     }
     ew_multiply_all(sums, positions, first, matrix->weights + channel / EW_LANES * matrix->length, many);
-    for (int32_t p = 0; p < many && first + p < to->count; p++) {
-        ew_put_sums(&scaling, sums[p], to->output + channel + (first + p) * to->step, left < EW_LANES ? left : EW_LANES);
+    EW_UNROLL
+    for (int32_t p = 0; p < many; p++) {
+        if (first + p < to->count) {
+            ew_put_sums(&scaling, sums[p], to->output + channel + (first + p) * to->step, left < EW_LANES ? left : EW_LANES);
+        }
     }
 }
 

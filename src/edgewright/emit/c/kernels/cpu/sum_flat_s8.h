@@ -57,6 +57,7 @@ static inline int32_t ew_sum_sixteens(const struct ew_sum_flat_s8 *layer, const 
     for (; i + 4 * EW_LANES <= layer->count; i += 4 * EW_LANES) {
         __m512i parts[4];
 
+        EW_UNROLL
         for (int part = 0; part < 4; part++) {
             parts[part] = ew_sum_sixteen(layer, &inner, &outer, half + i + EW_LANES * part, other + i + EW_LANES * part);
         }

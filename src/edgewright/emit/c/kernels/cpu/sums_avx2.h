@@ -61,6 +61,7 @@ static inline void ew_put_sums(const struct ew_scaling *scaling, ew_sums sums, i
     __m256i parts[2];
     __m128i packed;
 
+    EW_UNROLL
     for (int i = 0; i < 2; i++) {
         const int32_t channel = scaling->channel + 8 * i;
         const __m256i multiplier = _mm256_loadu_si256((const __m256i *)(const void *)(factors->multiplier + channel));

@@ -65,15 +65,21 @@ EW_INLINE __m512i ew_scale_any(const struct ew_scaling *scaling, ew_sums sums)
     return _mm512_mask_srai_epi32(high, _mm512_movepi32_mask(scaling->shift), _mm512_add_epi32(once, _mm512_set1_epi32(1)), 1);
 }
 
-/* Four vectors of sixteen numbers of 32 bits as bytes, zero point and bounds applied: sixteen bytes of each, one after the other. */
+/* Four vectors of sixteen numbers of 32 bits as bytes, zero point and bounds applied: of each the first four, of each the next four, … */
+EW_INLINE __m512i ew_join_sums(const struct ew_scaling *scaling, __m512i a, __m512i b, __m512i c, __m512i d)
+{
+    const __m512i ab = _mm512_adds_epi16(_mm512_packs_epi32(a, b), scaling->zero_point);
+    const __m512i cd = _mm512_adds_epi16(_mm512_packs_epi32(c, d), scaling->zero_point);
+
+    return _mm512_min_epi8(_mm512_max_epi8(_mm512_packs_epi16(ab, cd), scaling->low), scaling->high);
+}
+
+/* The same, sixteen bytes of each, one after the other. */
 EW_INLINE __m512i ew_pack_sums(const struct ew_scaling *scaling, __m512i a, __m512i b, __m512i c, __m512i d)
 {
     const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
-    const __m512i ab = _mm512_adds_epi16(_mm512_packs_epi32(a, b), scaling->zero_point);
-    const __m512i cd = _mm512_adds_epi16(_mm512_packs_epi32(c, d), scaling->zero_point);
-    const __m512i bytes = _mm512_min_epi8(_mm512_max_epi8(_mm512_packs_epi16(ab, cd), scaling->low), scaling->high);
 
-    return _mm512_permutexvar_epi32(order, bytes);
+    return _mm512_permutexvar_epi32(order, ew_join_sums(scaling, a, b, c, d));
 }
 
 /* The first `count` of the sixteen, as bytes. */
