@@ -48,8 +48,8 @@ def test_what_fits_is_not_tiled() -> None:
 
 def test_kernels_of_less_working_memory_come_before_tiles() -> None:
     b = GraphBuilder("wide", Level.INTEGER)
-    x = b.input("x", (None, 8, 8, 64), DType.INT8, QUANT)
-    w = b.constant("w", np.ones((64, 3, 3, 64), np.int8), quant=Quant.per_axis(np.full(64, 0.003, np.float32), 0))
+    x = b.input("x", (None, 8, 8, 63), DType.INT8, QUANT)
+    w = b.constant("w", np.ones((64, 3, 3, 63), np.int8), quant=Quant.per_axis(np.full(64, 0.003, np.float32), 0))
     graph = b.finish([b.node(Conv2D((1, 1), ((1, 1), (1, 1))), [x, w], dtype=DType.INT8, quants=[QUANT])])
     budget = make_program(graph, HOST.sparing).plan.arena_bytes
     quick, program = fit_program(graph, HOST), fit_program(graph, HOST, budget)

@@ -30,7 +30,9 @@ def test_built_in_targets_are_valid(name: str) -> None:
     target = load_target(name)
     assert target.name == name
     assert target.title
-    if target.kind in ("core", "board"):
+    if target.linux is not None:
+        assert target.qemu is None and target.gcc_flags and target.zig_target and target.zig_cpu and target.kernels[-1] == "portable"
+    elif target.kind in ("core", "board"):
         assert target.qemu is not None and target.gcc_flags and target.flash_bytes and target.ram_bytes and target.memory_source
         assert target.kernels[-1] == "portable"
         assert target.stack_bytes <= target.ram_bytes // 4
