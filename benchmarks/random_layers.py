@@ -27,9 +27,11 @@ from edgewright.ops.conv2d import Conv2D
 from edgewright.ops.dense import Dense
 from edgewright.ops.depthwise_conv2d import DepthwiseConv2D
 from edgewright.ops.dequantize import Dequantize
+from edgewright.ops.gru import GRU
 from edgewright.ops.hard_swish import HardSwish
 from edgewright.ops.layer_norm import LayerNorm
 from edgewright.ops.log_softmax import LogSoftmax
+from edgewright.ops.lstm import LSTM
 from edgewright.ops.matmul import MatMul
 from edgewright.ops.max_pool2d import MaxPool2D
 from edgewright.ops.mean import Mean
@@ -296,6 +298,24 @@ def add_layer_norm(layers: Layers) -> None:
     layers.node(LayerNorm(), [x, weight, offset], layers.quant(layers.rng.uniform(0.02, 0.05)))
 
 
+def add_recurrent(layers: Layers) -> None:
+    """An LSTM or a GRU over a short sequence."""
+    rng = layers.rng
+    steps, inputs, units = (int(rng.integers(low, high)) for low, high in ((1, 9), (2, 25), (2, 25)))
+    op, gates = (LSTM(), 4) if rng.integers(2) else (GRU(), 3)
+    x, output = layers.input((steps, inputs)), Quant.per_tensor(1 / 128, 0)
+    sources = (layers.builder.value(x).quant, output)
+    names, biases = [], []
+    for size, source in zip((inputs, units), sources, strict=True):
+        steps_of = np.full(gates * units, rng.uniform(0.002, 0.01), np.float32)
+        weight = rng.integers(-127, 128, (gates * units, size)).astype(np.int8)
+        names.append(layers.builder.constant("w", weight, quant=Quant.per_axis(steps_of, 0, DType.INT8)))
+        bias = rng.integers(-3000, 3000, gates * units).astype(np.int32)
+        quant = Quant.per_axis(steps_of * np.float32(source.scale[0]), 0, DType.INT32)  # type: ignore[union-attr]
+        biases.append(layers.builder.constant("b", bias, quant=quant))
+    layers.node(op, [x, *names, *biases[: len(biases) if gates == 3 else 1]], output)
+
+
 def add_lookup(layers: Layers) -> None:
     """A pointwise function from a table."""
     layers.node(HardSwish(), [layers.input(_tensor(layers))], layers.quant())
@@ -369,6 +389,7 @@ KINDS: tuple[tuple[Callable[[Layers], None], float], ...] = (
     (add_lookup, 2),
     (add_matmul, 2),
     (add_layer_norm, 1.5),
+    (add_recurrent, 1.5),
     (add_mul, 3),
     (add_pad, 2),
     (add_concat, 3),

@@ -19,6 +19,8 @@ from edgewright.ir.graph import Graph, Level
 from edgewright.lower.integer import lower_integer
 from edgewright.ops import (
     GELU,
+    GRU,
+    LSTM,
     Add,
     AveragePool2D,
     BatchNorm,
@@ -417,6 +419,34 @@ def encoder() -> Graph:
     wide = net.node(GELU(), [net.dense(normalized(y, "norm2"), 16, name="up")], name="gelu")
     y = net.node(Add(), [y, net.dense(wide, 8, name="down")], name="residual2")
     return net.finish([net.dense(net.node(Mean((1,)), [y], name="pooled"), 3, name="head")])
+
+
+def _cell(net: Net, x: str, units: int, gates: int, name: str) -> list[str]:
+    """The weights and the bias of a recurrent layer."""
+    inputs = int(net.value(x).shape[2] or 1)
+    weight = net.weight(f"{name}_weight", (gates * units, inputs), inputs)
+    recurrent = net.weight(f"{name}_recurrent", (gates * units, units), units)
+    return [weight, recurrent, net.vector(f"{name}_bias", gates * units)]
+
+
+@animal
+def long_memory() -> Graph:
+    """Two LSTM layers over a sequence, of which the last step alone is read."""
+    net = Net("long_memory", 45)
+    x = net.input("x", (None, 6, 5))
+    first = net.node(LSTM(), [x, *_cell(net, x, 7, 4, "first")], name="first")
+    second = net.node(LSTM(), [first, *_cell(net, first, 4, 4, "second")], name="second")
+    last = net.node(Slice((0, 5, 0), (None, 1, 4), (1, 1, 1)), [second], name="last")
+    return net.finish([net.dense(net.node(Reshape((None, 4)), [last], name="flat"), 3, name="head")])
+
+
+@animal
+def gated_memory() -> Graph:
+    """A GRU between dense layers, every step read; C and ONNX have it, .tflite does not."""
+    net = Net("gated_memory", 46)
+    x = net.dense(net.input("x", (None, 5, 4)), 6, activation="relu", name="embedding")
+    y = net.node(GRU(), [x, *_cell(net, x, 5, 3, "cell"), net.vector("cell_recurrent_bias", 15)], name="memory")
+    return net.finish([net.dense(y, 3, name="head")])
 
 
 @animal

@@ -258,6 +258,20 @@ class WrittenOut(nn.Module):
         return centred * torch.rsqrt((centred * centred).mean(-1, keepdim=True) + 1e-6)
 
 
+class Recurrent(nn.Module):
+    """Two LSTM layers in one module, its last state read; a GRU with the time first and without biases."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lstm = nn.LSTM(5, 7, num_layers=2, batch_first=True)
+        self.gru, self.head = nn.GRU(7, 6, bias=False), nn.Linear(6, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y, (last, _) = self.lstm(x)
+        z, final = self.gru(y.transpose(0, 1))
+        return self.head(z[-1] + final[0] * last[1, :, :6])
+
+
 class TwoWay(nn.Module):
     """Two inputs, two outputs, preprocessing inside."""
 
@@ -413,6 +427,7 @@ CASES: dict[str, Case] = {
     "waves": Case(Waves, ((1, 2, 64),)),
     "sequence": Case(Sequence1D, ((1, 12, 10),)),
     "transformer": Case(Transformer, ((1, 7, 12),), opset=14),
+    "recurrent": Case(Recurrent, ((1, 6, 5),)),
     "written_out": Case(WrittenOut, ((1, 5, 6),)),
     "flattened": Case(Flattened, ((1, 1, 22, 18),)),
     "dense_net": Case(Dense3, ((1, 3, 13, 10),)),

@@ -6,8 +6,10 @@ import numpy as np
 
 from edgewright.ir.dtype import DType, Quant
 from edgewright.ops.average_pool2d import AveragePool2D
+from edgewright.ops.gru import GRU
 from edgewright.ops.layer_norm import LayerNorm
 from edgewright.ops.log_softmax import LogSoftmax
+from edgewright.ops.lstm import LSTM
 from edgewright.ops.matmul import MatMul
 from edgewright.ops.max_pool2d import MaxPool2D
 from edgewright.ops.mean import Mean
@@ -80,6 +82,24 @@ def test_layer_norm(needs_cc: None, seed: int = 0) -> None:
         bias = rng.integers(-(1 << 20), 1 << 20, channels).astype(np.int32)
         offset = batch.builder.constant("offset", bias, quant=Quant.per_axis(steps * unit, 0, DType.INT32))
         batch.add(LayerNorm(float(rng.choice([1e-12, 1e-5, 0.1]))), [x, scale, offset], batch.quant(0.005, 0.1))
+    batch.check()
+
+
+def test_recurrent(needs_cc: None, seed: int = 0) -> None:
+    rng = np.random.default_rng(seed)
+    batch = Batch(rng)
+    for count in range(30):
+        op, gates = (LSTM(int(rng.integers(-12, -8))), 4) if count % 2 else (GRU(), 3)
+        steps, inputs, units = (int(rng.choice(sizes)) for sizes in ([1, 2, 9], [1, 3, 20], [1, 2, 13]))
+        x, output = batch.input((steps, inputs)), batch.quant(0.002, 0.02)
+        names, biases = [], []
+        for size in (inputs, units):
+            scales = np.repeat(rng.uniform(1e-4, 0.02, gates).astype(np.float32), units)
+            weight = batch.integers((gates * units, size))
+            names.append(batch.builder.constant("w", weight, quant=Quant.per_axis(scales, 0, DType.INT8)))
+            numbers = rng.integers(-(1 << 18), 1 << 18, gates * units).astype(np.int32)
+            biases.append(batch.builder.constant("b", numbers, quant=Quant.per_axis(scales, 0, DType.INT32)))
+        batch.add(op, [x, *names, *biases[: 2 if gates == 3 else 1]], output)
     batch.check()
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from edgewright.emit.onnx_ops_attention import ATTENTION
 from edgewright.emit.onnx_ops_compute import COMPUTE
 from edgewright.emit.onnx_ops_other import OTHER, clip
+from edgewright.emit.onnx_ops_recurrent import RECURRENT
 from edgewright.emit.onnx_writer import Emit, Tensor, Writer
 from edgewright.errors import UnsupportedError
 from edgewright.ir.graph import Node, Value
 from edgewright.ops.requant import activation_range
 
-TABLE: dict[str, Emit] = {**COMPUTE, **ATTENTION, **OTHER}
+TABLE: dict[str, Emit] = {**COMPUTE, **ATTENTION, **RECURRENT, **OTHER}
 """Operator → function."""
 
 

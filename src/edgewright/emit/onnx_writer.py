@@ -194,17 +194,21 @@ class Writer:
         """The integers of constant ``name``, whose numbers are ``array`` in some order of axes that ``quant`` follows."""
         return array if self.graph.level is Level.INTEGER else quant.to_integer(np.asarray(array, np.float32))
 
-    def weight(self, name: str, permutation: Sequence[int], form: Array | None = None, *, units: int = 0) -> str:
+    def weight(self, name: str, permutation: Sequence[int], form: Array | None = None, *, units: int = 0, rows: Sequence[int] = ()) -> str:
         """A constant with its axes permuted, then ``units`` axes of size 1: integers with a DequantizeLinear, half precision with a Cast.
 
-        ``form``: its numbers in another order, in its own axes.
+        ``form``: its numbers in another order, in its own axes. ``rows``: the order of equal blocks along axis 0, with their scales.
         """
         value = self.graph.value(name)
         array = np.asarray(self.graph.array(name) if form is None else form).transpose(permutation)
+        places = np.arange(len(array)).reshape(len(rows), -1)[list(rows)].reshape(-1) if rows else np.arange(len(array))
+        array = array[places] if rows else array
         array = array.reshape(array.shape + (1,) * units)
         key = ("weight", name, array.shape, array.tobytes())
         if key not in self._constants:
             quant = None if value.quant is None else _permuted(value.quant, permutation)
+            if rows and quant is not None and quant.axis == 0:
+                quant = Quant.per_axis(np.asarray(quant.scale, np.float32)[places], 0, quant.dtype)
             self._constants[key] = (
                 self._floats(name, array) if quant is None else self._dequantized(name, self.steps_of(name, array, quant), quant)
             )

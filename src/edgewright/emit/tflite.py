@@ -9,6 +9,7 @@ from ai_edge_litert import schema_py_generated as schema
 from edgewright.emit import tflite_attention as attention
 from edgewright.emit import tflite_elementwise as elementwise
 from edgewright.emit import tflite_layers as layers
+from edgewright.emit import tflite_recurrent as recurrent
 from edgewright.emit.tflite_elementwise import Writing, no_int8_kernel, plain
 from edgewright.emit.tflite_writer import Subgraph, Tensor, Writer, batch_of_one, file_name
 from edgewright.errors import UnsupportedError
@@ -17,7 +18,7 @@ from edgewright.ir.graph import Graph, State
 
 OPERATORS: Mapping[str, Writing] = {
     "Conv2D": layers.conv2d, "DepthwiseConv2D": layers.depthwise_conv2d, "TransposeConv2D": layers.transpose_conv2d, "Dense": layers.dense,
-    "MatMul": attention.matmul, "LayerNorm": attention.layer_norm,
+    "MatMul": attention.matmul, "LSTM": recurrent.lstm, "LayerNorm": attention.layer_norm,
     "MaxPool2D": layers.max_pool2d, "AveragePool2D": layers.average_pool2d, "Resize": layers.resize,
     "Add": elementwise.add, "Sub": elementwise.sub, "Mul": elementwise.mul, "BatchNorm": elementwise.batch_norm,
     "Reshape": elementwise.reshape, "Transpose": elementwise.transpose, "Slice": elementwise.slice_, "Concat": elementwise.concat,
@@ -35,6 +36,8 @@ EXPANDABLE = frozenset({"SiLU", "HardSigmoid"})
 """Without an int8 kernel in the format; pass expand_activations writes them as operators that have one."""
 FLOAT_ONLY = EXPANDABLE | {"LayerNorm"}
 """All operators without an int8 kernel in the format."""
+ABSENT = frozenset({"GRU"})
+"""Operators that the format does not have."""
 WITHOUT_TFLM_KERNEL = frozenset({"GELU"})
 """Operators that LiteRT runs at int8 and TensorFlow Lite Micro does not."""
 
@@ -86,7 +89,8 @@ def _raise(problems: Sequence[UnsupportedError]) -> None:
 def _check(graph: Graph) -> None:
     unknown = [f"{node.op.kind} {node.name!r}" for node in graph.nodes if node.op.kind not in OPERATORS]
     if unknown:
-        raise UnsupportedError(f".tflite has no operator for {', '.join(unknown)}", hint="write C or .onnx, or replace the operator")
+        hint = "write C or .onnx, or replace the operator: a GRU by an LSTM"
+        raise UnsupportedError(f".tflite has no operator for {', '.join(unknown)}", hint=hint)
     odd = [value for name, value in graph.values.items() if name not in graph.constants and value.dtype.is_integer]
     odd = [value for value in odd if value.dtype not in (DType.INT8, DType.INT32)]
     if odd:

@@ -86,6 +86,7 @@ _RUNTIMES: dict[tuple[str, int], str] = {
     ("FULLY_CONNECTED", 10): "2.11.0", ("FULLY_CONNECTED", 12): "2.17.0",
     ("TRANSPOSE_CONV", 1): "1.9.0", ("TRANSPOSE_CONV", 2): "2.2.0", ("TRANSPOSE_CONV", 3): "2.3.0", ("TRANSPOSE_CONV", 4): "2.13.0",
     ("BATCH_MATMUL", 1): "2.3.0", ("BATCH_MATMUL", 2): "2.3.0",
+    ("UNIDIRECTIONAL_SEQUENCE_LSTM", 1): "1.13.1",
     ("SQUARED_DIFFERENCE", 1): "1.13.1", ("RSQRT", 1): "1.10.0", ("RSQRT", 2): "2.5.0",
     ("CONCATENATION", 1): "1.5.0", ("CONCATENATION", 2): "1.14.0", ("RESHAPE", 1): "1.5.0",
     ("TRANSPOSE", 1): "1.6.0", ("TRANSPOSE", 2): "1.14.0", ("TRANSPOSE", 4): "2.3.0", ("TRANSPOSE", 6): "2.12.0",

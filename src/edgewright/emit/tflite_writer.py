@@ -97,6 +97,12 @@ class Writer:
         tensors.append(record)
         return Tensor(len(tensors) - 1, tuple(shape), kind, quant)
 
+    def variable(self, stem: str, shape: Sequence[int], kind: str, quant: Quant | None) -> Tensor:
+        """A tensor that an operator keeps from call to call, at first zero."""
+        tensor = self.tensor(self.name(stem), shape, kind, quant=quant)
+        self.subgraphs[0].tensors[tensor.index].isVariable = True
+        return tensor
+
     def value(self, name: str) -> Tensor:
         """The tensor of an activation, or of a constant that stands where one could."""
         if (name, "") not in self._tensors:
@@ -165,12 +171,14 @@ class Writer:
     # --- operators ----------------------------------------------------------------------------------------------------------------
 
     def operator(self, kind: str, inputs: Sequence[Tensor | None], outputs: Sequence[Tensor], options: Any = None, *, version: int = 1,
-                 subgraph: int = 0) -> None:
+                 subgraph: int = 0, intermediates: Sequence[Tensor] = ()) -> None:
         """Append an operator; None among ``inputs`` is an optional one that is absent."""
         record = schema.OperatorT()
         record.opcodeIndex = self.codes.setdefault((kind, version), len(self.codes))
         record.inputs = np.asarray([-1 if tensor is None else tensor.index for tensor in inputs], np.int32)
         record.outputs = np.asarray([tensor.index for tensor in outputs], np.int32)
+        if intermediates:
+            record.intermediates = np.asarray([tensor.index for tensor in intermediates], np.int32)
         if options is not None:
             record.builtinOptions = options
             record.builtinOptionsType = getattr(schema.BuiltinOptions, type(options).__name__.removesuffix("T"))

@@ -17,12 +17,13 @@ from edgewright.frontends.onnx_fold import TABLE as FOLDS
 from edgewright.frontends.onnx_fold import fold
 from edgewright.frontends.onnx_ops_compute import COMPUTE
 from edgewright.frontends.onnx_ops_other import OTHER
+from edgewright.frontends.onnx_ops_recurrent import RECURRENT
 from edgewright.frontends.onnx_quant import Integers, dequantize, quantize
 from edgewright.ir.dtype import Quant
 from edgewright.ir.graph import Graph
 from edgewright.ir.layout import BatchMixedError
 
-TABLE: dict[str, Handler] = {**COMPUTE, **OTHER}
+TABLE: dict[str, Handler] = {**COMPUTE, **RECURRENT, **OTHER}
 """ONNX operator → conversion; other domains than ONNX's own stand before the name."""
 
 SPECIAL = ("QuantizeLinear", "DequantizeLinear", "Shape", "Size", "If")

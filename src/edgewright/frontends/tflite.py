@@ -18,6 +18,7 @@ from edgewright.frontends import tflite_shapes as shapes
 from edgewright.frontends.tflite_file import Subgraph, damaged, read_tflite
 from edgewright.frontends.tflite_fold import FOLDS
 from edgewright.frontends.tflite_importer import Importer, Importing
+from edgewright.frontends.tflite_recurrent import unidirectional_sequence_lstm
 from edgewright.frontends.tflite_states import Variables
 from edgewright.ir.graph import Graph, Level
 from edgewright.ops.add import Add
@@ -52,16 +53,16 @@ OPERATORS: Mapping[str, Importing] = {
     "LOGISTIC": elementwise.simple(Sigmoid()), "TANH": elementwise.simple(Tanh()),
     "RSQRT": elementwise.simple(Rsqrt()), "HARD_SWISH": elementwise.simple(HardSwish()),
     "LEAKY_RELU": elementwise.leaky_relu, "PRELU": elementwise.prelu, "GELU": elementwise.gelu,
-    "BATCH_MATMUL": layers.batch_matmul,
+    "BATCH_MATMUL": layers.batch_matmul, "UNIDIRECTIONAL_SEQUENCE_LSTM": unidirectional_sequence_lstm,
     "SOFTMAX": elementwise.softmax, "LOG_SOFTMAX": elementwise.simple(LogSoftmax()),
     "QUANTIZE": elementwise.quantize, "DEQUANTIZE": elementwise.dequantize,
 }
 """The schema's operator → the function that adds it to a graph; variables (VAR_HANDLE …) are added for each reading."""
 
-_RECURRENT = "recurrent operators are not read yet: write the cell with state variables, or use convolutions over time"
+_RECURRENT = "of recurrent operators UNIDIRECTIONAL_SEQUENCE_LSTM is read: use that, a cell with state variables, or convolutions over time"
 _CONTROL_FLOW = "a graph has no control flow: export the branch or the loop's body as a network of its own"
 HINTS: Mapping[str, str] = {
-    **dict.fromkeys(("LSTM", "RNN", "SVDF", "UNIDIRECTIONAL_SEQUENCE_LSTM", "UNIDIRECTIONAL_SEQUENCE_RNN", "BIDIRECTIONAL_SEQUENCE_LSTM",
+    **dict.fromkeys(("LSTM", "RNN", "SVDF", "UNIDIRECTIONAL_SEQUENCE_RNN", "BIDIRECTIONAL_SEQUENCE_LSTM",
                      "BIDIRECTIONAL_SEQUENCE_RNN"), _RECURRENT),
     **dict.fromkeys(("IF", "WHILE", "CALL", "STABLEHLO_WHILE", "STABLEHLO_CASE"), _CONTROL_FLOW),
     **dict.fromkeys(("SPACE_TO_BATCH_ND", "BATCH_TO_SPACE_ND"),

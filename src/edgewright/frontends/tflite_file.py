@@ -48,6 +48,7 @@ class TensorRecord:
     """One tensor as the file has it. ``shape`` has 1 where ``signature`` has -1; ``data`` is None where numbers come at run time.
 
     ``scale`` and ``zero_point`` are empty where the tensor is not quantized; ``exotic`` names a storage that nothing here can read.
+    ``variable``: an operator keeps it from call to call.
     """
 
     index: int
@@ -60,6 +61,7 @@ class TensorRecord:
     zero_point: NDArray[np.int64]
     axis: int
     exotic: str = ""
+    variable: bool = False
 
     @property
     def elements(self) -> int:
@@ -207,7 +209,7 @@ class _Reader:
             zero_point = np.zeros(len(scale), np.int64)
         return TensorRecord(index, name, shape, signature, _TYPES.get(tensor.Type(), f"type {tensor.Type()}"),
                             self._buffer(tensor.Buffer()),
-                            scale, zero_point, axis, exotic)
+                            scale, zero_point, axis, exotic, bool(tensor.IsVariable()))
 
     def _quantization(self, quantization: Any) -> tuple[NDArray[np.float32], NDArray[np.int64], int, str]:
         if quantization is None:

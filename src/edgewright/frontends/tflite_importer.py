@@ -335,7 +335,8 @@ class Importer:
 
     def _check_order(self, operation: Operation) -> None:
         def defined(index: int) -> bool:
-            return index in self.values or index in self.folded or index in self.handles or self.main.tensors[index].data is not None
+            record = self.main.tensors[index]
+            return index in self.values or index in self.folded or index in self.handles or record.data is not None or record.variable
 
         for index in operation.inputs:
             if index >= 0 and not defined(index):

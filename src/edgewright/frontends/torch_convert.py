@@ -17,13 +17,14 @@ from edgewright.frontends.layout import INCONSISTENT, Door, Held, Known, Operand
 from edgewright.frontends.torch_arguments import Arguments, Handler
 from edgewright.frontends.torch_ops_compute import COMPUTE
 from edgewright.frontends.torch_ops_pointwise import POINTWISE
+from edgewright.frontends.torch_ops_recurrent import RECURRENT
 from edgewright.frontends.torch_ops_shape import SHAPE
 from edgewright.frontends.torch_program import GETITEM, Call, Program, Ref, numbers_of, references
 from edgewright.ir.graph import Graph
 from edgewright.ir.layout import BatchMixedError
 from edgewright.ir.verify import MAX_ELEMENTS
 
-TABLE: dict[str, Handler] = {**COMPUTE, **POINTWISE, **SHAPE}
+TABLE: dict[str, Handler] = {**COMPUTE, **RECURRENT, **POINTWISE, **SHAPE}
 """aten name → conversion. Names of in-place forms stand without their underscore."""
 
 NO_RESULT = ("aten._assert", "aten.sym_constrain", "aten._functional_assert", "_assert")

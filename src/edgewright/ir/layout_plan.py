@@ -70,11 +70,11 @@ def locate(layout: Layout, axes: Sequence[int], prefer: Sequence[int]) -> tuple[
 
 
 def one_to_one(layout: Layout, prefer: Sequence[int]) -> tuple[int, ...]:
-    """The order of seen axes, each held as one axis, that is nearest to how they are held."""
+    """The order of seen axes, each held as one axis, that is nearest to how they are held; a symbolic batch stands first."""
     place = {atom: index for index, atom in enumerate(flat(layout.held))}
     wide = sorted((axis for axis, group in enumerate(layout.seen) if group), key=lambda axis: place[layout.seen[axis][0]])
     for candidate in (tuple(prefer), tuple(range(layout.rank))):
-        if [axis for axis in candidate if layout.seen[axis]] == wide:
+        if [axis for axis in candidate if layout.seen[axis]] == wide and layout.batch_axis in (None, candidate[0]):
             return candidate
     return (*wide, *(axis for axis, group in enumerate(layout.seen) if not group))
 

@@ -69,6 +69,8 @@ class Operator:
     """Fewest and most inputs."""
     weight_inputs: ClassVar[tuple[int, ...]] = ()
     """Indices of inputs that are quantized as weights: symmetric, one scale for each output channel (axis 0)."""
+    weight_groups: ClassVar[int | None] = None
+    """Equal blocks of output channels that share one scale (the gates of a recurrent operator); None: each has its own."""
     channel_inputs: ClassVar[tuple[int, ...]] = ()
     """Indices of inputs with one factor for each channel of the output, quantized as weights are; nothing is summed over them."""
     bias_input: ClassVar[int | None] = None
@@ -155,6 +157,14 @@ class Operator:
     def in_place(self, ins: Sequence[Value], outs: Sequence[Value]) -> tuple[int, ...]:
         """Indices of inputs whose buffer output 0 may take over: element i is read before, or when, element i is written."""
         return ()
+
+    def multiplicand(self, index: int) -> tuple[Literal["in", "out"], int]:
+        """Which operand the weight input ``index`` multiplies."""
+        return "in", 0
+
+    def bias_of(self, index: int) -> int | None:
+        """Index of the input that is added to the products of weight input ``index``."""
+        return self.bias_input
 
     def product_scale(self, input_scale: float) -> float:
         """The scale of what is multiplied by weights, and added to the bias, in units of 1 / weight scale; ``input_scale`` as a rule."""

@@ -11,11 +11,13 @@ from edgewright.ops.dense import Dense
 from edgewright.ops.depthwise_conv2d import DepthwiseConv2D
 from edgewright.ops.dequantize import Dequantize
 from edgewright.ops.gelu import GELU
+from edgewright.ops.gru import GRU
 from edgewright.ops.hard_sigmoid import HardSigmoid
 from edgewright.ops.hard_swish import HardSwish
 from edgewright.ops.layer_norm import LayerNorm
 from edgewright.ops.leaky_relu import LeakyRelu
 from edgewright.ops.log_softmax import LogSoftmax
+from edgewright.ops.lstm import LSTM
 from edgewright.ops.matmul import MatMul
 from edgewright.ops.max_pool2d import MaxPool2D
 from edgewright.ops.mean import Mean
@@ -40,6 +42,8 @@ from edgewright.ops.transpose_conv2d import TransposeConv2D
 
 __all__ = [
     "GELU",
+    "GRU",
+    "LSTM",
     "Add",
     "AveragePool2D",
     "BatchNorm",

@@ -23,12 +23,13 @@ def weight_scales(
     input_scale: float = 1.0,
     dtype: DType = DType.INT8,
     method: str = "minmax",
+    groups: int | None = None,
 ) -> NDArray[np.float32]:
     """Symmetric scale of each output channel (axis 0), for weights in ``dtype``: (O,).
 
     minmax: the peak is the largest integer. mse: the clipping with the least squared error of the rounded weights, channel by channel.
     Large enough that the int32 ``bias``, whose scale is ``input_scale`` times this one, does not saturate. Channels without weights take
-    the median of the others.
+    the median of the others. ``groups``: so many equal blocks of channels share a scale, the largest of them.
     """
     peak = np.abs(weight.astype(np.float64).reshape(weight.shape[0], -1)).max(axis=1, initial=0.0)
     scales = peak / dtype.maximum
@@ -38,6 +39,8 @@ def weight_scales(
     scales[~alive] = np.median(scales[alive]) if alive.any() else 1.0
     if bias is not None:
         scales = np.maximum(scales, np.abs(bias.astype(np.float64)) / (input_scale * BIAS_STEPS))
+    if groups is not None:
+        scales = np.repeat(scales.reshape(groups, -1).max(axis=1), len(scales) // groups)
     return np.asarray(np.maximum(scales, TINY / min(input_scale, 1.0)), np.float32)
 
 

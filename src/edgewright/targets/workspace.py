@@ -10,6 +10,8 @@ from edgewright.ir.operator import Operator
 from edgewright.ops.conv2d import Conv2D
 from edgewright.ops.dense import Dense
 from edgewright.ops.depthwise_conv2d import DepthwiseConv2D
+from edgewright.ops.gru import GRU
+from edgewright.ops.lstm import LSTM
 from edgewright.targets.workspace_cpu import cpu_bytes
 from edgewright.targets.workspace_helium import helium_bytes
 
@@ -34,6 +36,8 @@ class DepthwiseLayout:
 
 def workspace_bytes(op: Operator, ins: Sequence[Value], outs: Sequence[Value], kernels: Sequence[str]) -> int:
     """Bytes of working memory for ``op`` with the kernel folders ``kernels``; 0 for operators that need none."""
+    if isinstance(op, LSTM | GRU):
+        return 2 * int(ins[2].shape[1] or 1)
     if "size" in kernels:
         column = isinstance(op, DepthwiseConv2D) or (isinstance(op, Conv2D) and not is_matrix_product(op, ins, outs))
         return ins[1].elements // int(ins[1].shape[0] or 1) if column else 0

@@ -75,7 +75,8 @@ def _updated(structure: Structure | None, codebook: Tensor | None) -> Structure 
 def _learned(graph: Graph) -> Iterator[str]:
     """Constants that training changes by default."""
     for node in graph.nodes:
-        own = [*node.op.weight_inputs, *node.op.channel_inputs, *(() if node.op.bias_input is None else (node.op.bias_input,))]
+        weights = (*node.op.weight_inputs, *node.op.channel_inputs)
+        own = [*weights, *(bias for bias in map(node.op.bias_of, weights) if bias is not None)]
         own += [1, 2] if isinstance(node.op, BatchNorm) else [1] if isinstance(node.op, PRelu) else []
         yield from (node.inputs[index] for index in own if index < len(node.inputs) and graph.is_constant(node.inputs[index]))
 

@@ -9,6 +9,7 @@ from edgewright.emit.c.call_attention import call_layer_norm, call_matmul
 from edgewright.emit.c.call_convolution import call_conv2d, call_dense, call_depthwise_conv2d, call_transpose_conv2d
 from edgewright.emit.c.call_elementwise import call_dequantize, call_lookup, call_mul, call_prelu, call_quantize, call_sum
 from edgewright.emit.c.call_movement import call_concat, call_pad, call_slice, call_transpose
+from edgewright.emit.c.call_recurrent import call_gru, call_lstm
 from edgewright.emit.c.call_reduction import call_log_softmax, call_mean, call_pool, call_resize, call_softmax
 from edgewright.emit.c.call_size import call_products
 from edgewright.emit.c.call_tile import (
@@ -34,6 +35,8 @@ CALLS: Mapping[str, Callable[[Layer], list[Call]]] = {
     "Dequantize": call_dequantize,
     "FillBorder": call_fill_border,
     "KeepRows": call_keep_rows,
+    "GRU": call_gru,
+    "LSTM": call_lstm,
     "LayerNorm": call_layer_norm,
     "LogSoftmax": call_log_softmax,
     "MatMul": call_matmul,

@@ -20,6 +20,9 @@ def quantize_dynamic(graph: Graph, ctx: Context, *, minimum_elements: int = 256)
     """
     values = {}
     for node in graph.nodes:
+        if node.op.weight_groups is not None:
+            ctx.skipped(node.name, f"{node.op.kind} has no form with int8 weights beside float activations")
+            continue
         for index in node.op.weight_inputs:
             name = node.inputs[index]
             if not graph.is_constant(name):

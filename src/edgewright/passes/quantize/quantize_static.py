@@ -241,20 +241,24 @@ class _Constants:
 def _quantize_constants(graph: Graph, node: Node, quants: Mapping[str, Quant], constants: _Constants) -> Node:
     """``node`` reading its constants under the Quants that it needs."""
     inputs, op = list(node.inputs), node.op
+    weights = (*op.weight_inputs, *op.channel_inputs)
+    biases = {index: op.bias_of(index) for index in weights}
     for index, name in enumerate(node.inputs):
-        if graph.is_constant(name) and index not in (*op.weight_inputs, *op.channel_inputs, op.bias_input):
+        if graph.is_constant(name) and index not in (*weights, *biases.values()):
             quant = quants[node.outputs[0]] if op.same_quant else _whole(graph.array(name))
             inputs[index] = constants.claim(name, quant, node.name)
-    for index in (*op.weight_inputs, *op.channel_inputs):
-        input_scale = op.product_scale((quants.get(inputs[0]) or constants.quants[inputs[0]]).scale[0])
-        bias = op.bias_input if op.bias_input is not None and op.bias_input < len(inputs) else None
+    for index in weights:
+        side, place = op.multiplicand(index)
+        source = (quants.get(inputs[place]) or constants.quants[inputs[place]]) if side == "in" else quants[node.outputs[place]]
+        input_scale = op.product_scale(source.scale[0])
+        bias = biases[index] if (biases[index] or 0) < len(inputs) else None
         if bias is not None and not graph.is_constant(node.inputs[bias]):
             raise UnsupportedError(
                 f"the bias of {op.kind} {node.name!r} is computed at run time", hint="only constant biases can be quantized"
             )
         sums = None if bias is None else graph.array(node.inputs[bias])
         dtype = weight_width(graph, node.inputs[index], constants.dtype) if index in op.weight_inputs else DType.INT8
-        scales = weight_scales(graph.array(node.inputs[index]), sums, input_scale, dtype, constants.method)
+        scales = weight_scales(graph.array(node.inputs[index]), sums, input_scale, dtype, constants.method, op.weight_groups)
         inputs[index] = constants.claim(node.inputs[index], Quant.per_axis(scales, 0, dtype), node.name)
         if bias is not None:
             inputs[bias] = constants.claim(node.inputs[bias], Quant.per_axis(bias_scales(scales, input_scale), 0, DType.INT32), node.name)

@@ -169,6 +169,16 @@ def layer_norm(fields: Fields) -> Counts:
     return counts
 
 
+def recurrent(fields: Fields) -> Counts:
+    """The gates of every unit in every step; the first step has no state to multiply."""
+    steps, inputs, units = (number(fields, name) for name in ("steps", "inputs", "units"))
+    gates = len(numbers(fields, "multiplier"))
+    counts: Counts = {"call": 1, "step": steps, "unit": steps * units}
+    add(counts, "unit with a state", (steps - 1) * units)
+    add(counts, "product", gates * units * (steps * inputs + (steps - 1) * units))
+    return counts
+
+
 def prelu(fields: Fields) -> Counts:
     """Half of the numbers are taken for negative."""
     positions, channels = number(fields, "positions"), number(fields, "channels")

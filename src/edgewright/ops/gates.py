@@ -1,0 +1,123 @@
+"""What recurrent operators share: gates in 16-bit fixed point, as TensorFlow Lite Micro's reference kernels compute them.
+
+Before its activation a gate is held in Q3.12, behind it in Q0.15. Source: TFLM's unidirectional_sequence_lstm and the int16 Logistic and
+Tanh of internal/reference/integer_ops, which interpolate in one table of the sigmoid. Tensors are torch.int64 within the int16 range.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from edgewright.errors import ModelError, UnsupportedError
+from edgewright.ir.graph import Value
+from edgewright.ir.operator import Operator, expect
+from edgewright.ops.requant import (
+    Multiplier,
+    multiply_by_quantized_multiplier,
+    quantize_multiplier,
+    quantize_multipliers,
+    tensor_quant,
+)
+
+INT16_MIN, INT16_MAX = -(1 << 15), (1 << 15) - 1
+GATE_SCALE = 2.0**-12
+"""Scale of what goes into an activation."""
+UNIT_SCALE = 2.0**-15
+"""Scale of what comes out of one."""
+TABLE_STEPS = 256
+ONE_HIGHER = (
+    4, 8, 12, 14, 15, 16, 17, 19, 20, 21, 22, 25, 27, 28, 29, 30, 31, 33, 34, 35, 37, 39, 40, 41, 43, 44, 45, 46, 49, 50, 54, 62,
+    63, 64, 66, 82, 86, 93, 100, 103, 112, 116, 135, 255,
+)
+"""Entries that the reference's table has one higher than the nearest integer, as its kernels of Logistic and Tanh show."""
+STEPS_PER_UNIT = 24
+"""Entries of the table between a whole number and the next."""
+
+
+@cache
+def sigmoid_table() -> NDArray[np.uint16]:
+    """65536 times the sigmoid of n / 24, for n = 0 … 255: what lies between is interpolated."""
+    places = np.arange(TABLE_STEPS) / STEPS_PER_UNIT
+    table = np.floor(65536 / (1 + np.exp(-places)) + 0.5)
+    table[list(ONE_HIGHER)] += 1
+    return table.astype(np.uint16)
+
+
+def logistic(x: Tensor) -> Tensor:
+    """The sigmoid of Q3.12 ``x``, in Q0.15."""
+    wide = x * 3
+    interpolated, beyond = _interpolated(wide.abs(), 9)
+    result = torch.where(beyond, 0x7FFF << 10, interpolated)
+    return torch.where(wide >= 0, result + (1 << 9), (1 << 25) - result + (1 << 9) - 1) >> 10
+
+
+def hyperbolic_tangent(x: Tensor, left: int = 0) -> Tensor:
+    """tanh of ``x`` * 2**left in Q3.12, in Q0.15."""
+    wide = x * (3 << left)
+    interpolated, beyond = _interpolated(wide.abs(), 8)
+    result = torch.where(beyond, 0xFFFF << 8, interpolated)
+    return torch.where(wide >= 0, result - (1 << 23) + (1 << 7), (1 << 23) - result + (1 << 7) - 1) >> 8
+
+
+def _interpolated(magnitude: Tensor, bits: int) -> tuple[Tensor, Tensor]:
+    """The table at ``magnitude`` / 2**bits, times 2**bits; and where that lies behind its end."""
+    table = torch.from_numpy(sigmoid_table().astype(np.int64))
+    place = magnitude >> bits
+    below = place.clamp(max=TABLE_STEPS - 2)
+    low, high = table[below], table[below + 1]
+    return (low << bits) + (magnitude & ((1 << bits) - 1)) * (high - low), place >= TABLE_STEPS - 1
+
+
+def to_int16(x: Tensor) -> Tensor:
+    """``x``, saturated."""
+    return x.clamp(INT16_MIN, INT16_MAX)
+
+
+def scaled(x: Tensor, factor: tuple[int, int]) -> Tensor:
+    """``x`` times a fixed-point factor, saturated to int16."""
+    return to_int16(multiply_by_quantized_multiplier(x, Multiplier((factor[0],), (factor[1],))))
+
+
+def gate_sums(x: Tensor, weight: Tensor, bias: Tensor | None, factors: Multiplier) -> Tensor:
+    """x @ weight.T + bias in Q3.12; ``x`` (..., I) minus its zero point, ``factors`` by output."""
+    sums = (x.to(torch.float64) @ weight.to(torch.float64).T).to(torch.int64)
+    return to_int16(multiply_by_quantized_multiplier(sums if bias is None else sums + bias, factors))
+
+
+def gate_factors(source: Value, weight: Value) -> Multiplier:
+    """Fixed-point factors from products of ``source`` and ``weight`` to Q3.12, one for each output."""
+    if weight.quant is None:
+        raise ModelError(f"weight {weight.name!r} has no quantization")
+    factors = np.asarray(weight.quant.scale, np.float64) * tensor_quant(source)[0] / GATE_SCALE
+    found = quantize_multipliers(factors)
+    count = int(weight.shape[0] or 1)
+    return found if len(found.shift) == count else Multiplier(found.multiplier * count, found.shift * count)
+
+
+def factor(real: float) -> tuple[int, int]:
+    """A factor for a whole tensor."""
+    return quantize_multiplier(real)
+
+
+def expect_cell(op: Operator, inputs: tuple[Value, ...], gates: int) -> None:
+    """ModelError unless x (N, T, I), weight (gates * H, I), recurrent weight (gates * H, H) and biases (gates * H,) fit each other."""
+    x, weight, recurrent, *biases = inputs
+    rows = weight.shape[0]
+    expect(x.rank == 3 and weight.rank == recurrent.rank == 2, op, f"it takes (N, T, I) and two matrices, got input shape {x.shape}")
+    expect(None not in x.shape[1:] and x.shape[2] == weight.shape[1], op, f"input shape {x.shape} does not fit weight {weight.shape}")
+    expect(rows is not None and rows > 0 and rows % gates == 0 and recurrent.shape == (rows, rows // gates), op,
+           f"weights of shapes {weight.shape} and {recurrent.shape} are not those of {gates} gates")
+    expect(all(bias.shape == (rows,) for bias in biases), op, "each bias must have one number for each row of the weights")
+
+
+def expect_int8(op: Operator, values: tuple[Value, ...]) -> None:
+    """UnsupportedError unless activations are int8."""
+    wide = [value for value in values if value.dtype.bits > 8]
+    if wide:
+        raise UnsupportedError(f"{op.kind} of {wide[0].dtype.value} {wide[0].name!r} has no integer form",
+                               hint="quantize activations to int8")
