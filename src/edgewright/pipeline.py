@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -43,7 +44,8 @@ from edgewright.steps import Progress as Progress
 from edgewright.steps import integer_graph, is_integer
 from edgewright.steps import run_recipe as run_recipe
 from edgewright.targets.target import Target, load_target
-from edgewright.train.loop import train as train
+from edgewright.train import loop
+from edgewright.train.loop import History
 from edgewright.train.module import from_module as from_module
 from edgewright.train.module import to_module as to_module
 
@@ -133,6 +135,12 @@ def optimize(
             why = f"{len(narrow)} constants take a byte a number in C, whose kernels read bytes; files keep {narrow[0].dtype.value}"
             ctx.lines.append(Line("c", "skipped", graph.name, why))
     return Optimized(source, graph, program, chosen, board, tuple(ctx.lines), samples, judges)
+
+
+@functools.wraps(loop.train)
+def train(module: Any, data: Any, *, teacher: Any = None, **options: Any) -> History:
+    """As the training loop has it; a teacher may also be the path of a model."""
+    return loop.train(module, data, teacher=load(teacher) if isinstance(teacher, (str, os.PathLike)) else teacher, **options)
 
 
 def _check_needs(recipe: Recipe, graph: Graph) -> None:

@@ -9,9 +9,11 @@ import pytest
 import torch
 from torch import nn
 
+import edgewright
 from edgewright.data import Data
 from edgewright.emit.onnx import emit_onnx
 from edgewright.errors import DataError, ModelError
+from edgewright.ir.serial import save_graph
 from edgewright.ops.evaluate import evaluate
 from edgewright.train.loop import train
 from edgewright.train.module import from_module, to_module
@@ -71,6 +73,18 @@ def test_an_onnx_runtime_session_teaches():
     session = onnxruntime.InferenceSession(*emit_onnx(graph).values(), providers=["CPUExecutionProvider"])
     found = make_teacher(session)((torch.from_numpy(inputs),), (), None, False)[""]
     np.testing.assert_allclose(probabilities(found), evaluate(graph, (inputs,))[0], atol=1e-5)
+
+
+def test_the_path_of_a_model_teaches(tmp_path):
+    data = digit_images()[0].take(slice(0, 100))
+    save_graph(trained_digits(), tmp_path / "teacher.npz")
+    options = {"epochs": 1, "batch_size": 50, "cpu": True}
+    by_path, by_graph = to_module(digit_network()), to_module(digit_network())
+    edgewright.train(by_path, data, teacher=str(tmp_path / "teacher.npz"), **options)
+    train(by_graph, data, teacher=trained_digits(), **options)
+    assert from_module(by_path).digest == from_module(by_graph).digest
+    with pytest.raises(ModelError, match="there is no model at"):
+        edgewright.train(by_path, data, teacher=tmp_path / "none.onnx", **options)
 
 
 def test_values_by_name():

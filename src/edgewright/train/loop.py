@@ -88,7 +88,7 @@ def train(
     ``last.safetensors``, the latter every epoch and every ``checkpoint_batches``; a run that finds one goes on from there, to the bits that
     it would have come to. Ctrl-C leaves the best weights. ModelError names the layer where the loss is not finite.
 
-    ``teacher``: what :func:`edgewright.train.teacher.make_teacher` takes; then ``terms`` (of :mod:`edgewright.train.distillation`) stand
+    ``teacher``: what :func:`edgewright.train.teacher.make_teacher` takes, or the path of a model (of ``edgewright.train``); then ``terms`` (of :mod:`edgewright.train.distillation`) stand
     for ``loss``, weighed by ``balance``. Without terms: the teacher's softened logits, or its outputs where these are no classes.
     """
     _check(data, epochs, batch_size, precision)
