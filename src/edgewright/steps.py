@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from edgewright.errors import RecipeError
 from edgewright.ir.graph import Graph, Level
@@ -34,6 +35,7 @@ def run_recipe(
             for number, step in enumerate(block):
                 if progress is not None:
                     progress(step.name, done + number, len(recipe.steps))
+                    ctx.say = partial(_tell, progress, step.name, done + number, len(recipe.steps))
                 if audit is not None and PASSES[step.name].makes_integers and PASSES[step.name].takes(graph.level):
                     audit(graph)
                 graph = _run_step(graph, step, ctx)
@@ -41,6 +43,10 @@ def run_recipe(
                 break
         done += len(block)
     return graph
+
+
+def _tell(progress: Progress, name: str, step: int, steps: int, text: str) -> None:
+    progress(f"{name}: {text}", step, steps)
 
 
 def _run_step(graph: Graph, step: Step, ctx: Context) -> Graph:

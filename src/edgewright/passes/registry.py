@@ -29,7 +29,7 @@ class Line:
 class Context:
     """What passes are given beside the graph: data, target, seed, cost functions from further right; and where they say what they did.
 
-    ``teacher``: the network as it came, which repairs imitate.
+    ``teacher``: the network as it came, which repairs imitate. ``say``: told what a pass that takes long is at.
     """
 
     data: Data | None = None
@@ -39,6 +39,7 @@ class Context:
     costs: dict[str, Callable[[Graph], float]] = field(default_factory=dict)
     lines: list[Line] = field(default_factory=list)
     technique: str = ""
+    say: Callable[[str], None] | None = None
 
     def did(self, where: str, detail: str) -> None:
         """Report a change at ``where`` (a node or value name)."""

@@ -84,12 +84,13 @@ def train(
     (inputs, target), gone through once an epoch. A network that ends in a softmax is trained on what goes into it. ``loss``, ``schedule``
     (of the share of all steps done): a name or a function. ``metrics``: torchmetrics by name; accuracy for cross-entropy. ``patience``:
     epochs without a better validation loss before the end. ``augment``: a function of the inputs that draws from torch alone, or "flip",
-    "shift" or both for images. ``folder``: keeps ``best.safetensors`` and
-    ``last.safetensors``, the latter every epoch and every ``checkpoint_batches``; a run that finds one goes on from there, to the bits that
-    it would have come to. Ctrl-C leaves the best weights. ModelError names the layer where the loss is not finite.
+    "shift" or both for images. ``folder``: keeps ``best.safetensors`` and ``last.safetensors``, the latter every epoch and every
+    ``checkpoint_batches``; a run that finds one goes on from there, to the bits that it would have come to. Ctrl-C leaves the best
+    weights. ModelError names the layer where the loss is not finite.
 
-    ``teacher``: what :func:`edgewright.train.teacher.make_teacher` takes, or the path of a model (of ``edgewright.train``); then ``terms`` (of :mod:`edgewright.train.distillation`) stand
-    for ``loss``, weighed by ``balance``. Without terms: the teacher's softened logits, or its outputs where these are no classes.
+    ``teacher``: what :func:`edgewright.train.teacher.make_teacher` takes (``edgewright.train`` takes the path of a model as well); then
+    ``terms`` (of :mod:`edgewright.train.distillation`) stand for ``loss``, weighed by ``balance``. Without terms: the teacher's softened
+    logits, or its outputs where these are no classes.
     """
     _check(data, epochs, batch_size, precision)
     named = (pick(LOSSES, loss, "loss"), pick(OPTIMIZERS, optimizer, "optimizer"), pick(SCHEDULES, schedule, "schedule"))

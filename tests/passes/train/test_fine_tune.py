@@ -15,6 +15,8 @@ from edgewright.ops import Dense
 from edgewright.ops.evaluate import evaluate
 from edgewright.passes import load_passes
 from edgewright.passes.registry import Context
+from edgewright.recipe import Recipe, Step
+from edgewright.steps import run_recipe
 from tests.train.digits import digit_images, digit_network, need_training, trained_digits
 
 PASSES = load_passes()
@@ -51,6 +53,13 @@ def test_what_pruning_cost_is_learned_back_and_zeros_stay():
     assert again.digest == tuned.digest
     other = PASSES["fine_tune"].function(sparse, Context(data=data, seed=1), epochs=3, learning_rate=0.01)
     assert other.digest != tuned.digest
+
+
+def test_a_recipe_tells_how_far_it_is():
+    told: list[tuple[str, int, int]] = []
+    recipe = Recipe("r", (Step("remove_identities"), Step("fine_tune", {"epochs": 1})))
+    run_recipe(trained_digits(), recipe, Context(data=digit_images()[0]), progress=lambda *line: told.append(line))
+    assert told[1] == ("fine_tune", 1, 2) and told[2][0].startswith("fine_tune: epoch 1 of 1, loss") and told[2][1:] == (1, 2)
 
 
 def test_a_network_that_gets_no_better_stays():

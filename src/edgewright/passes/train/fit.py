@@ -39,6 +39,8 @@ def fit(
     if not any(parameter.requires_grad for parameter in module.parameters()):
         ctx.skipped(graph.name, "it has no weights to train")
         return graph
+    say = ctx.say
+    options["progress"] = None if say is None else lambda text, step, steps: say(text)
     history = train(module, samples, validation=judges, batch_size=fixed or batch, seed=ctx.seed, teacher=teacher, terms=terms, **options)
     best = None if history.best is None else history.epochs[history.best]
     if best is None or not best["validation loss"] < history.start["validation loss"]:
@@ -67,6 +69,7 @@ def _told(history: History, best: dict[str, float], samples: Data, judges: Data)
     """What the report says: before and after, on the samples held out."""
     words = [f"{len(history.epochs)} epochs of {samples.count} samples, the best is number {(history.best or 0) + 1}"]
     words.append(f"on {judges.count} held out: loss {history.start['validation loss']:.4g} → {best['validation loss']:.4g}")
+    words += [] if history.stopped == "finished" else [f"ended by {history.stopped}"]
     if "accuracy" in best:
         words.append(f"accuracy {history.start['accuracy']:.2%} → {best['accuracy']:.2%}")
     return ", ".join(words)
