@@ -17,6 +17,19 @@ import typer
 
 from edgewright import __version__
 from edgewright.errors import EdgewrightError
+from edgewright.verbs.arguments import (
+    DataSource,
+    Json,
+    Model,
+    OnnxActivations,
+    Out,
+    Prefer,
+    RecipeName,
+    Reserve,
+    Settings,
+    TargetName,
+    TestSource,
+)
 
 if TYPE_CHECKING:
     from edgewright.verbs.result import Result
@@ -29,24 +42,6 @@ app = typer.Typer(
     help="Make a trained neural network fit an edge device, and prove that it still works.",
 )
 SHOW_TRACEBACK = "--traceback"
-
-Model = Annotated[str, typer.Argument(help="a .tflite, .onnx or .pt2 file, or .npz as saved by Edgewright")]
-Prefer = Annotated[str, typer.Option("--prefer", help="speed, or size: C that takes the least flash and more time")]
-TargetName = Annotated[str, typer.Option("--target", "-t", help="a target's name (`edgewright targets`) or a .toml file")]
-DataSource = Annotated[str | None, typer.Option("--data", "-d", help=".npy, .npz, a folder of images or wav files, or module:function")]
-TestSource = Annotated[
-    str | None, typer.Option("--test", help="labelled samples for accuracy before and after; never used to choose anything")
-]
-RecipeName = Annotated[str, typer.Option("--recipe", "-r", help="a named recipe (`edgewright passes`) or a .toml file")]
-Settings = Annotated[list[str] | None, typer.Option("--set", "-s", metavar="PASS.OPTION=VALUE", help="an option of a pass; repeatable")]
-Out = Annotated[Path, typer.Option("--out", "-o", help="folder for the files")]
-OnnxActivations = Annotated[
-    str, typer.Option("--onnx-activations", help="int8 (TensorRT), uint8 (fastest in ONNX Runtime on x86) or exact (the device's bytes)")
-]
-Reserve = Annotated[
-    list[str] | None, typer.Option("--reserve", metavar="NAME=BYTES[@flash]", help="RAM or flash that the firmware needs; repeatable")
-]
-Json = Annotated[bool, typer.Option("--json", help="print JSON on standard output")]
 
 
 @app.command()
@@ -206,6 +201,16 @@ def diagnose(
     from edgewright.verbs.diagnose import diagnose
 
     _answer(lambda: diagnose(floating, quantized, data=data, fix=fix, out=out, seed=seed), as_json)
+
+
+@app.command()
+def receipt(
+    where: Annotated[Path, typer.Argument(metavar="FOLDER", help="what optimize wrote, or its report.json")], as_json: Json = False
+) -> None:
+    """Say what an earlier optimize was asked of each layer, what it got, and why."""
+    from edgewright.verbs.receipt import receipt
+
+    _answer(lambda: receipt(where), as_json)
 
 
 @app.command()

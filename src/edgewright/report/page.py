@@ -9,6 +9,7 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined, Template
 
 from edgewright.report.figures import changes, headline, ledger_rows
+from edgewright.report.receipt import receipt_rows, step_rows
 from edgewright.report.report import Block, Memory, Report
 from edgewright.report.table import shortened
 
@@ -31,6 +32,8 @@ def to_html(report: Report) -> str:
         headline=headline(report),
         changes=changes(report),
         ledger=[] if report.ledger is None else ledger_rows(report.ledger),
+        receipt=[] if report.receipt is None else receipt_rows(report.receipt),
+        steps=[] if report.receipt is None else step_rows(report.receipt),
         counted=counted,
         predicted=any(layer.predicted_instructions is not None for layer in report.layers),
         layers=[(layer, 100 * weight / total, 100 * weight / largest) for layer, weight in zip(report.layers, weights, strict=True)],

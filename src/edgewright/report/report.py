@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 
 from pydantic import BaseModel
@@ -16,6 +15,11 @@ from edgewright.ops.cost import cost
 from edgewright.passes.registry import Line
 from edgewright.report.accuracy import Accuracy
 from edgewright.report.ledger import Ledger
+from edgewright.report.memory import Block as Block
+from edgewright.report.memory import Memory as Memory
+from edgewright.report.memory import live_bytes as live_bytes
+from edgewright.report.memory import memory_of
+from edgewright.report.receipt import Receipt
 from edgewright.run.run import Run
 from edgewright.run.vela import VelaReport
 from edgewright.targets.target import Target
@@ -68,50 +72,6 @@ class Layer(BaseModel, frozen=True):
     cycles: int | None = None
     predicted_instructions: int | None = None
     predicted_cycles: int | None = None
-
-
-class Block(BaseModel, frozen=True):
-    """A buffer of the arena: bytes ``offset`` … ``offset + size_bytes``, live over steps ``first`` … ``last``; ``values`` share it.
-
-    ``kind``: "input", "output", "state", "scratch" or "activation".
-    """
-
-    name: str
-    kind: str
-    offset: int
-    size_bytes: int
-    first: int
-    last: int
-    values: list[str]
-
-
-class MemoryPart(BaseModel, frozen=True):
-    """What lies in one memory of the device; ``traffic``: the share of all bytes that layers move, told from their shapes."""
-
-    region: str
-    start: int
-    size_bytes: int
-    capacity_bytes: int | None
-    traffic: float
-
-    def text(self) -> str:
-        """In a line."""
-        limit = "" if self.capacity_bytes is None else f" of {self.capacity_bytes:,}"
-        return f"{self.size_bytes:,} B{limit}, {100 * self.traffic:.0f} % of the bytes that layers move"
-
-
-class Memory(BaseModel, frozen=True):
-    """The arena, and its parts where the device has several memories.
-
-    ``lower_bound_bytes`` is what no placement of these buffers can go below; ``steps`` names what runs at each step.
-    """
-
-    arena_bytes: int
-    lower_bound_bytes: int
-    strategy: str
-    steps: list[str]
-    blocks: list[Block]
-    parts: list[MemoryPart] = []
 
 
 class Measured(BaseModel, frozen=True):
@@ -216,6 +176,7 @@ class Report(BaseModel, frozen=True):
     files: dict[str, int]
     ledger: Ledger | None = None
     peer: PeerComparison | None = None
+    receipt: Receipt | None = None
 
 
 def make_report(
@@ -235,9 +196,10 @@ def make_report(
     equal: bool | None = None,
     npu: VelaReport | None = None,
     ledger: Ledger | None = None,
+    receipt: Receipt | None = None,
 ) -> Report:
     """Gather the report of one optimization. ``equal``: whether ``run`` gave the evaluation's bytes."""
-    memory = None if program is None else _memory(program)
+    memory = None if program is None else memory_of(program)
     prediction = _prediction(program)
     return Report(
         name=final.name,
@@ -257,6 +219,7 @@ def make_report(
         entries=[Entry(technique=line.technique, action=line.action, where=line.where, detail=line.detail) for line in lines],
         files={name: len(contents) for name, contents in (files or {}).items()},
         ledger=ledger,
+        receipt=receipt,
     )
 
 
@@ -341,43 +304,6 @@ def _layers(
 
 def _for_each(figures: Sequence[int] | None, count: int) -> Sequence[int | None]:
     return figures if figures is not None and len(figures) == count else [None] * count
-
-
-def live_bytes(memory: Memory, step: int) -> int:
-    """Bytes of the arena that are in use at ``step``."""
-    return sum(block.size_bytes for block in memory.blocks if block.first <= step <= block.last)
-
-
-def _memory(program: Program) -> Memory:
-    graph, plan = program.executed, program.plan
-    members: dict[str, list[str]] = {}
-    for value, holder in plan.buffer_of.items():
-        members.setdefault(holder, []).append(value)
-    states = {state.read for state in graph.states}
-    blocks = []
-    for buffer in plan.buffers:
-        values = members.get(buffer.name, [])
-        kinds = (("state", states), ("input", graph.inputs), ("output", graph.outputs))
-        kind = next((kind for kind, names in kinds if any(value in names for value in values)), "activation" if values else "scratch")
-        blocks.append(
-            Block(
-                name=buffer.name,
-                kind=kind,
-                offset=plan.offsets[buffer.name],
-                size_bytes=buffer.size_bytes,
-                first=buffer.first,
-                last=buffer.last,
-                values=values,
-            )
-        )
-    return Memory(
-        arena_bytes=plan.arena_bytes,
-        lower_bound_bytes=plan.lower_bound_bytes,
-        strategy=plan.strategy,
-        steps=[node.name for node in graph.nodes],
-        blocks=blocks,
-        parts=[MemoryPart(**dataclasses.asdict(part)) for part in plan.parts],
-    )
 
 
 def _measured(run: Run, equal: bool | None) -> Measured:

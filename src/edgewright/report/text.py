@@ -7,6 +7,7 @@ from pathlib import Path
 from rich.table import Table
 
 from edgewright.report.figures import changes, headline, ledger_rows, peer_rows
+from edgewright.report.receipt import receipt_rows, step_rows
 from edgewright.report.report import Report
 from edgewright.report.table import columns, render, shortened
 
@@ -17,6 +18,7 @@ LONGEST_NAME = 48
 def to_text(report: Report, folder: Path | None = None) -> str:
     """The whole report; ``folder``: where its files were written."""
     tables = [_headline(report), columns(("", "before", "after"), changes(report), numbers=(1, 2)), _layers(report), *_ledger(report)]
+    tables += _receipt(report)
     skipped = [(entry.technique, entry.where, entry.detail) for entry in report.entries if entry.action == "skipped"]
     if skipped:
         tables.append(columns(("skipped by", "where", "why"), skipped))
@@ -28,6 +30,19 @@ def to_text(report: Report, folder: Path | None = None) -> str:
         written = [(str(folder / name if folder is not None else name), f"{size:,}") for name, size in report.files.items()]
         tables.append(columns(("file", "bytes"), written, numbers=(1,)))
     return render(tables)
+
+
+def receipt_text(report: Report) -> str:
+    """What was asked, what was got, and why."""
+    return render(_receipt(report))
+
+
+def _receipt(report: Report) -> list[Table]:
+    if report.receipt is None:
+        return []
+    rows = [(shortened(layer, LONGEST_NAME), asked, got, why) for layer, asked, got, why in receipt_rows(report.receipt)]
+    steps = columns(("step of the recipe", "did", "skipped", ""), step_rows(report.receipt), numbers=(1, 2))
+    return [columns(("layer", "asked", "got (! not as asked)", "why"), rows), *([steps] if report.receipt.steps else [])]
 
 
 def measured_text(report: Report) -> str:

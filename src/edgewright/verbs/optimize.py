@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -21,7 +21,8 @@ from edgewright.recipe import Recipe, load_recipe
 from edgewright.report.accuracy import Accuracy, compare
 from edgewright.report.ledger import Ledger
 from edgewright.report.page import to_html
-from edgewright.report.report import make_report
+from edgewright.report.receipt import make_receipt
+from edgewright.report.report import Report, make_report
 from edgewright.report.text import to_text
 from edgewright.targets.target import load_target
 from edgewright.verbs.proof import Proof, prove
@@ -70,28 +71,35 @@ def optimize(
         proof = prove(result, wanted) if run else Proof()
         files |= proof.npu.files if proof.npu else {}
         step("evaluate", count + 2, count)
-        report = make_report(
-            result.source,
-            result.graph,
-            board,
-            recipe=result.recipe.name,
-            steps=[entry.name for entry in result.recipe.steps],
-            lines=[*result.lines, *skipped, *proof.skipped],
-            calibration=result.data,
-            test=result.test,
-            program=result.program if "c" in board.runtimes else None,
-            accuracy=_judge(result),
-            files=files,
-            run=proof.run,
-            equal=proof.equal,
-            npu=proof.npu,
-            ledger=_ledger(result, proof),
-        )
+        report = _report(result, files, [*result.lines, *skipped, *proof.skipped], proof)
         step("done", count + LAST_STEPS, count)
     record = report.model_dump(mode="json")
     written = (json.dumps(record, indent=2, allow_nan=False) + "\n").encode()
     pipeline.write_files(files | {"report.json": written, "report.html": to_html(report).encode("utf-8", "replace")}, out)
     return Result(record, f"{to_text(report, out)}\n\nreport: {out / 'report.html'}", proof.failed)
+
+
+def _report(result: pipeline.Optimized, files: Mapping[str, bytes], lines: Sequence[Line], proof: Proof) -> Report:
+    """Everything that is known of ``result``."""
+    program = result.program if "c" in result.target.runtimes else None
+    return make_report(
+        result.source,
+        result.graph,
+        result.target,
+        recipe=result.recipe.name,
+        steps=[entry.name for entry in result.recipe.steps],
+        lines=lines,
+        calibration=result.data,
+        test=result.test,
+        program=program,
+        accuracy=_judge(result),
+        files=files,
+        run=proof.run,
+        equal=proof.equal,
+        npu=proof.npu,
+        ledger=_ledger(result, proof),
+        receipt=make_receipt(result.graph, result.target, result.recipe, lines, program, proof.npu),
+    )
 
 
 def _check_folder(out: Path) -> None:

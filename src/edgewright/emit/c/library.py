@@ -26,3 +26,9 @@ def kernel_files(names: Iterable[str], folders: Sequence[str]) -> dict[str, str]
         found[file] = places[0].read_text(encoding="utf-8")
         pending += INCLUDE.findall(found[file])
     return dict(sorted(found.items()))
+
+
+def kernel_folder(name: str, folders: Sequence[str]) -> str:
+    """Which of ``folders`` gives kernel ``name``; empty where none does."""
+    root = resources.files(__package__).joinpath("kernels")
+    return next((folder for folder in folders if root.joinpath(folder, f"{name}.h").is_file()), "")
