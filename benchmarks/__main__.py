@@ -31,6 +31,7 @@ NAMES = (
     "diagnosis",
     "pruned_speed",
     "host_speed",
+    "sparse_host",
 )
 FOLDER = Path("build/benchmarks")
 WIDE = 230

@@ -78,6 +78,14 @@ EW_INLINE void ew_depthwise_lane(const struct ew_window *window, const struct ew
         for (int32_t x = 0; x < window->output_width; x += 4) {
             __m512i a = bias, b = bias, c = bias, d = bias;
 
+            if (x + 1 == window->output_width) {
+                EW_UNROLL
+                for (int ky = 0; ky < 3; ky++) {
+                    a = _mm512_dpbusd_epi32(a, next[ky], w[ky]);
+                }
+                ew_put_sums(scaling, a, output + (y * window->output_width + x) * channels, count);
+                break;
+            }
             EW_UNROLL
             for (int ky = 0; ky < 3; ky++) {
                 now[ky] = next[ky];
