@@ -10,44 +10,31 @@ struct ew_walk {
     int32_t y, x;
 };
 
-/* Where the windows of `count` output positions begin. Bit p of `outside`: window p reaches beyond the picture. */
+/* Where the windows of `count` output positions begin; beyond `count`, that of the first again. Bit p of `outside`: window p reaches beyond the
+ * picture. */
 struct ew_corners {
     int32_t count;
     uint32_t outside;
-    int32_t y[EW_POSITIONS], x[EW_POSITIONS]; /* of the output */
+    int32_t top[EW_POSITIONS], left[EW_POSITIONS];
 };
 
-/* The next `count` positions, row by row. */
-static inline struct ew_corners ew_walk_on(const struct ew_window *window, struct ew_walk *walk, int32_t count)
+#if defined(EW_AVX512)
+#include "find_avx512.h"
+#else
+
+/* Bit p: window p reaches beyond the picture. */
+static inline uint32_t ew_windows_outside(const struct ew_window *window, const struct ew_corners *corners)
 {
     const int32_t bottom = window->input_height - (window->kernel_height - 1) * window->dilation_height;
     const int32_t right = window->input_width - (window->kernel_width - 1) * window->dilation_width;
-    struct ew_corners corners;
+    uint32_t outside = 0;
 
-    corners.count = count;
-    corners.outside = 0;
-    for (int32_t p = 0; p < count; p++) {
-        const int32_t top = walk->y * window->stride_height - window->padding_top;
-        const int32_t left = walk->x * window->stride_width - window->padding_left;
+    for (int32_t p = 0; p < EW_POSITIONS; p++) {
+        const int32_t top = corners->top[p], left = corners->left[p];
 
-        corners.y[p] = walk->y;
-        corners.x[p] = walk->x;
-        corners.outside |= (uint32_t)((top < 0) | (top >= bottom) | (left < 0) | (left >= right)) << p;
-        walk->x++;
-        if (walk->x == window->output_width) {
-            walk->x = 0;
-            walk->y++;
-        }
+        outside |= (uint32_t)((top < 0) | (top >= bottom) | (left < 0) | (left >= right)) << p;
     }
-    return corners;
-}
-
-/* Every position that is not wanted sees what the first one sees. */
-static inline void ew_repeat_first(const int8_t **first, int32_t count)
-{
-    for (int32_t p = count; p < EW_POSITIONS; p++) {
-        first[p] = first[0];
-    }
+    return outside;
 }
 
 /* The rows of windows within the picture, eight pointers each. */
@@ -55,13 +42,9 @@ static inline void ew_find_rows(const struct ew_window *window, const struct ew_
 {
     const int32_t row = window->input_width * window->input_channels;
 
-    for (int32_t p = 0; p < corners->count; p++) {
-        const int32_t top = corners->y[p] * window->stride_height - window->padding_top;
-        const int32_t left = corners->x[p] * window->stride_width - window->padding_left;
-
-        first[p] = input + top * row + left * window->input_channels;
+    for (int32_t p = 0; p < EW_POSITIONS; p++) {
+        first[p] = input + corners->top[p] * row + corners->left[p] * window->input_channels;
     }
-    ew_repeat_first(first, corners->count);
     for (int32_t i = EW_POSITIONS; i < EW_POSITIONS * window->kernel_height; i++) {
         first[i] = first[i - EW_POSITIONS] + window->dilation_height * row;
     }
@@ -71,16 +54,13 @@ static inline void ew_find_rows(const struct ew_window *window, const struct ew_
 static inline void ew_find_pixels(const struct ew_window *window, const struct ew_corners *corners, const int8_t *input, const int8_t *fill,
                                   const int8_t **first)
 {
-    const int32_t taps = window->kernel_height * window->kernel_width;
-
-    for (int32_t p = 0; p < corners->count; p++) {
-        const int32_t left = corners->x[p] * window->stride_width - window->padding_left;
+    for (int32_t p = 0; p < EW_POSITIONS; p++) {
         const int8_t **tap = first + p;
-        int32_t y = corners->y[p] * window->stride_height - window->padding_top;
+        int32_t y = corners->top[p];
 
         for (int32_t ky = 0; ky < window->kernel_height; ky++) {
             const int32_t row = y * window->input_width, below = y >= 0 && y < window->input_height ? window->input_width : 0;
-            int32_t x = left;
+            int32_t x = corners->left[p];
 
             for (int32_t kx = 0; kx < window->kernel_width; kx++) {
                 *tap = x >= 0 && x < below ? input + (row + x) * window->input_channels : fill;
@@ -90,9 +70,32 @@ static inline void ew_find_pixels(const struct ew_window *window, const struct e
             y += window->dilation_height;
         }
     }
-    for (int32_t tap = 0; tap < taps && corners->count < EW_POSITIONS; tap++) {
-        ew_repeat_first(first + tap * EW_POSITIONS, corners->count);
+}
+
+#endif
+
+/* The next `count` positions, row by row. */
+static inline struct ew_corners ew_walk_on(const struct ew_window *window, struct ew_walk *walk, int32_t count)
+{
+    struct ew_corners corners;
+
+    corners.count = count;
+    for (int32_t p = 0; p < EW_POSITIONS; p++) {
+        if (p < count) {
+            corners.top[p] = walk->y * window->stride_height - window->padding_top;
+            corners.left[p] = walk->x * window->stride_width - window->padding_left;
+            walk->x++;
+            if (walk->x == window->output_width) {
+                walk->x = 0;
+                walk->y++;
+            }
+        } else {
+            corners.top[p] = corners.top[0];
+            corners.left[p] = corners.left[0];
+        }
     }
+    corners.outside = ew_windows_outside(window, &corners);
+    return corners;
 }
 
 /* What each position sees as one run in `columns`, with zeros up to whole fours; up to sixteen bytes more are written. */
@@ -105,9 +108,7 @@ static inline void ew_gather_positions(const struct ew_window *window, const str
     const int short_runs = run <= 16 && window->dilation_width == 1 && channels == window->input_channels;
 
     for (int32_t p = 0; p < corners->count; p++) {
-        const int32_t top = corners->y[p] * window->stride_height - window->padding_top;
-        const int32_t left = corners->x[p] * window->stride_width - window->padding_left;
-        const int32_t start = top * row + left * channels;
+        const int32_t start = corners->top[p] * row + corners->left[p] * channels;
         int8_t *column = columns + p * padded;
 
         if (short_runs && !(corners->outside >> p & 1u) && start + span <= end) {
@@ -115,7 +116,8 @@ static inline void ew_gather_positions(const struct ew_window *window, const str
                 memcpy(column + ky * run, input + start + ky * window->dilation_height * row, 16);
             }
         } else {
-            ew_gather_column(window, corners->y[p], corners->x[p], channels, zero_point, input, column);
+            ew_gather_column(window, (corners->top[p] + window->padding_top) / window->stride_height,
+                             (corners->left[p] + window->padding_left) / window->stride_width, channels, zero_point, input, column);
         }
         for (int32_t i = length; i < padded; i++) {
             column[i] = 0;
@@ -123,7 +125,9 @@ static inline void ew_gather_positions(const struct ew_window *window, const str
         }
         first[p] = column;
     }
-    ew_repeat_first(first, corners->count);
+    for (int32_t p = corners->count; p < EW_POSITIONS; p++) {
+        first[p] = first[0];
+    }
 }
 
 #endif

@@ -7,7 +7,7 @@
 
 #include "kernel.h"
 
-#if defined(__AVX512VNNI__) && defined(__AVX512BW__) && defined(__AVX512VL__) && defined(__AVX512DQ__)
+#if defined(__AVX512VNNI__) && defined(__AVX512BW__) && defined(__AVX512VL__) && defined(__AVX512DQ__) && UINTPTR_MAX > 0xFFFFFFFFu
 #define EW_AVX512
 #elif defined(__AVX2__)
 #define EW_AVX2
