@@ -34,7 +34,7 @@ TURN_SECONDS = 0.02
 KINDS = {
     "AVX-512 VNNI": (),
     "AVX2": ("-mno-avx512f",),
-    "no vector instructions asked for": ("-march=x86-64",),
+    "any x86 of 64 bits": ("-march=x86-64",),
 }
 """What the C is built for, by flags that take away from what this computer has; the first is all of it."""
 

@@ -3,9 +3,9 @@
 What tests/kernels does with a few seeds, with as many as are wanted: every operator with a kernel, of random shapes, strides, paddings,
 dilations, groups, zero points, factors and extreme values, each layer in a piece of memory of its own, against the integer evaluation. On
 this computer the C runs under the address and undefined-behaviour sanitizers, with poisoned bytes around every value and workspace. TARGET:
-host, the same with fewer instructions ("x86 avx2", "x86 plain"), an emulated Cortex-A ("neon", "neon dotprod", "neon i8mm"), a folder of
-kernels that any compiler takes (dsp, thumb1, thumb2, rv32, size), or an emulated core, for its least flash followed by " size". Exit code 1
-where anything differed.
+host, the same with fewer instructions ("x86 avx2", "x86 sse2", "x86 plain"), an emulated Cortex-A ("neon", "neon dotprod", "neon i8mm"), a
+folder of kernels that any compiler takes (dsp, thumb1, thumb2, rv32, size), or an emulated core, for its least flash followed by " size".
+Exit code 1 where anything differed.
 """
 
 from __future__ import annotations

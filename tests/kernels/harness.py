@@ -30,7 +30,7 @@ GAP = 64
 ALIGNMENT = 8
 FOLDERS = ("portable", "dsp", "size", "thumb1", "thumb2", "rv32")
 """Kernels for some cores that any compiler takes."""
-X86 = {"x86 avx2": ("-O2", "-mno-avx512f"), "x86 plain": ("-O2", "-march=x86-64")}
+X86 = {"x86 avx2": ("-O2", "-mno-avx512f"), "x86 sse2": ("-O2", "-march=x86-64"), "x86 plain": ("-O2", "-DEW_NO_VECTORS")}
 """The kernels for x86 with fewer instructions than this computer may have: the flags that take them away."""
 NEON = {
     "neon": ("cortex-a53", "cortex-a53", "-mcpu=cortex-a53"),

@@ -14,11 +14,11 @@ from edgewright.ops.dense import Dense
 from edgewright.ops.depthwise_conv2d import DepthwiseConv2D
 from edgewright.run.toolchain import find_platform
 from edgewright.targets.target import load_target
-from tests.kernels.harness import NEON, Batch
+from tests.kernels.harness import NEON, X86, Batch
 from tests.kernels.test_convolution import ACTIVATIONS, size, weights, window
 
 CASES = 40
-BUILDS = ("host", "x86 avx2", pytest.param("x86 plain", marks=pytest.mark.slow))
+BUILDS = ("host", *(pytest.param(name, marks=pytest.mark.slow) for name in X86))
 
 
 @pytest.mark.usefixtures("needs_cc")

@@ -82,6 +82,45 @@ EW_INLINE ew_sums ew_depthwise_quads(const int8_t *weights, const int8_t *const 
     return sums;
 }
 
+#elif defined(EW_SSE2)
+
+static inline __m128i ew_load_some(const int8_t *from, int32_t count)
+{
+    int8_t bytes[EW_LANES] = {0};
+
+    if (count == EW_LANES) {
+        return _mm_loadu_si128((const __m128i *)(const void *)from);
+    }
+    memcpy(bytes, from, (size_t)count);
+    return _mm_loadu_si128((const __m128i *)(const void *)bytes);
+}
+
+EW_INLINE ew_sums ew_depthwise_quads(const int8_t *weights, const int8_t *const *taps, int32_t quads, int32_t channel, int32_t count,
+                                     ew_sums sums)
+{
+    for (int32_t quad = 0; quad < quads; quad++) {
+        const __m128i x0 = ew_load_some(taps[0] + channel, count), x1 = ew_load_some(taps[1] + channel, count);
+        const __m128i x2 = ew_load_some(taps[2] + channel, count), x3 = ew_load_some(taps[3] + channel, count);
+
+        EW_UNROLL
+        for (int i = 0; i < 4; i++) {
+            /* Four channels: the first two taps of each, and the last two. */
+            const __m128i ab = i < 2 ? _mm_unpacklo_epi8(x0, x1) : _mm_unpackhi_epi8(x0, x1);
+            const __m128i cd = i < 2 ? _mm_unpacklo_epi8(x2, x3) : _mm_unpackhi_epi8(x2, x3);
+            const __m128i w = _mm_loadu_si128((const __m128i *)(const void *)(weights + 16 * i));
+            const __m128i low = ew_low_halves(w), high = ew_high_halves(w);
+            const __m128i first = _mm_madd_epi16(i % 2 ? ew_high_halves(ab) : ew_low_halves(ab), ew_even_words(low, high));
+            const __m128i last = _mm_madd_epi16(i % 2 ? ew_high_halves(cd) : ew_low_halves(cd), ew_odd_words(low, high));
+            __m128i *const to = (__m128i *)(void *)(sums.lane + 4 * i);
+
+            _mm_storeu_si128(to, _mm_add_epi32(_mm_loadu_si128(to), _mm_add_epi32(first, last)));
+        }
+        weights += 4 * EW_LANES;
+        taps += 4;
+    }
+    return sums;
+}
+
 #elif defined(EW_NEON)
 
 static inline int8x16_t ew_load_some(const int8_t *from, int32_t count)

@@ -1,4 +1,4 @@
-/* Which vector instructions there are: the compiler's macros say it. */
+/* Which vector instructions there are: the compiler's macros say it. -DEW_NO_VECTORS does without any, at a price. */
 #ifndef EW_LANES_H
 #define EW_LANES_H
 
@@ -7,14 +7,17 @@
 
 #include "kernel.h"
 
-#if defined(__AVX512VNNI__) && defined(__AVX512BW__) && defined(__AVX512VL__) && defined(__AVX512DQ__) && UINTPTR_MAX > 0xFFFFFFFFu
+#if defined(EW_NO_VECTORS)
+#elif defined(__AVX512VNNI__) && defined(__AVX512BW__) && defined(__AVX512VL__) && defined(__AVX512DQ__) && UINTPTR_MAX > 0xFFFFFFFFu
 #define EW_AVX512
 #elif defined(__AVX2__)
 #define EW_AVX2
+#elif defined(__SSE2__)
+#define EW_SSE2
 #elif defined(__aarch64__) && defined(__ARM_NEON) && !defined(__ARM_BIG_ENDIAN)
 #define EW_NEON
 #endif
-#if defined(EW_AVX512) || defined(EW_AVX2)
+#if defined(EW_AVX512) || defined(EW_AVX2) || defined(EW_SSE2)
 #include <immintrin.h>
 #elif defined(EW_NEON)
 #include <arm_neon.h>
@@ -44,5 +47,21 @@ static inline int32_t ew_load_4(const int8_t *from)
     EW_COPY_4(&word, from);
     return word;
 }
+
+#if defined(EW_SSE2)
+/* Bytes 0 to 7, and 8 to 15, as halves. */
+static inline __m128i ew_low_halves(__m128i bytes) { return _mm_srai_epi16(_mm_unpacklo_epi8(bytes, bytes), 8); }
+static inline __m128i ew_high_halves(__m128i bytes) { return _mm_srai_epi16(_mm_unpackhi_epi8(bytes, bytes), 8); }
+
+/* Words 0 and 2, and 1 and 3, of each. */
+static inline __m128i ew_even_words(__m128i a, __m128i b)
+{
+    return _mm_castps_si128(_mm_shuffle_ps(_mm_castsi128_ps(a), _mm_castsi128_ps(b), 0x88));
+}
+static inline __m128i ew_odd_words(__m128i a, __m128i b)
+{
+    return _mm_castps_si128(_mm_shuffle_ps(_mm_castsi128_ps(a), _mm_castsi128_ps(b), 0xDD));
+}
+#endif
 
 #endif
