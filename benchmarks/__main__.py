@@ -24,6 +24,7 @@ NAMES = (
     "accuracy",
     "interchange",
     "quantization",
+    "precision",
     "allocation",
     "fusion",
     "tiling",

@@ -149,6 +149,23 @@ def advise(
 
 
 @app.command()
+def precision(
+    model: Model,
+    data: Annotated[str, typer.Option("--data", "-d", help="calibration samples")],
+    test: Annotated[str | None, typer.Option("--test", help="samples to judge on; default: those of --data")] = None,
+    target: TargetName = "cortex-m4",
+    widths: Annotated[str, typer.Option("--widths", help="bits to choose from: some of 2, 3, 4, 8")] = "2,4,8",
+    drop: Annotated[float | None, typer.Option("--drop", help="most points of accuracy to lose: names the smallest that holds")] = None,
+    seed: Annotated[int, typer.Option("--seed", help="for what draws at random")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Bits of each layer's weights under every budget: the front of bytes against answers, uniform widths beside."""
+    from edgewright.verbs.precision import precision
+
+    _answer(lambda: precision(model, target=target, data=data, test=test, widths=widths, drop=drop, seed=seed), as_json)
+
+
+@app.command()
 def evaluate(
     models: Annotated[list[str], typer.Argument(metavar="MODEL…", help="networks of one task; the first is the reference")],
     data: Annotated[str, typer.Option("--data", "-d", help="labelled samples; .npz may hold `labels`, `targets`, `groups`")],

@@ -49,6 +49,12 @@ class BitFront:
             raise RecipeError(f"the weights take at least {least:,.0f} bytes, the budget is {budget:,.0f}", hint="allow more bytes")
         return fitting[-1]
 
+    def uniform(self, pick: int) -> Selection:
+        """The selection of the same width, number ``pick`` of those tried, for every layer."""
+        sizes = [self.graph.value(name).elements for name in self.weights_of.values()]
+        loss = sum(losses[pick] for losses in self.losses.values())
+        return Selection(float(sum(self.widths[pick].bytes_of(size) for size in sizes)), loss, (pick,) * len(sizes))
+
     def apply(self, selection: Selection) -> Graph:
         """The graph with the bits of ``selection`` in the structures of its weights."""
         constants = {}

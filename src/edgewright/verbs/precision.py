@@ -1,0 +1,53 @@
+"""`edgewright precision`: the front of mixed precision, in one run."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from rich.console import Console
+
+from edgewright import pipeline
+from edgewright.data import load_data
+from edgewright.passes import load_passes
+from edgewright.report.table import columns, render
+from edgewright.search.precision import Point, precision_front
+from edgewright.targets.target import load_target
+from edgewright.verbs.result import Result
+
+PLOT = 40
+"""Letters of the longest bar."""
+
+
+def precision(
+    model: str, *, target: str, data: str, test: str | None = None, widths: str = "2,4,8", drop: float | None = None, seed: int = 0
+) -> Result:
+    """One row a network, the smallest first; ``drop`` in points."""
+    load_passes()
+    graph, board = pipeline.load(model), load_target(target)
+    samples = load_data(data, graph)
+    judges = samples if test is None else load_data(test, graph)
+    talk = Console(stderr=True)
+    share = None if drop is None else drop / 100
+    with talk.status("quantize") as status:
+        points = precision_front(
+            graph, board, data=samples, test=judges, widths=widths, drop=share, seed=seed, progress=status.update
+        )
+    titles = ("network", "bytes of weights", "bits of the layers", "agrees %", "accuracy %", "", "")
+    rows = [(*_row(point), _bar(point, points)) for point in points]
+    text = render([columns(titles, rows, numbers=(1, 3, 4))])
+    text += "\n* no other has fewer bytes and as good answers"
+    if drop is not None:
+        chosen = next((point for point in points if point.chosen), None)
+        text += f"\nWithin {drop:g} points: {chosen.name if chosen else 'none of these'}"
+    return Result([dataclasses.asdict(point) for point in points], text)
+
+
+def _row(point: Point) -> tuple[str, ...]:
+    shares = ("" if share is None else f"{100 * share:.2f}" for share in (point.agreement, point.accuracy))
+    bits = " ".join(map(str, point.bits.values()))
+    return point.name, f"{point.weight_bytes:,}", bits, *shares, "*" if point.undominated else ""
+
+
+def _bar(point: Point, points: list[Point]) -> str:
+    """The bytes of ``point`` against the largest of ``points``."""
+    return "#" * max(1, round(PLOT * point.weight_bytes / max(other.weight_bytes for other in points)))
