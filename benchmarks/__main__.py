@@ -25,6 +25,7 @@ NAMES = (
     "interchange",
     "quantization",
     "precision",
+    "quantizers",
     "allocation",
     "fusion",
     "tiling",

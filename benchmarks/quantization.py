@@ -67,7 +67,9 @@ def _accuracy(outputs: npt.NDArray[np.generic], test: Data) -> float:
     return round(100 * float(np.mean(outputs.reshape(test.count, -1).argmax(1) == test.labels)), 2)
 
 
-class _Reader(CalibrationDataReader):  # type: ignore[misc]
+class Reader(CalibrationDataReader):  # type: ignore[misc]
+    """Images, 50 at a time, as ONNX Runtime asks for them."""
+
     def __init__(self, name: str, images: npt.NDArray[np.float32]) -> None:
         self._feeds: Iterator[dict[str, npt.NDArray[np.float32]]] = ({name: images[i : i + 50]} for i in range(0, len(images), 50))
 
@@ -85,7 +87,7 @@ def _onnxruntime(graph: Graph, images: npt.NDArray[np.float32], test: Data, refe
         pictures = np.ascontiguousarray(images.transpose(0, 3, 1, 2))
         for name, kind in (("w8a8", QuantType.QInt8), ("w4a8", QuantType.QInt4)):
             result = Path(folder, f"{name}.onnx")
-            reader = _Reader(graph.inputs[0], pictures)
+            reader = Reader(graph.inputs[0], pictures)
             started = time.perf_counter()
             quantize_static(source, result, reader, per_channel=True, activation_type=QuantType.QUInt8, weight_type=kind)
             seconds = time.perf_counter() - started
