@@ -33,6 +33,7 @@ from edgewright.lower.widen import narrow_constants
 from edgewright.ops.evaluate import check_inputs, quantize_inputs
 from edgewright.passes import check_recipe
 from edgewright.passes.registry import PASSES, Context, Line, no_data
+from edgewright.passes.synthesize import samples_for
 from edgewright.recipe import Recipe, Step, load_recipe
 from edgewright.report.ledger import Ledger, check_ledger, make_ledger
 from edgewright.run.device import run_device
@@ -110,7 +111,8 @@ def optimize(
 
     ``formats``: those that it will be written in. Without .tflite among them, operators that this format lacks stay as they are; with it,
     what it cannot express is refused before calibration. None: all that can express the network, which is shaped for .tflite.
-    ``data``: calibration samples, whatever :func:`edgewright.data.load_data` takes. ``test``: samples with labels, used for figures only.
+    ``data``: calibration samples, whatever :func:`edgewright.data.load_data` takes, or "synthesized": made from the network's batch norms.
+    ``test``: samples with labels, used for figures only.
     ``ram_budget``: most bytes of the arena; where it, or the target's RAM, is exceeded, layers are tiled.
     The program is None where the recipe leaves floats in the network (float16, dynamic range). All that can be refused is refused first.
     """
@@ -120,7 +122,7 @@ def optimize(
     source = load(model, example_inputs)
     if data is None:
         _check_needs(chosen, source)
-    samples = None if data is None else load_data(data, source)
+    samples = None if data is None else samples_for(source, data, seed)
     judges = None if test is None else load_data(test, source)
     ctx = Context(data=samples, target=board, seed=seed, teacher=source, costs=cost_functions(board))
     if wanted is None or "tflite" in wanted:
