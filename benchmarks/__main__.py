@@ -32,6 +32,8 @@ NAMES = (
     "prediction",
     "diagnosis",
     "pruned_speed",
+    "distillation",
+    "cheaper_layers",
     "host_speed",
     "sparse_host",
 )
