@@ -19,6 +19,7 @@ from edgewright.errors import EdgewrightError
 NAMES = (
     "size_speed",
     "ledger",
+    "regions",
     "other_networks",
     "same_bytes",
     "accuracy",

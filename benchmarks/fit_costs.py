@@ -23,11 +23,13 @@ import numpy as np
 from scipy.optimize import nnls
 
 from benchmarks.random_layers import random_inputs, random_layers, side_by_side
+from benchmarks.random_tilings import KINDS, random_tilings
 from edgewright.emit.c import emit_c
-from edgewright.emit.c.predict import kernel_text, layer_calls
+from edgewright.emit.c.predict import MOVES, inference_calls, kernel_text
 from edgewright.emit.c.structure.table import count_parts
 from edgewright.errors import EdgewrightError, ModelError
 from edgewright.ir.graph import Graph, Node
+from edgewright.lower.program import Program
 from edgewright.run.qemu import count_layers
 from edgewright.run.toolchain import find_toolchain
 from edgewright.targets.target import Target, load_target
@@ -40,6 +42,17 @@ SAME_CODE: Mapping[str, tuple[str, ...]] = {
 }
 FOLDER = Path(__file__).resolve().parents[1] / "src" / "edgewright" / "targets" / "costs"
 LAYERS = 200
+TILED = 4
+"""Programs with a tiled loop beside each boot of that many layers."""
+SAME_LIBRARY: Mapping[str, str] = {
+    "put_tile: copy": "copy: run",
+    "resize_nearest: run": "copy: run",
+    "take_tile: copy": "copy: run",
+    "take_tile: fill": "fill_border: fill",
+}
+"""Parts that call the same function of the C library, and under which name it is fitted to all of them."""
+FEW = 16
+"""Figures below this are held to that many, not to their own share."""
 FIT: tuple[tuple[int, bool], ...] = ((0, True), (1, False), (2, True), (3, False), (4, True), (5, False))
 """Seeds, and whether all kinds of layers are drawn evenly."""
 HELD_OUT: tuple[tuple[int, bool], ...] = ((1000, True), (1001, False))
@@ -55,34 +68,54 @@ class Sample:
     counts: Mapping[str, float]
     instructions: int
     cycles: int | None
+    moved: Mapping[str, int]
 
 
 def measure(target: Target, seeds: Sequence[tuple[int, bool]], layers: int = LAYERS) -> Iterator[Sample]:
-    """All layers of all seeds, counted under QEMU."""
+    """All layers of all seeds, and those that stand in tiled loops alone, counted under QEMU."""
     for seed, even in seeds:
-        program = side_by_side(random_layers(seed, layers, even=even), target)
-        counted = count_layers(emit_c(program), random_inputs(program.graph, seed), target)
-        calls = layer_calls(program)
-        for index, node in enumerate(program.graph.nodes):
-            counts = count_parts(calls[index], target.kernels)
-            names = tuple(dict.fromkeys(call.kernel for call in calls[index]))
-            if counts is None:
-                raise ModelError(f"a kernel of {names} has no structure", hint="describe it in emit/c/structure")
-            cycles = None if counted.cycles is None else counted.cycles[index]
-            yield Sample(program.graph, node, names, counts, counted.instructions[index], cycles)
+        yield from _counted(side_by_side(random_layers(seed, layers, even=even), target), seed)
+        for program in random_tilings(seed, TILED, target):
+            yield from (sample for sample in _counted(program, seed) if sample.node.op.kind in KINDS)
+
+
+def _counted(program: Program, seed: int) -> Iterator[Sample]:
+    counted = count_layers(emit_c(program), random_inputs(program.graph, seed), program.target)
+    calls = inference_calls(program)
+    for index, node in enumerate(program.executed.nodes):
+        if not calls[index]:
+            continue
+        counts = count_parts(calls[index], program.target.kernels)
+        names = tuple(dict.fromkeys(call.kernel for call, _ in calls[index]))
+        if counts is None:
+            raise ModelError(f"a kernel of {names} has no structure", hint="describe it in emit/c/structure")
+        cycles = None if counted.cycles is None else counted.cycles[index]
+        flash, ram = counted.moved["flash"][index], counted.moved["ram"][index]
+        moved = {"flash_read": flash[0], "ram_read": ram[0], "ram_written": ram[1]}
+        yield Sample(program.executed, node, names, counts, counted.instructions[index], cycles, moved)
 
 
 def fit(samples: Sequence[Sample], figures: Sequence[float]) -> dict[str, float]:
     """Part → its cost: what predicts ``figures`` with the smallest sum of squared relative errors, nothing below 0."""
-    parts = sorted({part for sample in samples for part in sample.counts})
+    parts = sorted({_own(part) for sample in samples for part in sample.counts})
     column = {part: index for index, part in enumerate(parts)}
-    matrix = np.zeros((len(samples), len(parts)))
+    matrix, wanted = np.zeros((len(samples), len(parts))), np.ones(len(samples))
     for row, (sample, figure) in enumerate(zip(samples, figures, strict=True)):
+        weight = max(figure, FEW)
+        wanted[row] = figure / weight
         for part, times in sample.counts.items():
-            matrix[row, column[part]] = times / figure
+            matrix[row, column[_own(part)]] += times / weight
     scale = matrix.max(0)
-    weights, _ = nnls(matrix / scale, np.ones(len(samples)), maxiter=100 * len(parts))
-    return completed({part: float(f"{weight:.5g}") for part, weight in zip(parts, weights / scale, strict=True)})
+    weights, _ = nnls(matrix / scale, wanted, maxiter=100 * len(parts))
+    costs = {part: float(f"{weight:.5g}") for part, weight in zip(parts, weights / scale, strict=True)}
+    for alias, stem in SAME_LIBRARY.items():
+        costs |= {part.replace(stem, alias, 1): cost for part, cost in costs.items() if part.startswith(stem)}
+    return completed(costs)
+
+
+def _own(part: str) -> str:
+    """The part under which the same function of the C library is fitted."""
+    return next((part.replace(alias, stem, 1) for alias, stem in SAME_LIBRARY.items() if part.startswith(alias)), part)
 
 
 def completed(costs: Mapping[str, float]) -> dict[str, float]:
@@ -104,10 +137,11 @@ def target_of(name: str) -> Target:
 def fit_core(core: str) -> str:
     """The table of ``core`` as TOML."""
     target = target_of(core)
-    samples, held = list(measure(target, FIT[:4] if core.endswith(SIZE) else FIT)), list(measure(target, HELD_OUT))
+    samples, held = list(measure(target, FIT)), list(measure(target, HELD_OUT))
     instructions = fit(samples, [sample.instructions for sample in samples])
     known = [sample.cycles for sample in samples if sample.cycles is not None]
     cycles = fit(samples, known) if len(known) == len(samples) else None
+    moved = {name: fit(samples, [sample.moved[name] for sample in samples]) for name in MOVES}
     errors: dict[str, list[float]] = defaultdict(list)
     seen: dict[str, int] = defaultdict(int)
     for sample in held:
@@ -117,7 +151,7 @@ def fit_core(core: str) -> str:
         for kernel in sample.kernels:
             seen[kernel] += 1
     everything = [error for found in errors.values() for error in found]
-    _say(core, held, instructions)
+    _say(core, held, instructions, moved)
     chain = find_toolchain(target, None)
     said = subprocess.run([*chain.compiler, "--version"], capture_output=True, text=True, timeout=60).stdout.splitlines()[0]
     today = datetime.date.today().isoformat()
@@ -132,11 +166,11 @@ def fit_core(core: str) -> str:
         error = float(np.quantile(errors.get(kernel) or everything, 0.95))
         lines += ["", f"[costs.{kernel}]", f'text = "{kernel_text(kernel, target.kernels)}"']
         lines += [f"layers = {seen[kernel]}", f"error = {error:.3f}"]
-        for name, costs in (("instructions", instructions), ("cycles", cycles)):
+        for name, costs in (("instructions", instructions), ("cycles", cycles), *moved.items()):
             if costs is not None:
                 lines += ["", f"[costs.{kernel}.{name}]"]
-                stem = f"{kernel}: "
-                lines += [f'"{part.removeprefix(stem)}" = {cost}' for part, cost in costs.items() if part.startswith(stem)]
+                own = ((part.removeprefix(f"{kernel}: "), cost) for part, cost in costs.items() if part.startswith(f"{kernel}: "))
+                lines += [f'"{part}" = {cost}' for part, cost in own if cost or name not in MOVES]
     return "\n".join(lines) + "\n"
 
 
@@ -144,10 +178,13 @@ def _toml(names: Sequence[str]) -> str:
     return "[" + ", ".join(f'"{name}"' for name in names) + "]"
 
 
-def _say(core: str, held: Sequence[Sample], costs: Mapping[str, float]) -> None:
+def _say(core: str, held: Sequence[Sample], costs: Mapping[str, float], moved: Mapping[str, Mapping[str, float]]) -> None:
     errors = np.array([price(sample.counts, costs) / sample.instructions - 1 for sample in held])
     shares = ", ".join(f"{100 * np.mean(abs(errors) < limit):.1f} % within {100 * limit:.0f} %" for limit in (0.05, 0.03))
     print(f"{core}: {len(held)} held-out layers, {shares}")
+    for name, found in moved.items():
+        off = np.array([(price(sample.counts, found) - sample.moved[name]) / max(sample.moved[name], FEW) for sample in held])
+        print(f"  {name}: {100 * np.mean(abs(off) < 0.05):.1f} % within 5 %")
     for index in np.argsort(-abs(errors))[:8]:
         sample = held[index]
         values = (*sample.graph.ins(sample.node), *sample.graph.outs(sample.node))

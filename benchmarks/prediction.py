@@ -1,4 +1,5 @@
-"""The cost model against counted instructions: random layers that it was not fitted to, and whole networks, on every core.
+"""The cost model against counted instructions and bytes: random layers that it was not fitted to, programs with tiled loops, and whole
+networks, on every core.
 
 The energy rows compare the coefficient with the published energy of MLPerf Tiny, each network by what the other three give.
 """
@@ -12,13 +13,14 @@ import numpy as np
 from benchmarks.cases import CASES
 from benchmarks.fit_costs import CORES
 from benchmarks.random_layers import random_inputs, random_layers, side_by_side
+from benchmarks.random_tilings import random_tilings
 from edgewright.emit.c import emit_c
 from edgewright.emit.c.predict import predict
 from edgewright.lower.program import Program
 from edgewright.run.qemu import LayerCounts, count_layers
 from edgewright.targets.target import load_target
 
-LAYERS, SEED = 250, 2000
+LAYERS, TILED, SEED = 250, 8, 2000
 NETWORKS = ("ic_int8", "kws_int8", "micro_speech_int8", "mobilenet_v2_96")
 CLOCK_HZ = 120e6
 PUBLISHED: Mapping[str, tuple[float, float]] = {
@@ -31,8 +33,8 @@ PUBLISHED: Mapping[str, tuple[float, float]] = {
 
 
 def rows() -> list[dict[str, object]]:
-    """One row a core for random layers, one a core and network, one a published energy."""
-    return [*_layers(), *_networks(), *_energies()]
+    """One row a core for random layers and for tiled programs, one a core and network, one a published energy."""
+    return [*_layers(), *_tilings(), *_networks(), *_energies()]
 
 
 def _layers() -> Iterator[dict[str, object]]:
@@ -68,18 +70,39 @@ def _cycles(predicted: list[int | None], counted: LayerCounts) -> dict[str, obje
     return {"cycles within 5 %": f"{100 * np.mean(abs(errors) <= 0.05):.1f} %"}
 
 
+def _tilings() -> Iterator[dict[str, object]]:
+    for core in CORES:
+        errors = []
+        for program in random_tilings(SEED, TILED, load_target(core)):
+            counted = count_layers(emit_c(program), random_inputs(program.graph, SEED), program.target)
+            total = predict(program).total.instructions
+            errors.append(float("inf") if total is None else total / sum(counted.instructions) - 1)
+        yield {
+            "core": core,
+            "what": f"{TILED} programs with a tiled loop",
+            "within 5 %": f"{100 * np.mean(np.abs(errors) <= 0.05):.1f} %",
+            "within 3 %": f"{100 * np.mean(np.abs(errors) <= 0.03):.1f} %",
+            "unknown": int(np.isinf(errors).sum()),
+            "worst": f"{100 * max(errors, key=abs):+.1f} %",
+        }
+
+
 def _networks() -> Iterator[dict[str, object]]:
     for name in NETWORKS:
         case = CASES[name]()
         for core in CORES:
             program = case.program(core)
             counted = count_layers(emit_c(program), case.inputs(1), program.target)
-            total = predict(program).total
+            prediction = predict(program)
+            total = prediction.total
             row: dict[str, object] = {"core": core, "what": name, "counted": sum(counted.instructions), "predicted": total.instructions}
             if total.instructions is not None:
                 row["error"] = f"{100 * (total.instructions / sum(counted.instructions) - 1):+.2f} %"
             if total.cycles is not None and counted.cycles is not None:
                 row["error of cycles"] = f"{100 * (total.cycles / sum(counted.cycles) - 1):+.2f} %"
+            for memory, sizes in prediction.moved.items():
+                moved = sum(map(sum, counted.moved[memory]))
+                row[f"error of bytes, {memory}"] = f"{100 * (sum(sizes) / moved - 1):+.2f} %"
             yield row | ({"unknown": total.unknown} if total.instructions is None else {})
 
 

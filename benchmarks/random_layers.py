@@ -46,7 +46,7 @@ from edgewright.ops.sub import Sub
 from edgewright.ops.transpose import Transpose
 from edgewright.ops.transpose_conv2d import TransposeConv2D
 from edgewright.targets.target import Target
-from edgewright.targets.workspace import workspace_bytes
+from edgewright.targets.workspace import can_be_frugal, workspace_bytes
 
 Array = npt.NDArray[np.generic]
 Padding = tuple[tuple[int, int], tuple[int, int]]
@@ -428,7 +428,10 @@ def random_inputs(graph: Graph, seed: int = 0) -> list[Array]:
 
 
 def side_by_side(graph: Graph, target: Target) -> Program:
-    """A program whose outputs, which nobody reads, and workspaces share one place each: the memory of one layer beside all inputs."""
+    """A program whose outputs, which nobody reads, and workspaces share one place each: the memory of one layer beside all inputs.
+
+    Every third matrix product does without working memory, where that is another kernel.
+    """
     graph = single_sample(graph)
     sizes = {name: graph.value(name).bytes for name in graph.inputs}
     offsets, end = {}, 0
@@ -440,7 +443,11 @@ def side_by_side(graph: Graph, target: Target) -> Program:
     end += -(-max(graph.value(name).bytes for name in graph.outputs) // 16) * 16
     scratch: dict[str, str] = {}
     largest = 0
+    several = [node for node in graph.nodes if can_be_frugal(node.op, graph.ins(node), graph.outs(node), target.kernels)]
+    frugal = frozenset(node.name for node in several[::3])
     for node in graph.nodes:
+        if node.name in frugal:
+            continue
         needed = workspace_bytes(node.op, graph.ins(node), graph.outs(node), target.kernels)
         if needed:
             scratch[node.name] = f"{node.name} workspace"
@@ -449,4 +456,4 @@ def side_by_side(graph: Graph, target: Target) -> Program:
     end += -(-largest // 16) * 16
     buffers = (Buffer("all", end, 0, len(graph.nodes)),)
     plan = MemoryPlan(buffers, offsets, {name: name for name in graph.values if name in offsets}, end, end, "side by side")
-    return Program(graph, target, plan, scratch, graph)
+    return Program(graph, target, plan, scratch, graph, frugal=frugal)

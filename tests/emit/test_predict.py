@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from benchmarks.random_layers import random_inputs, random_layers, side_by_side
+from benchmarks.random_tilings import random_tilings
 from edgewright import pipeline
 from edgewright.emit.c import emit_c, predict
 from edgewright.emit.c.declared import read_declared
@@ -31,8 +32,6 @@ from edgewright.targets.target import Target, list_targets, load_target
 CORES = ("cortex-m0plus", "cortex-m3", "cortex-m4", "cortex-m7", "cortex-m33", "cortex-m55", "rv32imac")
 FAST = ("cortex-m0plus", "cortex-m4", "cortex-m55")
 KERNELS = Path(predict.__file__).parent / "kernels"
-UNPRICED = ("fill_border", "put_tile", "take_tile")
-"""What they do depends on where their loop is, not on their parameters alone: programs with them are of unknown cost."""
 ENTRY = r"EW_KERNEL void ew_{}\(const struct ew_\w+ \*(layer|parameters)\b"
 
 
@@ -56,7 +55,7 @@ def kernels_of(target: Target) -> Iterator[tuple[str, str]]:
 def test_every_kernel_of_every_priced_target_has_a_structure_of_its_own(name: str, prefer: str) -> None:
     target = load_target(name).preferring(prefer)
     found = list(kernels_of(target))
-    missing = [f"{folder}/{kernel}" for kernel, folder in found if kernel not in {*STRUCTURES.get(folder, {}), *UNPRICED}]
+    missing = [f"{folder}/{kernel}" for kernel, folder in found if kernel not in STRUCTURES.get(folder, {})]
     assert len(found) > 10 and not missing, f"describe how often the parts of {missing} run, in emit/c/structure"
 
 
@@ -131,6 +130,17 @@ def test_a_repeated_call_costs_as_often() -> None:
     assert both.error <= once.error
 
 
+def test_a_way_of_rounding_that_no_layer_took_costs_what_the_dearest_other_does() -> None:
+    costs = {"rescaled: right": 10.0, "rescaled: none": 12.0, "call": 5.0}
+    assert predict._seen("rescaled: left", costs) == "rescaled: none"
+    assert [predict._seen(part, costs) for part in ("rescaled: right", "call", "row: left", "other")] == [
+        "rescaled: right",
+        "call",
+        "row: left",
+        "other",
+    ]
+
+
 def test_what_is_not_known_is_said() -> None:
     target = load_target("cortex-m4")
     other = target.model_copy(update={"kernels": ("portable",)})
@@ -148,16 +158,35 @@ def test_kernels_that_changed_since_are_named(monkeypatch: pytest.MonkeyPatch) -
     assert total.instructions is not None and len(total.stale) > 0
 
 
+@pytest.mark.parametrize("core", [pytest.param(core, marks=() if core == "cortex-m4" else pytest.mark.slow) for core in CORES])
+def test_bytes_moved_and_tiled_loops(core: str, request: pytest.FixtureRequest) -> None:
+    request.getfixturevalue("needs_riscv" if core == "rv32imac" else "needs_arm")
+    target = load_target(core)
+    programs = [side_by_side(random_layers(3001, 100), target), *random_tilings(3001, 3, target)]
+    for program in programs:
+        counted = count_layers(emit_c(program), random_inputs(program.graph), target)
+        prediction = predict.predict(program)
+        assert prediction.total.instructions == pytest.approx(sum(counted.instructions), rel=0.05)
+        assert prediction.moved["flash"][0] == pytest.approx(sum(read for read, _ in counted.moved["flash"]), rel=0.06)
+        for side in (0, 1):
+            assert prediction.moved["ram"][side] == pytest.approx(sum(sizes[side] for sizes in counted.moved["ram"]), rel=0.06)
+
+
 def test_a_board_has_time_and_energy_with_their_range() -> None:
     board = load_target("nucleo-l4r5zi")
-    prediction = predict.predict(side_by_side(random_layers(1, 20), board))
-    cycles, energy = prediction.total.cycles, prediction.energy
-    assert cycles is not None and energy is not None and energy.least_uj is not None and energy.most_uj is not None
+    program = side_by_side(random_layers(1, 20), board)
+    prediction = predict.predict(program)
+    cycles, energy, model = prediction.total.cycles, prediction.energy, board.energy
+    assert cycles is not None and energy is not None and energy.least_uj is not None and energy.most_uj is not None and model is not None
     assert prediction.latency_ms == pytest.approx(cycles / 120e3)
     assert energy.least_uj < energy.likely_uj < energy.most_uj
-    assert board.energy is not None and energy.likely_uj == pytest.approx(1e-6 * cycles * board.energy.picojoules_per_cycle)
-    plain = replace(side_by_side(random_layers(1, 20), board), target=board.model_copy(update={"energy": None}))
-    assert predict.predict(plain).energy is None
+    beyond = [(sum(prediction.moved[item.memory]) - item.typical * cycles) * item.picojoules_per_byte for item in model.memories]
+    assert energy.likely_uj == pytest.approx(1e-6 * (cycles * model.picojoules_per_cycle + sum(beyond)))
+    one_figure = board.model_copy(update={"energy": model.model_copy(update={"least": None, "most": None, "memories": ()})})
+    without = predict.predict(replace(program, target=one_figure)).energy
+    assert without is not None and without.least_uj is None
+    assert without.likely_uj == pytest.approx(1e-6 * cycles * model.picojoules_per_cycle)
+    assert predict.predict(replace(program, target=board.model_copy(update={"energy": None}))).energy is None
 
 
 def test_passes_are_given_the_cost_of_a_graph() -> None:

@@ -23,7 +23,7 @@ from edgewright.ops.evaluate import evaluate
 from edgewright.run.host import run_host
 from edgewright.run.qemu import run_qemu
 from edgewright.targets.target import Target, load_target
-from edgewright.targets.workspace import workspace_bytes
+from edgewright.targets.workspace import can_be_frugal, workspace_bytes
 
 HERE = Path(__file__).parent
 GAP = 64
@@ -136,11 +136,18 @@ def compare(graph: Graph, inputs: Sequence[NDArray[np.generic]], target: Target,
 
 
 def spread_program(graph: Graph, target: Target) -> Program:
-    """A program in which nothing shares memory and every workspace is a part of the arena."""
+    """A program in which nothing shares memory and every workspace is a part of the arena.
+
+    Every second matrix product does without one, where there is a kernel for that.
+    """
     graph = single_sample(graph)
     sizes = {name: value.bytes for name, value in graph.values.items() if not graph.is_constant(name)}
     scratch: dict[str, str] = {}
+    products = [node for node in graph.nodes if can_be_frugal(node.op, graph.ins(node), graph.outs(node), target.kernels)]
+    frugal = frozenset(node.name for node in products[::2])
     for node in graph.nodes:
+        if node.name in frugal:
+            continue
         needed = workspace_bytes(node.op, graph.ins(node), graph.outs(node), target.kernels)
         if needed:
             scratch[node.name] = scratch_buffer(node.name)
@@ -151,7 +158,7 @@ def spread_program(graph: Graph, target: Target) -> Program:
         end += -(-size // ALIGNMENT) * ALIGNMENT + GAP
     buffers = tuple(Buffer(name, size, 0, len(graph.nodes)) for name, size in sizes.items())
     plan = MemoryPlan(buffers, offsets, {name: name for name in graph.values if name in offsets}, end, end, "spread")
-    return Program(graph, target, plan, scratch, graph)
+    return Program(graph, target, plan, scratch, graph, frugal=frugal)
 
 
 def _watched(files: dict[str, bytes], program: Program) -> dict[str, bytes]:

@@ -11,7 +11,7 @@ from edgewright.ir.dtype import DType, Quant
 from edgewright.ir.edit import GraphBuilder
 from edgewright.ir.graph import Graph, Level
 from edgewright.lower.fit_program import fit_program
-from edgewright.lower.program import make_program
+from edgewright.lower.program import make_program, scheduled
 from edgewright.lower.schedule import single_sample
 from edgewright.lower.search_tiles import Choice, pareto, tile_front
 from edgewright.ops.conv2d import Conv2D
@@ -19,6 +19,7 @@ from edgewright.ops.dense import Dense
 from edgewright.ops.evaluate import evaluate
 from edgewright.ops.mean import Mean
 from edgewright.pipeline import optimize
+from edgewright.run.device import run_device
 from edgewright.run.host import run_host
 from edgewright.targets.target import load_target
 
@@ -55,6 +56,36 @@ def test_kernels_of_less_working_memory_come_before_tiles() -> None:
     quick, program = fit_program(graph, HOST), fit_program(graph, HOST, budget)
     assert quick.target is HOST and quick.plan.arena_bytes > budget == program.plan.arena_bytes
     assert program.executed is program.graph and program.target == HOST.sparing and HOST.sparing.sparing == HOST.sparing
+
+
+def wide_network() -> Graph:
+    """A picture whose matrix products take more working memory than a strip of it takes bytes."""
+    rng = np.random.default_rng(0)
+    b = GraphBuilder("wide", Level.INTEGER)
+    top = b.input("x", (None, 12, 12, 8), DType.INT8, QUANT)
+    for outputs, inputs in ((256, 8), (8, 256), (250, 8), (8, 250)):
+        weight = rng.integers(-127, 128, (outputs, 1, 1, inputs)).astype(np.int8)
+        w = b.constant("w", weight, quant=Quant.per_axis(np.full(outputs, 0.003, np.float32), 0))
+        top = b.node(Conv2D(), [top, w], dtype=DType.INT8, quants=[QUANT])
+    return b.finish([top])
+
+
+def test_matrix_products_do_without_working_memory_where_the_budget_asks_for_it(needs_arm: None) -> None:
+    graph, target = wide_network(), load_target("cortex-m4")
+    plain = tile_front(scheduled(graph), target)[-1].ram_bytes
+    least = tile_front(scheduled(graph), target, frugal=True)[-1].ram_bytes
+    assert least < plain
+    program = fit_program(graph, target, least)
+    assert program.plan.arena_bytes <= least and program.frugal
+    assert fit_program(graph, target, plain).frugal == frozenset()
+    x = np.random.default_rng(1).integers(-128, 128, (2, 12, 12, 8)).astype(np.int8)
+    run = run_device(emit_c(program), [x], target, outputs=[(np.dtype(np.int8), (12, 12, 8))], profile=False)
+    assert np.array_equal(run.outputs[0], evaluate(graph, [x])[0])
+    # As few of them as the budget allows.
+    for name in program.frugal:
+        kept = program.frugal - {name}
+        tilings = [loop.tiling for loop in program.loops]
+        assert make_program(graph, target, tilings=tilings, frugal=kept.__contains__).plan.arena_bytes > least
 
 
 @pytest.mark.parametrize(("budget", "streamed"), [(4000, False), (3000, True)])

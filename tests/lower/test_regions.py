@@ -114,13 +114,23 @@ def test_the_checker_refuses_what_crosses_an_end_or_exceeds_a_memory() -> None:
 
 def test_what_exceeds_all_memories_names_them_and_what_fits_the_faster_stays_there() -> None:
     graph = integer_graph("conv_same_relu")
-    needed = make_program(graph, load_target("cortex-m7")).plan.arena_bytes
+    needed = make_program(graph, two_memories(1 << 16, 1 << 16)).plan.arena_bytes
     whole = make_program(graph, two_memories(4096, needed))
     assert [(part.region, part.size_bytes) for part in whole.plan.parts] == [("tcm", needed)]
     wanted = rf"needs {needed:,} bytes, cortex-m7 has 64 \(.* RAM .*\) and 32 in 'tcm': {needed - 96:,} too many"
     with pytest.raises(BudgetError, match=wanted):
         make_program(graph, two_memories(64, 32))
     assert fit_program(graph, two_memories(4096, 32), needed).plan.arena_bytes <= needed + 8
+
+
+def test_working_memory_leaves_a_stack_that_is_slower() -> None:
+    graph = integer_graph("conv_same_relu")
+    quick = load_target("cortex-m7")
+    target = two_memories(4096, 4096)
+    assert quick.stack_is_fast and not target.stack_is_fast
+    assert not make_program(graph, quick).scratch
+    program = make_program(graph, target)
+    assert program.scratch and {program.plan.part(program.plan.offsets[name]).region for name in program.scratch.values()} == {"tcm"}
 
 
 def test_constants_go_to_the_flash_that_has_room_and_to_faster_memory_that_is_free() -> None:

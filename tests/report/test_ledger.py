@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import edgewright
+from benchmarks.random_tilings import random_tilings
 from edgewright import pipeline
 from edgewright.emit.c import emit_c
 from edgewright.emit.c.declared import read_declared
@@ -46,6 +47,15 @@ def check(ledger: Ledger) -> None:
 @pytest.mark.parametrize("device", CORES, indirect=True)
 def test_the_prediction_is_what_was_built(device: Target) -> None:
     check(measured(integer_graph("separable_keyword_spotter"), device))
+
+
+SLOWER = [pytest.param(core, marks=pytest.mark.slow) for core in CORES if core != "cortex-m4"]
+
+
+@pytest.mark.parametrize("device", ["cortex-m4", *SLOWER], indirect=True)
+def test_the_prediction_is_what_was_built_of_tiled_programs(device: Target) -> None:
+    for program in random_tilings(5, 2, device):
+        check(pipeline.ledger(program, edgewright.measure(program, random_inputs(program.graph, 2), profile=False)))
 
 
 @pytest.mark.slow

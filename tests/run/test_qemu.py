@@ -123,7 +123,17 @@ def test_cycles_latency_and_energy_are_modelled_where_the_target_has_coefficient
     # 1,000 turns of SUBS and a branch that is taken but once: 1 + 1 + 2, less the last 2; then MOVS, LSLS and the marker's call.
     assert 4000 <= board.cycles_per_layer[1] <= 4010
     assert board.latency_modelled_ms == pytest.approx(board.cycles_modelled / 80e3)
-    assert board.energy_modelled_uj == pytest.approx(board.cycles_modelled * 260.7e-6)
+    assert board.energy_modelled_uj == pytest.approx(board.cycles_modelled * 260.7e-6) and board.energy_range_uj is None
+
+
+def test_bytes_are_counted_in_the_memory_that_they_lie_in(needs_arm: None) -> None:
+    """Of tiny's 64 bytes of constants, its arena, and the stack."""
+    run = run_qemu(tiny.files(), tiny.inputs(1), load_target("stm32f405"))
+    moved = run.moved_per_layer
+    assert moved is not None and set(moved) == {"flash", "ram", "ccm"}
+    assert not any(written for _, written in moved["flash"]) and not any(any(sizes) for sizes in moved["ccm"])
+    assert sum(read for read, _ in moved["flash"]) >= 64 and all(len(layers) == len(moved["ram"]) for layers in moved.values())
+    assert sum(read for read, _ in moved["ram"]) > 0 < sum(written for _, written in moved["ram"])
 
 
 @pytest.mark.parametrize(

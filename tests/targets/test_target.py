@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from edgewright.errors import TargetError
-from edgewright.targets.target import Target, list_targets, load_target
+from edgewright.targets.target import AccessEnergy, EnergyModel, Target, list_targets, load_target
 
 BOARD = """
 extends = "cortex-m4"
@@ -56,6 +56,21 @@ def test_coefficients_name_their_source() -> None:
     for target in map(load_target, list_targets()):
         for model in (target.cycles, target.energy):
             assert model is None or len(model.source) > 20
+
+
+def test_energy_of_more_or_fewer_bytes_than_usual() -> None:
+    access = AccessEnergy(memory="ram", picojoules_per_byte=10, least=5, most=40, typical=1)
+    model = EnergyModel(source="a test", picojoules_per_cycle=100, least=90, most=110, memories=(access,))
+    assert model.microjoules(1e6, {"ram": 1e6}) == pytest.approx((100, 90, 110))
+    assert model.microjoules(1e6, {"ram": 3e6}) == pytest.approx((120, 100, 190))
+    assert model.microjoules(1e6, {"ram": 0.5e6}, 0.1) == pytest.approx((95, 61, 118.5))
+    assert model.microjoules(1e6, {}) == pytest.approx((100, 90, 110))
+    plain = EnergyModel(source="a test", picojoules_per_cycle=100)
+    assert plain.microjoules(1e6, {"ram": 3e6}) == (pytest.approx(100), None, None)
+    board = load_target("stm32f405").model_copy(update={"energy": model})
+    assert board.by_kind({"ram": (1, 2), "ccm": (4, 8), "flash": (16, 0)}) == {"ram": 15, "flash": 16}
+    named = board.model_copy(update={"energy": model.model_copy(update={"memories": (access.model_copy(update={"memory": "ccm"}),)})})
+    assert named.by_kind({"ram": (1, 2), "ccm": (4, 8)}) == {"ram": 3, "ccm": 12}
 
 
 def test_only_the_m4_claims_a_cycle_model() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from edgewright.errors import BudgetError, UnsupportedError
 from edgewright.ir.graph import Graph
@@ -12,6 +12,7 @@ from edgewright.lower.search_tiles import tile_front
 from edgewright.lower.split_channels import Split
 from edgewright.lower.tile_shape import Tiling
 from edgewright.targets.target import Target
+from edgewright.targets.workspace import can_be_frugal
 
 
 def fit_program(graph: Graph, target: Target, ram_bytes: int | None = None, *, stream_input: bool = False) -> Program:
@@ -37,10 +38,12 @@ def fit_program(graph: Graph, target: Target, ram_bytes: int | None = None, *, s
     flash = sum(ordered.value(name).bytes for name in ordered.constants) + target.reserved_bytes("flash")
     if refused is not None and target.all_flash_bytes is not None and flash > target.all_flash_bytes:
         raise refused
-    for choice in tile_front(ordered, target, streamed=stream_input, most_bytes=limit):
-        tiled = _tried(graph, target, choice.tilings, stream_input)
-        if tiled is not None and (limit is None or tiled.plan.arena_bytes <= limit):
-            return tiled
+    saves = any(can_be_frugal(node.op, ordered.ins(node), ordered.outs(node), target.kernels) for node in ordered.nodes)
+    for frugal in (False, True) if saves else (False,):
+        for choice in tile_front(ordered, target, streamed=stream_input, most_bytes=limit, frugal=frugal):
+            tiled = _tried(graph, target, choice.tilings, stream_input, _every if frugal else None)
+            if tiled is not None and (limit is None or tiled.plan.arena_bytes <= limit):
+                return _faster(tiled, graph, choice.tilings, limit)
     if limit is None:
         raise UnsupportedError(f"the first layers of {graph.name!r} cannot be tiled: its input has to be whole", hint="keep it in RAM")
     if refused is not None:
@@ -49,8 +52,26 @@ def fit_program(graph: Graph, target: Target, ram_bytes: int | None = None, *, s
     raise BudgetError(f"no tiling of {graph.name!r} fits in {limit:,} bytes of RAM", hint=hint)
 
 
-def _tried(graph: Graph, target: Target, tilings: Sequence[Tiling | Split], stream_input: bool) -> Program | None:
+def _faster(program: Program, graph: Graph, tilings: Sequence[Tiling | Split], limit: int | None) -> Program:
+    """``program`` with as few kernels without working memory as ``limit`` allows: those that compute most have it back first."""
+    executed = program.executed
+    macs = {node.name: node.op.macs(executed.ins(node), executed.outs(node)) * program.runs(node.name) for node in executed.nodes}
+    for name in sorted(program.frugal, key=lambda name: (-macs[name], name)):
+        kept = program.frugal - {name}
+        other = _tried(graph, program.target, tilings, program.streamed, kept.__contains__)
+        if other is not None and (limit is None or other.plan.arena_bytes <= limit):
+            program = other
+    return program
+
+
+def _every(_: str) -> bool:
+    return True
+
+
+def _tried(
+    graph: Graph, target: Target, tilings: Sequence[Tiling | Split], stream_input: bool, frugal: Callable[[str], bool] | None
+) -> Program | None:
     try:
-        return make_program(graph, target, tilings=tilings, stream_input=stream_input)
+        return make_program(graph, target, tilings=tilings, stream_input=stream_input, frugal=frugal)
     except BudgetError:
         return None

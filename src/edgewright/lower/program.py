@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from edgewright.errors import BudgetError, ModelError, UnsupportedError
@@ -14,12 +14,12 @@ from edgewright.lower.order import plan_in_best_order
 from edgewright.lower.plan_memory import peak_step, plan_memory, scratch_buffer
 from edgewright.lower.regions import place_tables, ram_limits, split_plan
 from edgewright.lower.schedule import order_states, single_sample
-from edgewright.lower.scratch import scratch_bytes
+from edgewright.lower.scratch import on_stack, scratch_bytes
 from edgewright.lower.split_channels import Split
 from edgewright.lower.tile import Loop as Loop
 from edgewright.lower.tile import tile_graph
 from edgewright.lower.tile_shape import Tiling
-from edgewright.lower.traffic import value_traffic
+from edgewright.lower.traffic import STACK, value_traffic
 from edgewright.lower.widen import widen_weights
 from edgewright.targets.target import Target
 
@@ -30,7 +30,7 @@ class Program:
 
     Where layers are tiled, ``executed`` is the graph that runs in place of ``graph``, to the same outputs, and ``loops`` tells which of its
     nodes are repeated; else it is the same. ``plan`` and ``scratch`` are those of ``executed``. ``streamed``: the input is no part of the
-    arena, its user gives an address.
+    arena, its user gives an address. ``frugal``: nodes whose kernel is a slower one that needs no working memory.
     """
 
     graph: Graph
@@ -40,11 +40,21 @@ class Program:
     executed: Graph
     loops: tuple[Loop, ...] = ()
     streamed: bool = False
+    frugal: frozenset[str] = frozenset()
 
     def runs(self, node: str) -> int:
         """How often ``node`` of the executed graph runs in one inference."""
         names = [loop for loop in self.loops if node in self._inside(loop)]
         return names[0].runs(node) if names else 1
+
+    def iterations(self, node: str) -> list[tuple[int, int]]:
+        """(strip, band) of every run of ``node``; none where it lies in no loop."""
+        loop = next((loop for loop in self.loops if node in self._inside(loop)), None)
+        if loop is None:
+            return []
+        low, high = loop.active.get(node, (loop.start, loop.stop - 1))
+        strips = range(max(low, loop.start), min(high, loop.stop - 1) + 1)
+        return [(strip, band) for band in range(loop.bands) for strip in strips]
 
     def macs(self) -> int:
         """Multiply-accumulates of one inference, those that tiling computes again among them."""
@@ -59,11 +69,18 @@ class Program:
         return {node.name for node in self.executed.nodes[loop.first : loop.last + 1]}
 
 
-def make_program(graph: Graph, target: Target, *, tilings: Sequence[Tiling | Split] = (), stream_input: bool = False) -> Program:
+def make_program(
+    graph: Graph,
+    target: Target,
+    *,
+    tilings: Sequence[Tiling | Split] = (),
+    stream_input: bool = False,
+    frugal: Callable[[str], bool] | None = None,
+) -> Program:
     """Place integer ``graph`` in the RAM of ``target``; the plan is checked by execution before it is believed.
 
     ``tilings``: layers that are computed strip by strip, or a few channels at a time. ``stream_input``: the first of them read the input
-    from outside of the arena.
+    from outside of the arena. ``frugal``: which nodes are to do without working memory in the arena, if there is a kernel for it.
     BudgetError where the arena exceeds the target's RAM, naming the step and the buffers that hold the peak, or the weights its flash.
     """
     if graph.level is not Level.INTEGER:
@@ -79,18 +96,22 @@ def make_program(graph: Graph, target: Target, *, tilings: Sequence[Tiling | Spl
     tiled = bool(tilings or stream_input)
     executed, loops = tile_graph(graph, tilings, stream_input) if tiled else (graph, ())
     sizes = {node.name: scratch_bytes(executed, node, target) for node in executed.nodes}
+    wanted = [node for node in executed.nodes if sizes[node.name] and frugal is not None and frugal(node.name)]
+    changed = frozenset(node.name for node in wanted if scratch_bytes(executed, node, target, frugal=True) == 0)
+    sizes |= dict.fromkeys(changed, 0)
     if tiled:  # Loops run over nodes that stand together: their order is the tiler's.
         plan = plan_memory(executed, sizes)
     else:
         graph, plan = plan_in_best_order(graph, sizes)
         executed = graph
     scratch = {name: scratch_buffer(name) for name, size in sizes.items() if size > 0}
-    plan = split_plan(plan, target, value_traffic(executed, scratch, loops))
+    workspaces = {node.name: STACK for node in executed.nodes if node.name not in changed and on_stack(executed, node, target)}
+    plan = split_plan(plan, target, value_traffic(executed, workspaces | scratch, loops))
     check_plan(executed, plan, {name: (plan.offsets[buffer], sizes[name]) for name, buffer in scratch.items()})
     check_parts(plan, ram_limits(target))
     check_loops(executed, plan, loops)
     _check_fits(executed, target, plan)
-    return Program(graph, target, plan, scratch, executed, loops, stream_input)
+    return Program(graph, target, plan, scratch, executed, loops, stream_input, changed)
 
 
 def scheduled(graph: Graph) -> Graph:

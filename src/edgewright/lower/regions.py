@@ -19,7 +19,8 @@ from edgewright.lower.check_plan import PART_ALIGNMENT
 from edgewright.lower.memory import Buffer, MemoryPlan, Part
 from edgewright.lower.plan_memory import align
 from edgewright.lower.sections import sections
-from edgewright.targets.target import Target
+from edgewright.lower.traffic import STACK
+from edgewright.targets.target import MAIN, Target
 
 MOST_NODES = 4000
 """Branches that the search looks at."""
@@ -95,7 +96,7 @@ def _tables_in(buffers: Sequence[Buffer], reads: Mapping[str, float], rooms: Seq
 def split_plan(plan: MemoryPlan, target: Target, traffic: Mapping[str, float]) -> MemoryPlan:
     """``plan`` with its buffers placed in the memory regions of ``target``; as it is where there is but one, or no way was found.
 
-    ``traffic``: value or scratch buffer → bytes moved in one inference.
+    ``traffic``: value or scratch buffer → bytes moved in one inference. The stack, which lies in the main RAM, counts to its part.
     """
     rooms = ram_rooms(target)
     if len(rooms) == 1:
@@ -108,7 +109,8 @@ def split_plan(plan: MemoryPlan, target: Target, traffic: Mapping[str, float]) -
     found = Layout(dict.fromkeys(plan.offsets, 0), plan.offsets, True) if fits else lay_out(plan.buffers, moved, rooms)
     if found is None:
         return plan
-    whole = sum(moved.values())
+    on_stack = traffic.get(STACK, 0.0)
+    whole = sum(moved.values()) + on_stack
     offsets: dict[str, int] = {}
     parts: list[Part] = []
     end = 0
@@ -122,7 +124,8 @@ def split_plan(plan: MemoryPlan, target: Target, traffic: Mapping[str, float]) -
             here = closer
         end = start + end_of(inside, here)
         offsets |= {name: start + offset for name, offset in here.items()}
-        share = sum(moved[buffer.name] for buffer in inside) / whole if whole else 0.0
+        held = sum(moved[buffer.name] for buffer in inside) + (on_stack if room.region == MAIN[0] else 0.0)
+        share = held / whole if whole else 0.0
         parts.append(Part(room.region, start, end - start, room.capacity_bytes, share))
     if fits:
         return dataclasses.replace(plan, parts=tuple(parts))

@@ -42,16 +42,19 @@ class Choice:
     tilings: tuple[Tiling | Split, ...] = ()
 
 
-def tile_front(graph: Graph, target: Target, *, streamed: bool = False, most_bytes: int | None = None) -> list[Choice]:
+def tile_front(
+    graph: Graph, target: Target, *, streamed: bool = False, most_bytes: int | None = None, frugal: bool = False
+) -> list[Choice]:
     """The Pareto-optimal choices for ``graph`` (integer level, one sample) of at most ``most_bytes``, from most RAM to least.
 
+    ``frugal``: with kernels that need no working memory, where there are such.
     Empty where no choice exists: with ``streamed``, where the first layers cannot be tiled.
     """
     places = cuts(graph)
     if len(graph.nodes) not in places:
         return []
     order = sorted(places)
-    search = _Search(graph, target, streamed)
+    search = _Search(graph, target, streamed, frugal)
     if most_bytes is not None:
         search.peak = min(search.peak, most_bytes + 1)
     options: dict[tuple[int, int], list[Choice]] = {}
@@ -101,8 +104,8 @@ def pareto(choices: Sequence[Choice]) -> list[Choice]:
 class _Search:
     """The choices for regions of one graph."""
 
-    def __init__(self, graph: Graph, target: Target, streamed: bool) -> None:
-        self.graph, self.target, self.streamed = graph, target, streamed
+    def __init__(self, graph: Graph, target: Target, streamed: bool, frugal: bool) -> None:
+        self.graph, self.target, self.streamed, self.frugal = graph, target, streamed, frugal
         self.macs = [node.op.macs(graph.ins(node), graph.outs(node)) for node in graph.nodes]
         self.windows = {first: _window_run(graph, first) for first in cuts(graph)}
         self.peak = self._peak(graph.nodes, {}, graph.inputs, graph.outputs)
@@ -216,7 +219,7 @@ class _Search:
             size, (first, last) = graph.values[name].bytes, spans[name]
             held = blocks.get(root, (size, first, last))
             blocks[root] = max(size, held[0]), min(first, held[1]), max(last, held[2])
-        live = [scratch_bytes(graph, node, self.target) for node in graph.nodes]
+        live = [scratch_bytes(graph, node, self.target, frugal=self.frugal) for node in graph.nodes]
         for size, first, last in blocks.values():
             for step in range(first, last + 1):
                 live[step] += -(-size // ALIGNMENT) * ALIGNMENT

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from edgewright.ir.graph import Graph, Node
 from edgewright.lower.tile import Loop
 
+STACK = ""
+"""Stands for working memory on the stack."""
 REUSE = 2
 """Multiply-accumulates for which an operand is read once: kernels compute two outputs, or two channels, at a time."""
 
@@ -14,8 +16,8 @@ REUSE = 2
 def value_traffic(graph: Graph, scratch: Mapping[str, str], loops: Sequence[Loop] = ()) -> dict[str, float]:
     """Name of a value, constants among them, or of a scratch buffer → bytes read and written in one inference.
 
-    ``scratch``: node name → name of its scratch buffer. A layer with scratch unfolds its input there once an output position and computes
-    from it; one without reads its input for every multiply-accumulate, once in ``REUSE``.
+    ``scratch``: node name → name of its scratch buffer, or STACK. A layer with scratch unfolds its input there once an output position
+    and computes from it; one without reads its input for every multiply-accumulate, once in ``REUSE``.
     """
     moved: dict[str, float] = {}
     for step, node in enumerate(graph.nodes):

@@ -58,8 +58,17 @@ def _speed(report: Report) -> list[Row]:
     if measured.latency_modelled_ms is not None:
         rows.append(("latency, modelled", f"{measured.latency_modelled_ms:.2f} ms"))
     if measured.energy_modelled_uj is not None:
-        rows.append(("energy, modelled", f"{measured.energy_modelled_uj:,.1f} µJ"))
+        rows.append(("energy, modelled", _energy(measured.energy_modelled_uj, measured.energy_range_uj)))
+    rows += [(f"bytes moved, {name}", _moved(sizes)) for name, sizes in measured.moved.items() if any(sizes)]
     return rows
+
+
+def _energy(likely: float, span: tuple[float, float] | None) -> str:
+    return f"{likely:,.1f} µJ ({'no error bar' if span is None else f'{span[0]:,.1f} to {span[1]:,.1f}'})"
+
+
+def _moved(sizes: tuple[int, int]) -> str:
+    return f"{sizes[0]:,} read" + (f", {sizes[1]:,} written" if sizes[1] else "")
 
 
 def _predicted(report: Report) -> list[Row]:
@@ -80,8 +89,8 @@ def _predicted(report: Report) -> list[Row]:
         rows.append(("latency, predicted", f"{predicted.latency_ms:.2f} ms"))
     if predicted.energy_uj is not None:
         least, likely, most = predicted.energy_uj
-        span = "no error bar" if least is None or most is None else f"{least:,.1f} to {most:,.1f}"
-        rows.append(("energy, predicted", f"{likely:,.1f} µJ ({span})"))
+        rows.append(("energy, predicted", _energy(likely or 0.0, None if least is None or most is None else (least, most))))
+    rows += [(f"bytes moved, {name}, predicted", _moved(sizes)) for name, sizes in predicted.moved.items() if any(sizes)]
     return rows
 
 

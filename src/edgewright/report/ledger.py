@@ -231,7 +231,7 @@ def _parts(program: Program) -> list[LedgerPart]:
     on_stack = [
         workspace_bytes(node.op, graph.ins(node), graph.outs(node), program.target.kernels)
         for node in graph.nodes
-        if node.name not in program.scratch
+        if node.name not in program.scratch and node.name not in program.frugal
     ]
     for region, size in scratch.items():
         parts.append(LedgerPart(name="scratch of kernels, at most", within="arena", size_bytes=size, memory=region))

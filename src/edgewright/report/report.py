@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 
 from pydantic import BaseModel
@@ -57,7 +58,7 @@ class Layer(BaseModel, frozen=True):
     """One node of the final graph, one sample.
 
     ``live_bytes``: of the arena while it runs. ``instructions`` (counted) and ``cycles`` (modelled) of one inference, where measured;
-    what was predicted without running stands beside them.
+    what was predicted without running stands beside them. ``moved``: memory → bytes read and written, counted.
     """
 
     name: str
@@ -72,6 +73,8 @@ class Layer(BaseModel, frozen=True):
     cycles: int | None = None
     predicted_instructions: int | None = None
     predicted_cycles: int | None = None
+    moved: dict[str, tuple[int, int]] | None = None
+    predicted_moved: dict[str, int] | None = None
 
 
 class Measured(BaseModel, frozen=True):
@@ -88,6 +91,8 @@ class Measured(BaseModel, frozen=True):
     cycles_modelled: int | None
     latency_modelled_ms: float | None
     energy_modelled_uj: float | None
+    energy_range_uj: tuple[float, float] | None = None
+    moved: dict[str, tuple[int, int]] = {}
     peak_stack_bytes: int | None
     flash_bytes: int | None
     ram_bytes: int | None
@@ -107,6 +112,7 @@ class Predicted(BaseModel, frozen=True):
     error: float | None
     latency_ms: float | None
     energy_uj: list[float | None] | None
+    moved: dict[str, tuple[int, int]] = {}
     unknown: str
     stale: list[str]
     source: str
@@ -261,6 +267,7 @@ def _predicted(prediction: Prediction) -> Predicted:
         error=total.error,
         latency_ms=prediction.latency_ms,
         energy_uj=None if energy is None else [energy.least_uj, energy.likely_uj, energy.most_uj],
+        moved=dict(prediction.moved),
         unknown=total.unknown,
         stale=list(total.stale),
         source=prediction.source,
@@ -279,6 +286,7 @@ def _layers(
     costs = [None] * count if prediction is None else [layer.cost for layer in prediction.layers]
     instructions = _for_each(None if run is None else run.instructions_per_layer, count)
     cycles = _for_each(None if run is None else run.cycles_per_layer, count)
+    moved = _moved(run, count)
     live = [None] * count if memory is None else [live_bytes(memory, step) for step in range(count)]
     layers = []
     for step, (node, row) in enumerate(zip(graph.nodes, cost(graph).nodes, strict=True)):
@@ -297,6 +305,8 @@ def _layers(
                 cycles=cycles[step],
                 predicted_instructions=None if (known := costs[step]) is None else known.instructions,
                 predicted_cycles=None if known is None else known.cycles,
+                moved=moved[step],
+                predicted_moved=None if known is None or known.moved is None else dataclasses.asdict(known.moved),
             )
         )
     return layers
@@ -304,6 +314,14 @@ def _layers(
 
 def _for_each(figures: Sequence[int] | None, count: int) -> Sequence[int | None]:
     return figures if figures is not None and len(figures) == count else [None] * count
+
+
+def _moved(run: Run | None, count: int) -> Sequence[dict[str, tuple[int, int]] | None]:
+    """Memory → bytes read and written, for each of ``count`` layers."""
+    sizes = None if run is None else run.moved_per_layer
+    if not sizes or any(len(layers) != count for layers in sizes.values()):
+        return [None] * count
+    return [{name: layers[step] for name, layers in sizes.items()} for step in range(count)]
 
 
 def _measured(run: Run, equal: bool | None) -> Measured:
@@ -316,6 +334,11 @@ def _measured(run: Run, equal: bool | None) -> Measured:
         cycles_modelled=run.cycles_modelled,
         latency_modelled_ms=run.latency_modelled_ms,
         energy_modelled_uj=run.energy_modelled_uj,
+        energy_range_uj=run.energy_range_uj,
+        moved={
+            name: (sum(read for read, _ in sizes), sum(written for _, written in sizes))
+            for name, sizes in (run.moved_per_layer or {}).items()
+        },
         peak_stack_bytes=run.peak_stack_bytes,
         flash_bytes=run.flash_bytes,
         ram_bytes=run.ram_bytes,

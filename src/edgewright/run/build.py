@@ -101,7 +101,9 @@ def lay_out_network(toolchain: Toolchain, target: Target, sources: Sources, fold
     objects = _network_objects(toolchain, sources, folder, "alone", (*flags, "-fstack-usage"))
     program, script = folder / "alone.elf", folder / "alone.ld"
     script.write_text(linker_script(target, target.stack_bytes, limited=False), encoding="utf-8")
-    kept = [f"-Wl,-u,{sources.prefix}{name}" for name in NETWORK_FUNCTIONS]
+    # Nobody asks for the place of an input that lies outside.
+    names = [name for name in NETWORK_FUNCTIONS if not (sources.outside_bytes and name == "_input")]
+    kept = [f"-Wl,-u,{sources.prefix}{name}" for name in names]
     entry = f"-Wl,-u,{sources.run},-e,{sources.run}"
     # Sections of several memories, some of them loaded elsewhere: without -N, GNU ld counts too few program headers here.
     flat = ("-Wl,-N",) if target.regions else ()
@@ -152,6 +154,20 @@ def linker_script(target: Target, stack_bytes: int, outside_bytes: int = 0, *, l
         regions |= {"flash_bytes": _ROOM_BYTES, "ram_bytes": _ROOM_BYTES}
     text = (FIRMWARE / "device.ld").read_text(encoding="utf-8")
     return Template(text).substitute(**regions, **_region_text(target))
+
+
+def network_memories(target: Target) -> dict[str, tuple[int, int]]:
+    """Memory → the span of addresses that a network may use of it, in the emulated machine: the driver's part is left out."""
+    machine = target.qemu
+    assert machine is not None
+    spans = {
+        "flash": (machine.flash_origin, machine.flash_origin + machine.flash_bytes - FIRMWARE_BYTES),
+        "ram": (machine.ram_origin, machine.ram_origin + machine.ram_bytes - FIRMWARE_RAM_BYTES),
+    }
+    for region in target.regions:
+        start = region.machine_origin or 0
+        spans[region.name] = start, start + region.size_bytes
+    return spans
 
 
 def _region_text(target: Target) -> dict[str, str]:

@@ -50,6 +50,8 @@ class Stay:
     blocks: dict[Block, Count]
     unaligned: dict[int, int] = field(default_factory=dict)
     """Address of an instruction → how often it read or wrote at an address that is no multiple of the access's size."""
+    moved: dict[int, tuple[int, int]] = field(default_factory=dict)
+    """Memory → bytes read and written, where they were counted."""
 
     @property
     def instructions(self) -> int:
@@ -79,9 +81,16 @@ def plugin_api(emulator: str) -> int:
     return 2 if int(found[1]) >= _FIRST_QEMU_OF_API_2 else 1
 
 
-def plugin_arguments(elf: Elf, emulator: str, folder: Path, *, look_at_accesses: bool) -> list[str]:
-    """Put the plugin into ``folder``, where QEMU will run, and give its options for the command line."""
+def plugin_arguments(
+    elf: Elf, emulator: str, folder: Path, *, look_at_accesses: bool, memories: Sequence[tuple[int, int]] = ()
+) -> list[str]:
+    """Put the plugin into ``folder``, where QEMU will run, and give its options for the command line.
+
+    ``memories``: spans of addresses, first and after the last, in which the bytes that are moved are counted.
+    """
     aligned = ",aligned=on" if look_at_accesses else ""
+    if memories:
+        aligned += ",memories=" + "+".join(f"{first:x}-{end:x}" for first, end in memories)
     (folder / "block_counts.so").write_bytes(plugin_library(plugin_api(emulator)))
     places = ",".join(
         f"{key}={elf.address(symbol):x}" for key, symbol in (("mark", "ew_mark"), ("table", "ew_mark_table"), ("end", "ew_mark_end"))
@@ -103,6 +112,9 @@ def read_stays(path: Path, elf: Elf) -> list[Stay]:
         kind, *fields = line.split()
         if kind == "R":
             stays.append(Stay(int(fields[0]), {}))
+            continue
+        if kind == "M":
+            stays[-1].moved[int(fields[0])] = int(fields[1]), int(fields[2])
             continue
         first = int(fields[0], 16)
         if low <= first < high and stays[-1].region != REGION_STARTUP:
@@ -134,14 +146,18 @@ def merged(stays: Sequence[Stay]) -> Stay:
     """All of ``stays`` as one."""
     blocks: dict[Block, Count] = {}
     unaligned: Counter[int] = Counter()
+    moved: dict[int, tuple[int, int]] = {}
     for stay in stays:
+        for memory, (read, written) in stay.moved.items():
+            before = moved.get(memory, (0, 0))
+            moved[memory] = before[0] + read, before[1] + written
         unaligned.update(stay.unaligned)
         for block, count in stay.blocks.items():
             total = blocks.setdefault(block, Count())
             total.times += count.times
             total.then_2 += count.then_2
             total.then_4 += count.then_4
-    return Stay(stays[0].region if stays else REGION_NETWORK, blocks, dict(unaligned))
+    return Stay(stays[0].region if stays else REGION_NETWORK, blocks, dict(unaligned), moved)
 
 
 def by_layer(stays: Sequence[Stay]) -> list[Stay]:

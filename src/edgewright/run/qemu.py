@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgewright.errors import TargetError, ToolError
-from edgewright.run.build import Sources, build_device, write_sources
+from edgewright.run.build import Sources, build_device, network_memories, write_sources
 from edgewright.run.cycles import Disassembly, modelled_cycles
 from edgewright.run.elf import Elf
 from edgewright.run.exchange import OUTPUTS, RECORD, Record, read_record, write_inputs
@@ -80,6 +80,7 @@ def run_qemu(
         if profile:
             write_inputs(folder, inputs, reset_state, counted_inferences)
             counts = _count(device, chain, sources, program, target, stack, flags)
+        energy = _energy_uj(counts, target)
         return Run(
             outputs=found,
             inferences=count,
@@ -92,8 +93,10 @@ def run_qemu(
             startup_instructions=counts.startup_instructions,
             cycles_modelled=counts.cycles_modelled,
             cycles_per_layer=counts.cycles_per_layer,
+            moved_per_layer=counts.moved_per_layer,
             latency_modelled_ms=_latency_ms(counts.cycles_modelled, target),
-            energy_modelled_uj=_energy_uj(counts.cycles_modelled, target),
+            energy_modelled_uj=energy[0],
+            energy_range_uj=None if energy[1] is None or energy[2] is None else (energy[1], energy[2]),
             peak_stack_bytes=record.peak_stack_bytes,
             sections=section_sizes(linked),
             symbols=symbol_sizes(linked),
@@ -102,10 +105,14 @@ def run_qemu(
 
 @dataclass(frozen=True)
 class LayerCounts:
-    """Instructions executed, and cycles modelled where the target has a model, of each layer in one inference."""
+    """Instructions executed, and cycles modelled where the target has a model, of each layer in one inference.
+
+    ``moved``: memory of the target → bytes read and written by each layer; instructions are no part of it.
+    """
 
     instructions: tuple[int, ...]
     cycles: tuple[int, ...] | None
+    moved: Mapping[str, tuple[tuple[int, int], ...]]
 
 
 def count_layers(
@@ -135,6 +142,7 @@ class _Counts:
     startup_instructions: int | None = None
     cycles_modelled: int | None = None
     cycles_per_layer: tuple[int, ...] | None = None
+    moved_per_layer: Mapping[str, tuple[tuple[int, int], ...]] | None = None
 
 
 @dataclass(frozen=True)
@@ -192,6 +200,7 @@ def _count(
         startup_instructions=sum(stay.instructions for stay in stays if stay.region == REGION_STARTUP),
         cycles_modelled=cycles,
         cycles_per_layer=layers.cycles,
+        moved_per_layer=layers.moved,
     )
 
 
@@ -200,17 +209,21 @@ def _count_layers(
 ) -> LayerCounts:
     marked = build_device(chain, target, sources, device.folder, stack_bytes=stack_bytes, profile=True, flags=flags)
     write_inputs(device.folder, device.inputs, True, 1)
-    layers = by_layer(next(inferences(_boot_counting(device, marked, look_at_accesses=False))))
+    spans = network_memories(target)
+    layers = by_layer(next(inferences(_boot_counting(device, marked, look_at_accesses=False, memories=tuple(spans.values())))))
     cycles = None
     if target.cycles is not None and chain.objdump is not None:
         inside = Disassembly.of(chain.objdump, marked)
         cycles = tuple(modelled_cycles(layer, inside, target.cycles) for layer in layers)
-    return LayerCounts(tuple(layer.instructions for layer in layers), cycles)
+    moved = {name: tuple(layer.moved.get(index, (0, 0)) for layer in layers) for index, name in enumerate(spans)}
+    return LayerCounts(tuple(layer.instructions for layer in layers), cycles, moved)
 
 
-def _boot_counting(device: _Device, program: Path, *, look_at_accesses: bool) -> list[Stay]:
+def _boot_counting(
+    device: _Device, program: Path, *, look_at_accesses: bool, memories: Sequence[tuple[int, int]] = ()
+) -> list[Stay]:
     elf = Elf.read(program)
-    device.boot(program, plugin_arguments(elf, device.emulator, device.folder, look_at_accesses=look_at_accesses))
+    device.boot(program, plugin_arguments(elf, device.emulator, device.folder, look_at_accesses=look_at_accesses, memories=memories))
     return read_stays(device.folder / "blocks", elf)
 
 
@@ -218,5 +231,10 @@ def _latency_ms(cycles: int | None, target: Target) -> float | None:
     return None if cycles is None or target.clock_hz is None else 1e3 * cycles / target.clock_hz
 
 
-def _energy_uj(cycles: int | None, target: Target) -> float | None:
-    return None if cycles is None or target.energy is None else 1e-6 * cycles * target.energy.picojoules_per_cycle
+def _energy_uj(counts: _Counts, target: Target) -> tuple[float | None, float | None, float | None]:
+    """(likely, least, most) of one inference."""
+    if counts.cycles_modelled is None or target.energy is None:
+        return None, None, None
+    layers = counts.moved_per_layer or {}
+    moved = {name: (sum(read for read, _ in sizes), sum(written for _, written in sizes)) for name, sizes in layers.items()}
+    return target.energy.microjoules(counts.cycles_modelled, target.by_kind(moved))

@@ -47,8 +47,12 @@ class Run:
     cycles_modelled: int | None = None
     """Of the first inference."""
     cycles_per_layer: tuple[int, ...] | None = None
+    moved_per_layer: Mapping[str, tuple[tuple[int, int], ...]] | None = None
+    """Memory of the target → bytes that each layer read and wrote in the first inference, the fetch of instructions aside."""
     latency_modelled_ms: float | None = None
     energy_modelled_uj: float | None = None
+    energy_range_uj: tuple[float, float] | None = None
+    """Least and most, where the source of the coefficients gives a range."""
     peak_stack_bytes: int | None = None
     """Deepest use of the stack by the network, in all inferences."""
     sections: Mapping[str, int] | None = None

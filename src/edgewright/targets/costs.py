@@ -19,7 +19,9 @@ NonNegative = Annotated[float, Field(ge=0)]
 
 
 class KernelCost(BaseModel):
-    """Instructions, and modelled cycles where the core has a model, of each part of one kernel.
+    """Instructions, modelled cycles where the core has a model, and bytes moved, of each part of one kernel.
+
+    Bytes: read of constants, read and written of values and the stack; parts without any are left out.
 
     ``text``: a digest of the kernel's C, with what it includes, when it was fitted. ``error``: within this share lie 95 % of other layers.
     """
@@ -31,6 +33,9 @@ class KernelCost(BaseModel):
     error: NonNegative
     instructions: dict[str, NonNegative]
     cycles: dict[str, NonNegative] | None = None
+    flash_read: dict[str, NonNegative] = {}
+    ram_read: dict[str, NonNegative] = {}
+    ram_written: dict[str, NonNegative] = {}
 
 
 class CostTable(BaseModel):

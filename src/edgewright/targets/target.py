@@ -9,14 +9,14 @@ from __future__ import annotations
 import difflib
 import re
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from edgewright.errors import TargetError
 
@@ -82,16 +82,49 @@ class CycleModel(_Table):
     """Added to a branch, or a load into the program counter, that is taken."""
 
 
+class AccessEnergy(_Table):
+    """Picojoules of a byte that is read or written in one memory, with their range.
+
+    ``typical``: bytes moved there in a cycle by the code whose energy ``picojoules_per_cycle`` is, which contains them already.
+    """
+
+    memory: RegionName
+    picojoules_per_byte: Annotated[float, Field(ge=0)]
+    least: Annotated[float, Field(ge=0)]
+    most: Annotated[float, Field(ge=0)]
+    typical: Annotated[float, Field(ge=0)]
+
+
 class EnergyModel(_Table):
     """Energy of the running device, as its ``source`` measured it; what is not in that measurement is not in here.
 
     ``least`` and ``most``: the range over different code, from which the error bar comes; None where the source gives one figure only.
+    ``memories``: what code that moves more or fewer bytes than the measured one costs or spares, from ``memories_source``; a region that is
+    not among them counts as RAM, or flash.
     """
 
     source: str
     picojoules_per_cycle: Annotated[float, Field(gt=0)]
     least: Annotated[float, Field(gt=0)] | None = None
     most: Annotated[float, Field(gt=0)] | None = None
+    memories: Annotated[tuple[AccessEnergy, ...], BeforeValidator(tuple)] = ()
+    memories_source: str = ""
+
+    def microjoules(self, cycles: float, moved: Mapping[str, float], off: float = 0.0) -> tuple[float, float | None, float | None]:
+        """(likely, least, most) of ``cycles``, which may be off by the share ``off``; ``moved``: memory → bytes.
+
+        The range is None where the source has none.
+        """
+        likely = cycles * self.picojoules_per_cycle
+        low = high = 0.0
+        for access in self.memories if moved else ():
+            beyond = moved.get(access.memory, 0.0) - access.typical * cycles
+            likely += beyond * access.picojoules_per_byte
+            low += min(beyond * access.least, beyond * access.most)
+            high += max(beyond * access.least, beyond * access.most)
+        least = None if self.least is None else 1e-6 * max(cycles * (1 - off) * self.least + low, 0.0)
+        most = None if self.most is None else 1e-6 * (cycles * (1 + off) * self.most + high)
+        return 1e-6 * likely, least, most
 
 
 class Region(_Table):
@@ -187,6 +220,16 @@ class Target(_Table):
             taken.append((region.name, start, region.size_bytes))
         return self
 
+    def by_kind(self, moved: Mapping[str, tuple[int, int]]) -> dict[str, float]:
+        """Bytes read and written by memory, as the energy model names them: a region that it does not name counts as RAM or flash."""
+        found: dict[str, float] = {}
+        named = () if self.energy is None else {access.memory for access in self.energy.memories}
+        kinds = {region.name: region.memory for region in self.regions}
+        for name, (read, written) in moved.items():
+            kind = name if name in named else kinds.get(name, name)
+            found[kind] = found.get(kind, 0.0) + read + written
+        return found
+
     @property
     def all_ram_bytes(self) -> int | None:
         """RAM of all regions together."""
@@ -198,6 +241,11 @@ class Target(_Table):
         """Flash of all regions together."""
         beside = sum(region.size_bytes for region in self.regions if region.memory == "flash")
         return None if self.flash_bytes is None else self.flash_bytes + beside
+
+    @property
+    def stack_is_fast(self) -> bool:
+        """Whether no memory is faster than the main RAM, where the stack lies."""
+        return all(region.wait_states >= self.ram_wait_states for region in self.regions if region.memory == "ram")
 
     @property
     def optimization(self) -> str:

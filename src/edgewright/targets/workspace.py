@@ -64,6 +64,13 @@ def workspace_bytes(op: Operator, ins: Sequence[Value], outs: Sequence[Value], k
     return 0
 
 
+def can_be_frugal(op: Operator, ins: Sequence[Value], outs: Sequence[Value], kernels: Sequence[str]) -> bool:
+    """Whether a slower kernel computes ``op`` without working memory: matrix products of one position after the other."""
+    if "dsp" not in kernels or "helium" in kernels:
+        return False
+    return isinstance(op, Dense) or (isinstance(op, Conv2D) and is_matrix_product(op, ins, outs))
+
+
 def _unpacked_bytes(length: int, rows: int, *, direct: bool) -> int:
     """Four columns of ``length`` numbers as halves; then four of them, and one of zero points, as bytes: one of the window's ``rows`` at a
     time where words fit a row, else whole."""

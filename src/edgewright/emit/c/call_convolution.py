@@ -25,6 +25,9 @@ def call_conv2d(layer: Layer) -> list[Call]:
     """The convolution kernel of the target."""
     op = layer.node.op
     assert isinstance(op, Conv2D)
+    if layer.frugal:
+        weight, bias = constants_of(layer)
+        return [_dense(layer, weight.reshape(weight.shape[0], -1), bias, layer.outs[0].elements // weight.shape[0], op.activation)]
     window = window_of(layer, op.stride, op.dilation, (op.padding[0][0], op.padding[1][0]))
     return [_conv2d(layer, window, op.groups, op.activation, direct=is_matrix_product(op, layer.ins, layer.outs))]
 
@@ -84,15 +87,25 @@ def call_dense(layer: Layer) -> list[Call]:
     weight, bias = constants_of(layer)
     outputs, inputs = weight.shape
     vectors = layer.outs[0].elements // outputs
-    factors = output_multiplier(layer.ins[0], layer.ins[1], layer.outs[0])
+    if vectors != 1 and layer.frugal:
+        return [_dense(layer, weight, bias, vectors, op.activation)]
     if vectors != 1:
+        factors = output_multiplier(layer.ins[0], layer.ins[1], layer.outs[0])
         pixels = replace(layer.ins[0], shape=(1, 1, vectors, inputs)), replace(layer.outs[0], shape=(1, 1, vectors, outputs))
         window = window_between(pixels[0], pixels[1], (1, 1), (1, 1), (1, 1), (0, 0))
         return [_conv2d(layer, window, 1, op.activation, direct=True, factors=factors)]
-    zero_point, bounds = tensor_quant(layer.ins[0])[1], bounds_of(layer, op.activation)
+    return [_dense(layer, weight, bias, 1, op.activation)]
+
+
+def _dense(layer: Layer, weight: NDArray[np.generic], bias: NDArray[np.generic] | None, vectors: int, activation: str) -> Call:
+    """``weight``: outputs x inputs. Several ``vectors`` with the DSP instructions only."""
+    outputs, inputs = weight.shape
+    factors = output_multiplier(layer.ins[0], layer.ins[1], layer.outs[0])
+    zero_point, bounds = tensor_quant(layer.ins[0])[1], bounds_of(layer, activation)
     parameters: dict[str, Parameter] = {
         "inputs": inputs,
         "outputs": outputs,
+        **({"vectors": vectors} if layer.simd else {}),
         "simple": _is_simple(factors, bounds),
         **bounds,
         "weights": Table("weights", pack_dense_simd(weight) if layer.simd else weight.astype(np.int8)),
@@ -101,7 +114,7 @@ def call_dense(layer: Layer) -> list[Call]:
     }
     whole = (("EW_DENSE_WHOLE_BLOCKS", outputs % 4 == 0), ("EW_DENSE_WHOLE_WORDS", inputs % 4 == 0))
     permits = frozenset(macro for macro, permitted in whole if permitted and layer.simd)
-    return [Call("dense_s8", parameters, [layer.input(), layer.output()], permits=permits)]
+    return Call("dense_s8", parameters, [layer.input(), layer.output()], permits=permits)
 
 
 def _conv2d(

@@ -37,9 +37,10 @@ class Workspace:
 
 @dataclass(frozen=True)
 class Counter:
-    """An argument: the counter ``name`` of the loop around the call."""
+    """An argument: the counter ``name`` of the loop around the call; ``at``: its value, where one iteration is looked at."""
 
     name: str
+    at: int = 0
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,9 @@ class Call:
 @dataclass(frozen=True)
 class Layer:
     """A node with its values, as the functions of the table of calls take it. ``kernels``: folders of kernels in search order.
-    ``sparse_share``: see Target."""
+    ``sparse_share``: see Target. ``frugal``: a matrix product that takes no working memory
+    (:func:`edgewright.targets.workspace.can_be_frugal`).
+    """
 
     graph: Graph
     node: Node
@@ -77,6 +80,7 @@ class Layer:
     outs: tuple[Value, ...]
     kernels: tuple[str, ...]
     sparse_share: float = 0.0
+    frugal: bool = False
 
     @property
     def simd(self) -> bool:

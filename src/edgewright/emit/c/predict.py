@@ -4,22 +4,36 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 
 from edgewright.emit.c.calls import calls_of
 from edgewright.emit.c.layer import Call, Layer
 from edgewright.emit.c.library import kernel_files
 from edgewright.emit.c.source import Source
-from edgewright.emit.c.structure.table import parts_of, structure_of
+from edgewright.emit.c.structure.table import iterations, parts_of, structure_of
+from edgewright.emit.c.structure.window import add
 from edgewright.lower.program import Program
 from edgewright.targets.costs import load_costs
 from edgewright.targets.target import Target
 
+ROUNDINGS = ("right", "none", "left")
+"""Ways in which a sum is scaled, by the direction of its shift."""
+MOVES = ("flash_read", "ram_read", "ram_written")
+
+
+@dataclass(frozen=True)
+class Moved:
+    """Bytes: constants read, values and stack read and written. The fetch of instructions is not among them."""
+
+    flash_read: int = 0
+    ram_read: int = 0
+    ram_written: int = 0
+
 
 @dataclass(frozen=True)
 class Cost:
-    """Instructions and modelled cycles; None where they are unknown, and ``unknown`` says why (the cycles alone may be).
+    """Instructions, modelled cycles and bytes moved; None where they are unknown, and ``unknown`` says why (the cycles alone may be).
 
     ``error``: the share by which the instructions may be off, at 95 % of layers like these. ``stale``: kernels that have changed since
     they were fitted.
@@ -30,6 +44,7 @@ class Cost:
     error: float | None = None
     unknown: str = ""
     stale: tuple[str, ...] = ()
+    moved: Moved | None = None
 
 
 @dataclass(frozen=True)
@@ -43,7 +58,7 @@ class LayerCost:
 
 @dataclass(frozen=True)
 class Energy:
-    """Microjoules of one inference by the target's coefficient; ``least`` and ``most`` are None where its source gives no range."""
+    """Microjoules of one inference by the target's coefficients; ``least`` and ``most`` are None where its source gives no range."""
 
     likely_uj: float
     least_uj: float | None
@@ -54,6 +69,7 @@ class Energy:
 class Prediction:
     """One inference of a program: the cost of each layer, and of all. ``source``: where the coefficients come from.
 
+    ``moved``: memory → bytes read and written.
     ``energy``: None where the target has no coefficient or no cycles are known.
     """
 
@@ -63,6 +79,7 @@ class Prediction:
     latency_ms: float | None
     energy: Energy | None
     source: str = ""
+    moved: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
 
 def predict(program: Program) -> Prediction:
@@ -70,23 +87,28 @@ def predict(program: Program) -> Prediction:
     target = program.target
     table = load_costs(target)
     nodes = program.executed.nodes
-    pairs = zip(nodes, layer_calls(program), strict=True)
-    costs = [price_calls([(call, program.runs(node.name)) for call in calls], target) for node, calls in pairs]
+    costs = [price_calls(calls, target) for calls in inference_calls(program)]
     rows = tuple(LayerCost(node.name, node.op.kind, cost) for node, cost in zip(nodes, costs, strict=True))
     total = sum_costs(costs)
     latency = None if total.cycles is None or target.clock_hz is None else 1e3 * total.cycles / target.clock_hz
-    return Prediction(target.name, rows, total, latency, _energy(total, target), "" if table is None else table.source)
+    moved = _by_memory(total, program)
+    return Prediction(target.name, rows, total, latency, _energy(total, moved, target), "" if table is None else table.source, moved)
 
 
-def _energy(total: Cost, target: Target) -> Energy | None:
-    """Off at most by what the cycles and the coefficient are off."""
-    model = target.energy
-    if model is None or total.cycles is None:
+def _energy(total: Cost, moved: Mapping[str, tuple[int, int]], target: Target) -> Energy | None:
+    """Off at most by what the cycles and the coefficients are off."""
+    if target.energy is None or total.cycles is None:
         return None
-    off = total.error or 0.0
-    least = None if model.least is None else 1e-6 * total.cycles * (1 - off) * model.least
-    most = None if model.most is None else 1e-6 * total.cycles * (1 + off) * model.most
-    return Energy(1e-6 * total.cycles * model.picojoules_per_cycle, least, most)
+    return Energy(*target.energy.microjoules(total.cycles, target.by_kind(moved), total.error or 0.0))
+
+
+def _by_memory(total: Cost, program: Program) -> dict[str, tuple[int, int]]:
+    """Memory → bytes read and written. What lies in several RAMs is divided as the plan foresees; constants count to the flash."""
+    if total.moved is None:
+        return {}
+    parts = program.plan.parts or (program.plan.part(0),)
+    ram = {part.region: (round(part.traffic * total.moved.ram_read), round(part.traffic * total.moved.ram_written)) for part in parts}
+    return {"flash": (total.moved.flash_read, 0), **ram}
 
 
 def price_calls(calls: Iterable[tuple[Call, int]], target: Target) -> Cost:
@@ -95,12 +117,15 @@ def price_calls(calls: Iterable[tuple[Call, int]], target: Target) -> Cost:
     if table is None:
         return Cost(None, None, None, f"there are no costs of kernels {', '.join(target.kernels)} on {target.core}")
     instructions, cycles, spread, stale = 0.0, 0.0, 0.0, dict[str, None]()
+    moved = dict.fromkeys(MOVES, 0.0)
     timed = True
     for call, times in calls:
         structure, fitted = structure_of(call.kernel, target.kernels), table.costs.get(call.kernel)
         if structure is None or fitted is None:
             return Cost(None, None, None, f"kernel {call.kernel} has no {'structure' if structure is None else 'costs'} on {target.core}")
-        counts = parts_of(call, structure)
+        counts: dict[str, float] = {}
+        for part, often in parts_of(call, structure).items():
+            add(counts, _seen(part, fitted.instructions), often)
         unseen = next((part for part in counts if part not in fitted.instructions), None)
         if unseen is not None:
             return Cost(None, None, None, f"kernel {call.kernel} takes a path that no fitted layer took on {target.core} ({unseen})")
@@ -109,10 +134,23 @@ def price_calls(calls: Iterable[tuple[Call, int]], target: Target) -> Cost:
         spread += here * fitted.error
         timed = timed and fitted.cycles is not None
         cycles += 0.0 if fitted.cycles is None else times * _price(counts, fitted.cycles)
+        for name in MOVES:
+            moved[name] += times * _price(counts, getattr(fitted, name))
         if kernel_text(call.kernel, target.kernels) != fitted.text:
             stale[call.kernel] = None
     why = "" if timed else f"{target.core} has no model of cycles"
-    return Cost(round(instructions), round(cycles) if timed else None, spread / instructions if instructions else 0.0, why, tuple(stale))
+    error = spread / instructions if instructions else 0.0
+    bytes_moved = Moved(**{name: round(size) for name, size in moved.items()})
+    return Cost(round(instructions), round(cycles) if timed else None, error, why, tuple(stale), bytes_moved)
+
+
+def _seen(part: str, costs: Mapping[str, float]) -> str:
+    """``part``, or where no fitted layer took its way of rounding, the dearest of the other ways: they differ by an instruction or two."""
+    stem, _, way = part.rpartition(" ")
+    if part in costs or way not in ROUNDINGS:
+        return part
+    others = [f"{stem} {name}" for name in ROUNDINGS if f"{stem} {name}" in costs]
+    return max(others, key=lambda other: costs[other], default=part)
 
 
 def _price(counts: Mapping[str, float], costs: Mapping[str, float]) -> float:
@@ -130,7 +168,8 @@ def sum_costs(costs: Sequence[Cost]) -> Cost:
     cycles = sum(cost.cycles or 0 for cost in costs) if timed else None
     off = sum(((cost.error or 0.0) * (cost.instructions or 0)) ** 2 for cost in costs) ** 0.5
     why = next((cost.unknown for cost in costs if cost.unknown), "")
-    return Cost(instructions, cycles, off / instructions if instructions else 0.0, why, stale)
+    moved = Moved(*(sum(getattr(cost.moved, name) for cost in costs if cost.moved is not None) for name in MOVES))
+    return Cost(instructions, cycles, off / instructions if instructions else 0.0, why, stale, moved)
 
 
 def layer_calls(program: Program) -> list[list[Call]]:
@@ -141,9 +180,15 @@ def layer_calls(program: Program) -> list[list[Call]]:
         if node.op.view:
             found.append([] if source.is_free(node) else source.view_copies(node))
         else:
-            target = program.target
-            found.append(calls_of(Layer(graph, node, graph.ins(node), graph.outs(node), target.kernels, target.sparse_share)))
+            target, frugal = program.target, node.name in program.frugal
+            found.append(calls_of(Layer(graph, node, graph.ins(node), graph.outs(node), target.kernels, target.sparse_share, frugal)))
     return found
+
+
+def inference_calls(program: Program) -> list[list[tuple[Call, int]]]:
+    """The calls of each node, each with its number in one inference; iterations that differ stand apart."""
+    pairs = zip(program.executed.nodes, layer_calls(program), strict=True)
+    return [[each for call in calls for each in iterations(call, program, node.name)] for node, calls in pairs]
 
 
 @cache

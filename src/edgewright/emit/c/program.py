@@ -50,8 +50,9 @@ def _context(program: Program, prefix: str, source: Source) -> dict[str, Any]:
     graph, plan, nesting = program.executed, program.plan, Nesting(program)
     layers, stack_bytes = [], 0
     for index, node in enumerate(graph.nodes):
-        layer = Layer(graph, node, graph.ins(node), graph.outs(node), program.target.kernels, program.target.sparse_share)
-        needed = workspace_bytes(node.op, layer.ins, layer.outs, layer.kernels)
+        target, frugal = program.target, node.name in program.frugal
+        layer = Layer(graph, node, graph.ins(node), graph.outs(node), target.kernels, target.sparse_share, frugal)
+        needed = 0 if layer.frugal else workspace_bytes(node.op, layer.ins, layer.outs, layer.kernels)
         if node.name in program.scratch:
             array, start = source.arena(plan.offsets[program.scratch[node.name]])
             workspace = f"{array}.s8 + {start}"

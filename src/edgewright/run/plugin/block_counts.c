@@ -6,10 +6,12 @@
  * (ew_mark in firmware/). Instructions from mark to end, the marker's own, are not counted.
  *
  * Arguments: out=FILE, mark=HEX, table=HEX, end=HEX, and aligned=on to look for unaligned accesses as well, which QEMU allows where devices
- * do not. The file has, for every stay in a region,
+ * do not; memories=HEX-HEX+HEX-HEX... to count the bytes moved in each of these spans of addresses (first, and after the last).
+ * The file has, for every stay in a region,
  *     R <region>
  *     B <first address> <last instruction's address> <instructions> <times> <times then at last + 2> <times then at last + 4>
  *     U <instruction's address> <accesses that were not aligned to their size>
+ *     M <memory, counted from 0> <bytes read> <bytes written>
  * where the last two of B tell how often the block was followed by what stands behind its last instruction, whose size QEMU does not report
  * reliably at the end of a page (7.2): the reader knows the size and picks one.
  *
@@ -30,6 +32,7 @@
 #define EW_NO_REGISTERS 0 /* QEMU_PLUGIN_CB_NO_REGS */
 #define EW_READS_AND_WRITES 3
 #define EW_FIRST_REGION 4095
+#define EW_MOST_MEMORIES 8
 
 typedef uint64_t qemu_plugin_id_t;
 typedef struct qemu_info_t qemu_info_t;
@@ -46,6 +49,7 @@ uint64_t qemu_plugin_insn_vaddr(const struct qemu_plugin_insn *instruction);
 void qemu_plugin_register_vcpu_mem_cb(struct qemu_plugin_insn *instruction, void (*callback)(unsigned int, uint32_t, uint64_t, void *), int flags,
                                       int reads_or_writes, void *data);
 unsigned int qemu_plugin_mem_size_shift(uint32_t info);
+bool qemu_plugin_mem_is_store(uint32_t info);
 
 EW_EXPORT int qemu_plugin_version = EW_PLUGIN_API;
 
@@ -61,7 +65,13 @@ struct access {
     struct access *next; /* list of those seen unaligned since the region began */
 };
 
+struct memory {
+    uint64_t first, end, read, written;
+};
+
 static FILE *out;
+static struct memory memories[EW_MOST_MEMORIES];
+static size_t memory_count;
 static bool look_at_accesses;
 static uint64_t mark, table, end;
 static unsigned region = EW_FIRST_REGION;
@@ -82,6 +92,12 @@ static void write_region(void)
         access->unaligned = 0;
     }
     unaligned = NULL;
+    for (size_t i = 0; i < memory_count; ++i) {
+        if (memories[i].read + memories[i].written != 0) {
+            fprintf(out, "M %zu %" PRIu64 " %" PRIu64 "\n", i, memories[i].read, memories[i].written);
+        }
+        memories[i].read = memories[i].written = 0;
+    }
 }
 
 static void on_block(unsigned int cpu, void *data)
@@ -109,6 +125,39 @@ static void on_access(unsigned int cpu, uint32_t info, uint64_t address, void *d
             unaligned = access;
         }
     }
+}
+
+static void on_move(unsigned int cpu, uint32_t info, uint64_t address, void *data)
+{
+    (void)cpu;
+    (void)data;
+    for (size_t i = 0; i < memory_count; ++i) {
+        if (address >= memories[i].first && address < memories[i].end) {
+            *(qemu_plugin_mem_is_store(info) ? &memories[i].written : &memories[i].read) += 1u << qemu_plugin_mem_size_shift(info);
+            return;
+        }
+    }
+}
+
+static bool read_memories(char *text)
+{
+    while (*text != '\0') {
+        if (memory_count == EW_MOST_MEMORIES) {
+            return false;
+        }
+        struct memory *memory = &memories[memory_count++];
+        memory->first = strtoull(text, &text, 16);
+        if (*text != '-') {
+            return false;
+        }
+        memory->end = strtoull(text + 1, &text, 16);
+        if (*text == '+') {
+            ++text;
+        } else if (*text != '\0') {
+            return false;
+        }
+    }
+    return true;
 }
 
 static void look_at(struct qemu_plugin_insn *instruction)
@@ -147,6 +196,9 @@ static void on_translation(qemu_plugin_id_t id, struct qemu_plugin_tb *tb)
     for (size_t i = 0; look_at_accesses && i < block->instructions; ++i) {
         look_at(qemu_plugin_tb_get_insn(tb, i));
     }
+    for (size_t i = 0; memory_count != 0 && i < block->instructions; ++i) {
+        qemu_plugin_register_vcpu_mem_cb(qemu_plugin_tb_get_insn(tb, i), on_move, EW_NO_REGISTERS, EW_READS_AND_WRITES, NULL);
+    }
 }
 
 static void on_end(qemu_plugin_id_t id, void *data)
@@ -177,6 +229,10 @@ EW_EXPORT int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_t *info, 
             end = strtoull(value, NULL, 16);
         } else if (strcmp(argv[i], "aligned") == 0) {
             look_at_accesses = strcmp(value, "on") == 0;
+        } else if (strcmp(argv[i], "memories") == 0) {
+            if (!read_memories(value)) {
+                return 1;
+            }
         } else {
             return 1;
         }

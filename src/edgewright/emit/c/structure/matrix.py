@@ -124,13 +124,13 @@ def dense(fields: Fields) -> Counts:
 
 
 def dense_dsp(fields: Fields) -> Counts:
-    """The sum of the inputs; four rows at a time, in runs of inputs and pairs of words; then rows one by one."""
-    inputs, outputs = number(fields, "inputs"), number(fields, "outputs")
-    words, blocks, rows = inputs // 4, outputs // 4, outputs % 4
+    """For each vector the sum of its inputs; four rows at a time, in runs of inputs and pairs of words; then rows one by one."""
+    inputs, outputs, vectors = (number(fields, name) for name in ("inputs", "outputs", "vectors"))
+    words, blocks, rows = inputs // 4, vectors * (outputs // 4), vectors * (outputs % 4)
     runs = [min(words - first, DENSE_RUN) for first in range(0, words, DENSE_RUN)]
-    counts: Counts = {"call": 1}
-    add(counts, "offset: four words", words // 4 * (blocks > 0))
-    add(counts, "offset: word", words % 4 * (blocks > 0))
+    counts: Counts = {"call": 1, "vector": vectors}
+    add(counts, "offset: four words", vectors * (words // 4) * (blocks > 0))
+    add(counts, "offset: word", vectors * (words % 4) * (blocks > 0))
     add(counts, "block", blocks)
     add(counts, "block: run", blocks * len(runs))
     add(counts, "block: pass", blocks * sum(-(-run // 2) for run in runs))
@@ -140,7 +140,7 @@ def dense_dsp(fields: Fields) -> Counts:
     add(counts, "row: word", rows * words)
     add(counts, "row: byte", rows * (inputs % 4))
     for name, many in shift_classes(fields, -1).items():
-        add(counts, f"rescaled: {name}", many)
+        add(counts, f"rescaled: {name}", vectors * many)
     return counts
 
 

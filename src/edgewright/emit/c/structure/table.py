@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 
-from edgewright.emit.c.layer import Call, Place
-from edgewright.emit.c.structure import depthwise, helium, matrix, other
+from edgewright.emit.c.layer import Argument, Call, Counter, Place
+from edgewright.emit.c.structure import depthwise, helium, matrix, other, tile
 from edgewright.emit.c.structure.window import Counts, Fields
+from edgewright.lower.program import Program
 
 Structure = Callable[[Fields], Counts]
 
@@ -20,6 +22,7 @@ PORTABLE: Mapping[str, Structure] = {
     "depthwise_conv2d_s8": depthwise.depthwise,
     "dequantize_s8_f32": other.edge,
     "fill": other.fill,
+    "fill_border": tile.fill_border,
     "gru_s8": other.recurrent,
     "layer_norm_s8": other.layer_norm,
     "log_softmax_s8": other.softmax,
@@ -30,12 +33,14 @@ PORTABLE: Mapping[str, Structure] = {
     "mean_s8": other.mean,
     "mul_s8": other.mul,
     "prelu_s8": other.prelu,
+    "put_tile": tile.put_tile,
     "quantize_f32_s8": other.edge,
     "resize_bilinear_s8": other.resize_bilinear,
     "resize_nearest": other.resize_nearest,
     "softmax_s8": other.softmax,
     "sum_flat_s8": other.sum_flat,
     "sum_s8": other.sum_any,
+    "take_tile": tile.take_tile,
     "transpose_conv2d_s8": matrix.transpose_conv2d,
 }
 DSP: Mapping[str, Structure] = {
@@ -67,19 +72,37 @@ def structure_of(kernel: str, folders: Sequence[str]) -> Structure | None:
 
 
 def parts_of(call: Call, structure: Structure) -> Counts:
-    """How often each part of the kernel runs in ``call``. Structures find the offsets of its arguments as ``offset_0`` and so on."""
+    """How often each part of the kernel runs in ``call``.
+
+    Structures find the offsets of its arguments as ``offset_0`` and so on, and loop counters that are known by their names.
+    """
     places = {f"offset_{index}": argument.offset_bytes for index, argument in enumerate(call.arguments) if isinstance(argument, Place)}
-    return structure({**call.parameters, **places})
+    counters = {argument.name: argument.at for argument in call.arguments if isinstance(argument, Counter)}
+    return structure({**call.parameters, **places, **counters})
 
 
-def count_parts(calls: Iterable[Call], folders: Sequence[str]) -> Counts | None:
-    """"kernel: part" → how often it runs in all of ``calls``; None where a kernel has no structure."""
+def iterations(call: Call, program: Program, node: str) -> list[tuple[Call, int]]:
+    """``call`` of ``node`` as often as one inference runs it: once with its number, or one for each value of the loop counters it takes."""
+    if not any(isinstance(argument, Counter) for argument in call.arguments):
+        return [(call, program.runs(node))]
+    return [
+        (replace(call, arguments=[_counted(argument, strip, band) for argument in call.arguments]), 1)
+        for strip, band in program.iterations(node)
+    ]
+
+
+def _counted(argument: Argument, strip: int, band: int) -> Argument:
+    return replace(argument, at=strip if argument.name == "strip" else band) if isinstance(argument, Counter) else argument
+
+
+def count_parts(calls: Iterable[tuple[Call, int]], folders: Sequence[str]) -> Counts | None:
+    """"kernel: part" → how often it runs in all of ``calls``, each as often as its number; None where a kernel has no structure."""
     counts: Counts = {}
-    for call in calls:
+    for call, number in calls:
         structure = structure_of(call.kernel, folders)
         if structure is None:
             return None
         for part, times in parts_of(call, structure).items():
             key = f"{call.kernel}: {part}"
-            counts[key] = counts.get(key, 0.0) + times
+            counts[key] = counts.get(key, 0.0) + number * times
     return counts

@@ -1,4 +1,4 @@
-/* Dense layer on one vector with the DSP instructions: int8 input, weights and output. */
+/* Dense layer, one vector after the other, with the DSP instructions: int8 input, weights and output. */
 #ifndef EW_DENSE_S8_H
 #define EW_DENSE_S8_H
 
@@ -11,7 +11,7 @@
  * follow as r0[k] r1[k] r2[k] r3[k]. The bias holds -zero_point * sum(weights) of its row. `multiplier` holds twice the multiplier,
  * modulo 2**32. */
 struct ew_dense_s8 {
-    int32_t inputs, outputs;
+    int32_t inputs, outputs, vectors;
     int32_t simple; /* 1: every shift is negative, and the bounds are those of int8 */
     int32_t output_zero_point, output_min, output_max;
     const int8_t *weights;
@@ -168,28 +168,31 @@ EW_KERNEL void ew_dense_s8(const struct ew_dense_s8 *layer, const int8_t *restri
 {
     const struct ew_bounds bounds = {layer->output_zero_point, layer->output_min, layer->output_max};
     const int32_t length = layer->inputs, rows = layer->outputs;
-    const uint32_t above = rows < 4 ? 0 : ew_dense_offset(input, length & ~3);
 
-    for (int32_t row = 0, many; row < rows; row += many) {
-        const int8_t *const weights = layer->weights + row * length;
-        const int32_t *const bias = layer->bias + row;
-        int32_t sums[4];
+    for (const int8_t *const end = input + layer->vectors * length; input != end; input += length, output += rows) {
+        const uint32_t above = rows < 4 ? 0 : ew_dense_offset(input, length & ~3);
+
+        for (int32_t row = 0, many; row < rows; row += many) {
+            const int8_t *const weights = layer->weights + row * length;
+            const int32_t *const bias = layer->bias + row;
+            int32_t sums[4];
 
 #if !defined(EW_DENSE_WHOLE_BLOCKS)
-        if (rows - row < 4) {
-            many = 1;
-            sums[0] = ew_dense_one(weights, input, length, bias[0]);
-        } else
+            if (rows - row < 4) {
+                many = 1;
+                sums[0] = ew_dense_one(weights, input, length, bias[0]);
+            } else
 #endif
-        {
-            many = 4;
-            sums[0] = (int32_t)((uint32_t)bias[0] - above);
-            sums[1] = bias[1];
-            sums[2] = (int32_t)((uint32_t)bias[2] - above);
-            sums[3] = bias[3];
-            ew_dense_four(weights, input, length, sums);
+            {
+                many = 4;
+                sums[0] = (int32_t)((uint32_t)bias[0] - above);
+                sums[1] = bias[1];
+                sums[2] = (int32_t)((uint32_t)bias[2] - above);
+                sums[3] = bias[3];
+                ew_dense_four(weights, input, length, sums);
+            }
+            ew_dense_put(layer, row, many, sums, &bounds, output + row);
         }
-        ew_dense_put(layer, row, many, sums, &bounds, output + row);
     }
 }
 
