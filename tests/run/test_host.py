@@ -6,6 +6,7 @@ import pytest
 from edgewright.errors import DataError, ModelError, ToolError
 from edgewright.run import toolchain
 from edgewright.run.host import run_host
+from edgewright.targets.target import load_target
 from tests.run import tiny
 
 pytestmark = pytest.mark.usefixtures("needs_cc")
@@ -102,3 +103,23 @@ def test_a_missing_compiler_says_how_to_get_one(monkeypatch: pytest.MonkeyPatch)
     with pytest.raises(ToolError, match="no C compiler") as caught:
         run_host(tiny.files(), tiny.inputs())
     assert "apt-get install" in caught.value.hint
+
+
+def test_a_device_that_runs_linux(needs_aarch64: None) -> None:
+    arrays = tiny.inputs()
+    run = run_host(tiny.files(), arrays, outputs=tiny.OUTPUTS, target=load_target("cortex-a53"))
+    tiny.check(run.outputs, arrays)
+    assert run.where == "cortex-a53"
+
+
+def test_what_an_emulated_linux_device_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
+    target = load_target("cortex-a76")
+    monkeypatch.setattr(toolchain.shutil, "which", lambda name: None)
+    with pytest.raises(ToolError, match="qemu-aarch64 is not installed") as caught:
+        run_host(tiny.files(), tiny.inputs(), target=target)
+    assert "qemu-user" in caught.value.hint
+    monkeypatch.setattr(toolchain.shutil, "which", lambda name: name if name.startswith("qemu") else None)
+    monkeypatch.setattr(toolchain.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ToolError, match="no compiler for cortex-a76: aarch64-linux-gnu-gcc") as caught:
+        run_host(tiny.files(), tiny.inputs(), target=target)
+    assert "ziglang" in caught.value.hint or "pip-toolchain" in caught.value.hint

@@ -25,7 +25,7 @@ def run(model: str, *, data: str, runtime: str, target: str, out: Path | None) -
         close = difflib.get_close_matches(runtime, RUNTIMES, n=1)
         raise RecipeError(f"unknown runtime {runtime!r}", hint=f"did you mean {close[0]!r}?" if close else f"one of {', '.join(RUNTIMES)}")
     board = load_target("host" if runtime == "host" else target)
-    if runtime == "qemu" and board.qemu is None:
+    if runtime == "qemu" and board.qemu is None and board.linux is None:
         raise RecipeError(f"{board.name} is not emulated", hint="choose a core or a board with --target, for example cortex-m4")
     graph = pipeline.load(model)
     samples = load_data(data, graph)
