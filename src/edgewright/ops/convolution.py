@@ -79,7 +79,8 @@ def exact_sums(multiply: Callable[[Tensor, Tensor, Tensor | None], Tensor], inpu
     """Exact sums of products and bias of an operator with inputs x, weight (output channel at axis 0) and, optionally, bias.
 
     ``multiply``(x, weight, bias) is the operator in floating point. The result holds integers within the int32 range (wrapped there as
-    a 32-bit accumulator wraps) in the cheapest type that has them exactly: float32, float64 or int64.
+    a 32-bit accumulator wraps) in the cheapest type that has them exactly: float32, float64 or int64. Inputs that are integers in float32
+    may require gradients; where the sums might wrap, none come back.
     """
     if ins[0].dtype.bits > 8:
         raise UnsupportedError(f"sums of products of {ins[0].dtype.value} {ins[0].name!r} have no integer form",
@@ -99,6 +100,7 @@ def _largest_sums(weight: Tensor, bias: Tensor | None, x: Value) -> tuple[int, i
     """Bounds of abs of any partial sum of products, whatever the input, and of abs of the bias."""
     if weight.numel() == 0:
         return 0, 0
+    weight, bias = weight.detach().to(torch.int32), None if bias is None else bias.detach()
     zero_point = tensor_quant(x)[1]
     low, high = x.dtype.minimum - zero_point, x.dtype.maximum - zero_point
     rows = weight.reshape(weight.shape[0], -1)

@@ -18,8 +18,9 @@ from edgewright.ir.edit import rebuild
 from edgewright.ir.graph import Constant, Graph, Level, Node, Structure
 from edgewright.ir.verify import verify
 from edgewright.ops.batch_norm import BatchNorm
-from edgewright.ops.evaluate import constant_tensors
+from edgewright.ops.grids import with_requantize
 from edgewright.ops.prelu import PRelu
+from edgewright.train.integers import Integers
 
 Observe = Callable[[Node, Tensor], None]
 MOMENTUM = 0.1
@@ -27,26 +28,31 @@ MOMENTUM = 0.1
 HEADS = ("Softmax", "LogSoftmax")
 
 
-def to_module(graph: Graph, *, trainable: Iterable[str] | None = None, checkpointed: bool = False) -> GraphModule:
-    """A trainable module that computes what ``evaluate`` computes of float ``graph``; inputs channels-last, one tensor each.
+def to_module(
+    graph: Graph, *, trainable: Iterable[str] | None = None, checkpointed: bool = False, learned_steps: str = "none"
+) -> GraphModule:
+    """A trainable module that computes what ``graph`` computes; inputs and outputs real and channels-last, one tensor each.
 
     Parameters bear their constants' names (dots make sub-modules); ``trainable`` names other ones than the weights, biases, slopes
     and batch norm's scales and offsets that are trained by default. Pruned weights stay zero and clustered weights share their centroids,
     whatever the training loop does. In training mode batch norm takes the batch's statistics and updates its own. ``checkpointed``:
-    activations are computed again in the backward pass instead of kept. UnsupportedError for a graph that is not at the float level.
+    activations are computed again in the backward pass instead of kept.
+
+    A graph at the quantized level becomes quantization-aware training: every value is what the device's integers stand for, exactly, and
+    gradients pass straight through the roundings; the parameters are the real numbers that are rounded. ``learned_steps``: whether the
+    step sizes are trained too: none, weights, or all. It computes on the CPU. UnsupportedError for an integer graph.
     """
-    if graph.level is not Level.FLOAT:
-        message = f"{graph.name!r} is at the {graph.level.value} level, which has no gradients"
-        raise UnsupportedError(message, hint="train before quantizing")
+    if graph.level is Level.INTEGER:
+        raise UnsupportedError(f"{graph.name!r} is at the integer level, which has no gradients", hint="train before lowering")
     names = set(_learned(graph)) if trainable is None else set(trainable)
     unknown = sorted(names - set(graph.constants))
     if unknown:
         raise ModelError(f"graph {graph.name!r} has no constant {unknown[0]!r}", hint=f"they are {', '.join(graph.constants)}")
-    return GraphModule(graph, names, checkpointed)
+    return GraphModule(graph, names, checkpointed, learned_steps)
 
 
 def from_module(module: nn.Module) -> Graph:
-    """The graph that ``module`` was made of, with the weights and statistics that it has now; structures are kept.
+    """The graph that ``module`` was made of, with the weights, statistics and step sizes that it has now; structures are kept.
 
     ModelError where ``module`` does not come from :func:`to_module`, or where a weight is not finite.
     """
@@ -54,22 +60,25 @@ def from_module(module: nn.Module) -> Graph:
     inner = getattr(inner, "_orig_mod", inner)
     if not isinstance(inner, GraphModule):
         raise ModelError(f"{type(module).__name__} was not made of a graph", hint="give what edgewright.to_module returned")
+    values = [] if inner.integers is None else inner.integers.moved(inner.graph)
     constants = {}
     for name, old in inner.graph.constants.items():
-        array = inner.constant(name).detach().cpu().numpy()
-        if np.array_equal(array, old.array):
+        array = inner.trained(name)
+        structure = _updated(old.structure, inner.codebook(name))
+        if np.array_equal(array, old.array) and structure is old.structure:
             continue
         if not np.isfinite(array).all():
             raise ModelError(f"constant {name!r} holds numbers that are not finite", hint="the training diverged: lower the learning rate")
-        constants[name] = Constant(array.astype(old.array.dtype), _updated(old.structure, inner.codebook(name)))
-    return verify(rebuild(inner.graph, constants=constants)) if constants else inner.graph
+        constants[name] = Constant(array.astype(old.array.dtype), structure)
+    return verify(rebuild(inner.graph, values=values, constants=constants)) if constants or values else inner.graph
 
 
 def _updated(structure: Structure | None, codebook: Tensor | None) -> Structure | None:
     if structure is None or codebook is None or structure.codebook is None:
         return structure
     rows = codebook.detach().cpu().numpy().reshape(structure.codebook.shape).astype(structure.codebook.dtype)
-    return Structure(structure.mask, structure.pattern, rows, structure.bits)
+    same = np.array_equal(rows, structure.codebook)
+    return structure if same else Structure(structure.mask, structure.pattern, rows, structure.bits)
 
 
 def _learned(graph: Graph) -> Iterator[str]:
@@ -84,20 +93,22 @@ def _learned(graph: Graph) -> Iterator[str]:
 class GraphModule(nn.Module):
     """What :func:`to_module` makes; call it with one tensor an input, get a tensor (or a tuple, where the graph has several outputs)."""
 
-    def __init__(self, graph: Graph, trainable: set[str], checkpointed: bool = False) -> None:
+    def __init__(self, graph: Graph, trainable: set[str], checkpointed: bool = False, learned_steps: str = "none") -> None:
         super().__init__()
+        executed = with_requantize(graph) if graph.level is Level.QUANTIZED else graph
         self.graph = graph
+        self.integers = Integers(executed, learned_steps) if graph.level is Level.QUANTIZED else None
         self.checkpointed = checkpointed
         self._updates = True
         self._paths: dict[str, tuple[str, ...]] = {}
         self._masks: dict[str, str] = {}
         self._codes: dict[str, str] = {}
         self._inputs, self._states = graph.inputs, tuple((state.read, state.initial, graph.value(state.read).shape[:1] == (None,))
-                                                         for state in graph.states)
+                                                         for state in executed.states)
         self._batched = next((index for index, name in enumerate(graph.inputs) if graph.value(name).shape[:1] == (None,)), None)
-        for name, tensor in constant_tensors(graph).items():
-            self._hold(name, tensor.clone(), graph.constants[name].structure, name in trainable)
-        self._plan = tuple((node, _dropped(graph, index)) for index, node in enumerate(graph.nodes))
+        for name, constant in executed.constants.items():
+            self._hold(name, torch.from_numpy(constant.array.astype(np.float32)).clone(), constant.structure, name in trainable)
+        self._plan = tuple((node, _dropped(executed, index)) for index, node in enumerate(executed.nodes))
 
     def _hold(self, name: str, tensor: Tensor, structure: Structure | None, trained: bool) -> None:
         """Register constant ``name``: its numbers or, where it is clustered, its centroids."""
@@ -107,7 +118,8 @@ class GraphModule(nn.Module):
         if mask is not None:
             self._masks[name] = f"_mask_{len(self._masks)}"
             self.register_buffer(self._masks[name], torch.from_numpy(np.array(mask)), persistent=False)
-        if trained and structure is not None and structure.codebook is not None:
+        free = self.integers is not None and name in self.integers.levels
+        if trained and structure is not None and structure.codebook is not None and not free:
             rows, codes = _codes(tensor.numpy(), structure.codebook)
             self._codes[name] = f"_codes_{len(self._codes)}"
             self.register_buffer(self._codes[name], torch.from_numpy(codes), persistent=False)
@@ -149,16 +161,33 @@ class GraphModule(nn.Module):
 
     def codebook(self, name: str) -> Tensor | None:
         """The centroids (rows, values) of constant ``name``, None where it is not clustered and trained."""
+        if self.integers is not None and name in self.integers.levels:
+            return self.integers.codebook(name)
         return self.raw(name) if name in self._codes else None
 
     def constant(self, name: str) -> Tensor:
-        """Constant ``name`` as the operators read it: centroids looked up, pruned weights zero."""
+        """Constant ``name`` in real numbers: centroids looked up, pruned weights zero."""
         tensor = self.raw(name)
         if name in self._codes:
             tensor = tensor.reshape(-1)[getattr(self, self._codes[name])]
         if name in self._masks:
             tensor = torch.where(getattr(self, self._masks[name]), tensor, torch.zeros((), dtype=tensor.dtype, device=tensor.device))
         return tensor
+
+    def operand(self, name: str) -> Tensor:
+        """Constant ``name`` as the operators read it: as integers, where the graph is quantized."""
+        real = self.constant(name)
+        return real if self.integers is None else self.integers.steps(name, real, self._mask(name))
+
+    def trained(self, name: str) -> NDArray[np.generic]:
+        """The array of constant ``name`` in the graph that comes back."""
+        real = self.constant(name).detach()
+        if self.integers is None or name in self._codes or np.array_equal(real.numpy(), self.graph.constants[name].array):
+            return real.cpu().numpy()
+        return self.integers.trained(name, real, self._mask(name)).numpy()
+
+    def _mask(self, name: str) -> Tensor | None:
+        return getattr(self, self._masks[name]) if name in self._masks else None
 
     def forward(self, *inputs: Tensor) -> Tensor | tuple[Tensor, ...]:
         """The graph's outputs; states start from their initial values."""
@@ -183,28 +212,42 @@ class GraphModule(nn.Module):
     def _run(self, inputs: Sequence[Tensor], outputs: tuple[str, ...]) -> Tensor | tuple[Tensor, ...]:
         if len(inputs) != len(self._inputs):
             raise ModelError(f"{self.graph.name!r} takes {len(self._inputs)} inputs, got {len(inputs)}", hint=", ".join(self._inputs))
-        held = dict(zip(self._inputs, inputs, strict=True))
-        batch = 1 if self._batched is None else inputs[self._batched].shape[0]
-        for read, initial, symbolic in self._states:
-            fresh = self.constant(initial)
-            held[read] = fresh.expand(batch, *fresh.shape[1:]) if symbolic else fresh
+        held = self._entered(inputs)
         if self.checkpointed and self.training and torch.is_grad_enabled():
             length = max(1, math.isqrt(len(self._plan)))
             for start in range(0, len(self._plan), length):
                 held = self._recomputed(start, start + length, held, outputs)
         else:
             held = self._steps(0, len(self._plan), held, outputs)
-        results = tuple(held[name] if name in held else self.constant(name) for name in outputs)
+        results = tuple(held[name] if name in held else self.operand(name) for name in outputs)
+        if self.integers is not None:
+            # Integers saturate where floats become infinite; what is not finite comes out all the same.
+            nothing = sum(((x.detach() * 0).sum() for x in (*inputs, *self.parameters())), torch.zeros(()))
+            results = tuple(self.integers.leave(name, x) + nothing for name, x in zip(outputs, results, strict=True))
         return results[0] if len(results) == 1 else results
+
+    def _entered(self, inputs: Sequence[Tensor]) -> dict[str, Tensor]:
+        """Inputs and fresh states as the operators read them."""
+        if self.integers is not None:
+            self.integers.refresh()
+            inputs = [self.integers.enter(name, x) for name, x in zip(self._inputs, inputs, strict=True)]
+        held = dict(zip(self._inputs, inputs, strict=True))
+        batch = 1 if self._batched is None else inputs[self._batched].shape[0]
+        for read, initial, symbolic in self._states:
+            fresh = self.operand(initial)
+            held[read] = fresh.expand(batch, *fresh.shape[1:]) if symbolic else fresh
+        return held
 
     def _steps(self, start: int, stop: int, held: dict[str, Tensor], outputs: tuple[str, ...], observe: Observe | None = None
                ) -> dict[str, Tensor]:
         """Nodes ``start`` … ``stop`` applied to the values ``held``; those that are read later come back."""
         held = dict(held)
         for node, dropped in self._plan[start:stop]:
-            tensors = [held[name] if name in held else self.constant(name) for name in node.inputs]
+            tensors = [held[name] if name in held else self.operand(name) for name in node.inputs]
             if self.training and isinstance(node.op, BatchNorm):
                 results: tuple[Tensor, ...] = (self._normalized(node, node.op.epsilon, *tensors[:3]),)
+            elif self.integers is not None:
+                results = self.integers.apply_node(node, tensors)
             else:
                 results = node.op.evaluate(tensors)
             held.update(zip(node.outputs, results, strict=True))
@@ -254,9 +297,7 @@ class GraphModule(nn.Module):
                 found.append(node.name)
 
         with torch.no_grad(), self._without_updates():
-            held = dict(zip(self._inputs, inputs, strict=True))
-            held |= {read: self.constant(initial) for read, initial, _ in self._states}
-            self._steps(0, len(self._plan), held, (), look)
+            self._steps(0, len(self._plan), self._entered(inputs), (), look)
         return found[0] if found else None
 
 
