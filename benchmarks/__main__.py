@@ -37,6 +37,7 @@ NAMES = (
     "cheaper_layers",
     "host_speed",
     "sparse_host",
+    "qat",
 )
 FOLDER = Path("build/benchmarks")
 WIDE = 230

@@ -149,11 +149,21 @@ def _mixed() -> Recipe:
     return Recipe("mixed", (*_START, Step("choose_bits"), Step("quantize_static", options), Step("round_weights")), summary)
 
 
+def _trained(weights: int) -> Recipe:
+    """The recipe that trains the quantized network through the device's arithmetic."""
+    name, options = f"w{weights}a8", {"weight_bits": weights, "weight_ranges": "minmax" if weights == 8 else "mse"}
+    rounded = (Step("round_weights"),) if weights < 8 else ()
+    training = Step("train_quantized", {"learned_steps": "none" if weights == 8 else "weights"})
+    summary = f"int{weights} weights, int8 activations, then training through the device's own arithmetic"
+    return Recipe(f"{name}-qat", (*_START, Step("quantize_static", options), *rounded, training), summary)
+
+
 RECIPES: Mapping[str, Recipe] = _named(
     Recipe("clean", _repeated(CLEAN), "exact clean-up alone: the same outputs from fewer operators and channels"),
     Recipe("w8a8", (*_START, Step("quantize_static", {"ranges": "minmax"})), "int8 weights and activations, calibrated on data"),
     *(_rounded(weights, activations) for weights, activations in ((8, 8), (4, 8), (4, 4), (3, 8))),
     _mixed(),
+    *(_trained(weights) for weights in (8, 4, 2)),
     Recipe("float16", (*_START, Step("quantize_float16")), "weights in float16, arithmetic in float32"),
     Recipe("dynamic", (*_START, Step("quantize_dynamic")), "int8 weights, activations quantized at run time"),
 )

@@ -30,6 +30,7 @@ LEAST_SIGNAL_TO_NOISE_DB = {
     "smooth_activations": 40.0,
     "fine_tune": 5.0,
     "distill": 10.0,
+    "train_quantized": 5.0,
     "prune_channels": 3.0,
     "remove_blocks": -1.0,
     "factorize_layers": -1.0,
@@ -38,7 +39,7 @@ LEAST_SIGNAL_TO_NOISE_DB = {
     "pool_dense_head": -1.0,
 }
 """What every lossy pass, with its default options, may lose on any output of any animal: a new one has to declare it here."""
-OPTIONS = {"fine_tune": {"epochs": 1}, "distill": {"epochs": 1}}
+OPTIONS = {"fine_tune": {"epochs": 1}, "distill": {"epochs": 1}, "train_quantized": {"epochs": 1}}
 """Where a pass has other than its default options here: training is kept short."""
 MOST_ROUNDS = 3
 """Applied to its own result again and again, a pass must have nothing left to do after so many rounds."""

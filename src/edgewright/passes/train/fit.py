@@ -27,7 +27,8 @@ def learns_labels(graph: Graph) -> bool:
 
 
 def fit(
-    graph: Graph, ctx: Context, data: Data, batch: int, *, teacher: Graph | None = None, terms: Sequence[Term] = (), **options: Any
+    graph: Graph, ctx: Context, data: Data, batch: int, *, teacher: Graph | None = None, terms: Sequence[Term] = (),
+    learned_steps: str = "none", **options: Any
 ) -> Graph:
     """``graph`` with the weights of the best epoch, or itself where that is no better than the start; ``options``: those of train."""
     if graph.states:
@@ -35,7 +36,7 @@ def fit(
         return graph
     fixed = next((graph.value(name).shape[0] for name in graph.inputs if graph.value(name).shape[0] is not None), None)
     samples, judges = _held_out(data, ctx.seed, fixed)
-    module = to_module(graph)
+    module = to_module(graph, learned_steps=learned_steps)
     if not any(parameter.requires_grad for parameter in module.parameters()):
         ctx.skipped(graph.name, "it has no weights to train")
         return graph
