@@ -173,14 +173,14 @@ def noise_for_calibration(subject: Subject) -> Sabotaged:
 
 
 def glitches(subject: Subject) -> Sabotaged:
-    """One sample in 50 is 60 times too large, in the calibration and on the device: minmax ranges follow it."""
+    """One sample in 50 is 150 times too large, in the calibration and on the device: minmax ranges follow it."""
     calibration, judges = (_with_glitches(data) for data in (subject.calibration, subject.judges))
     return Sabotaged(subject.graph, quantized(subject.graph, calibration), judges)
 
 
 def _with_glitches(data: Data) -> Data:
     x = data.inputs[0].copy()
-    x[::50] *= 60
+    x[::50] *= 150
     return dataclasses.replace(data, inputs=(x, *data.inputs[1:]))
 
 
@@ -188,10 +188,8 @@ def uneven_channels(subject: Subject) -> Sabotaged:
     """Channels of each layer scaled by 2**-6 to 2**6 and back by the next one, then one scale for all weights of a layer."""
     random = np.random.default_rng(0)
     graph = subject.graph
-    for node in weighted(graph):
-        reader = graph.sole_consumer(node.outputs[0])
-        if reader is None or reader.op.weight_inputs != (1,) or not _takes_channels(graph, node, reader):
-            continue
+    for name in [node.name for node, _ in _neighbours(graph)]:
+        node, reader = next((one, other) for one, other in _neighbours(graph) if one.name == name)
         factors = 2.0 ** random.uniform(-6, 6, graph.value(node.inputs[1]).shape[0])
         weight, bias, after = (graph.array(name).astype(np.float64) for name in (*node.inputs[1:3], reader.inputs[1]))
         rows = factors.reshape(-1, *[1] * (weight.ndim - 1))
@@ -200,6 +198,13 @@ def uneven_channels(subject: Subject) -> Sabotaged:
         new = {node.inputs[1]: weight * rows, node.inputs[2]: bias * factors, reader.inputs[1]: after / columns}
         graph = edited(graph, {name: array.astype(np.float32) for name, array in new.items()})
     return Sabotaged(graph, per_tensor(quantized(graph, subject.calibration), graph), subject.judges)
+
+
+def _neighbours(graph: Graph) -> list[tuple[Node, Node]]:
+    """Layers with weights whose channels go to one other such layer alone."""
+    pairs = [(node, graph.sole_consumer(node.outputs[0])) for node in weighted(graph)]
+    direct = [(node, reader) for node, reader in pairs if reader is not None and reader.op.weight_inputs == (1,)]
+    return [(node, reader) for node, reader in direct if _takes_channels(graph, node, reader)]
 
 
 def _takes_channels(graph: Graph, node: Node, reader: Node) -> bool:
@@ -402,4 +407,5 @@ def applies(name: str, subject: Subject) -> bool:
     """Unequal branches need branches; tiny rows and uneven channels need layers that follow each other."""
     if name == "unequal branches":
         return any(node.op.kind == "Concat" for node in subject.graph.nodes)
-    return bool(_followed(subject.graph)) if name == "tiny rows, large biases" else True
+    needs = {"tiny rows, large biases": _followed, "uneven channels, one scale": _neighbours}
+    return name not in needs or bool(needs[name](subject.graph))

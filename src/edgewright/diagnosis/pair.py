@@ -17,14 +17,14 @@ from edgewright.ir.edit import rebuild
 from edgewright.ir.graph import Constant, Graph, Level, Node
 from edgewright.passes import check_recipe
 from edgewright.passes.registry import PASSES, Context
-from edgewright.recipe import RECIPES, Recipe
+from edgewright.recipe import RECIPES, Recipe, Step
 from edgewright.steps import run_recipe
 
 PASSED = ("Quantize", "Dequantize", "Requantize", "Reshape", "Transpose", "Relu", "Relu6", "Pad")
 """Operators that one of the two networks may lack: their work is done by a grid, by a neighbour, or by the order of the weights."""
 GRIDS_ALONE = ("Quantize", "Dequantize", "Requantize")
 CLAMPS = ("Relu", "Relu6")
-HINT = "give the float network that was quantized; both are compared after the exact clean-up"
+HINT = "give the float network that was quantized; both are compared after the exact clean-up, and as they came"
 INPUT = "(input)"
 """Where the grids of the network's inputs are said to be."""
 Reals = NDArray[np.float32]
@@ -77,20 +77,25 @@ class Pair:
 
 
 def pair(floating: Graph, quantized: Graph) -> Pair:
-    """``floating`` beside ``quantized``, which may be the work of another tool. ModelError where they are not the same network."""
+    """``floating`` beside ``quantized``, which may be the work of another tool. ModelError where they are not the same network.
+
+    Weights that the float network holds quantized, its activations being real, count as the reals that they stand for.
+    """
+    floating = run_recipe(floating, Recipe("reals", (Step("dequantize_weights"),)), Context())
     if floating.level is not Level.FLOAT:
         raise ModelError(f"{floating.name!r} is at the {floating.level.value} level, not in float", hint=HINT)
     if not any(value.quant is not None for value in quantized.values.values()):
         raise ModelError(f"{quantized.name!r} is not quantized", hint="give the float network first, then the quantized one")
     found: list[tuple[float, Pair]] = []
     problem = ModelError("nothing was compared")
+    forms = (_clean(floating), _clean(floating, dead_channels=False), floating)
     for against in (simulated(quantized), simulated(_clean(quantized))):
-        for dead in (True, False):
+        for form in forms:
             try:
-                matcher = _Matcher(_clean(floating, dead_channels=dead), against)
+                matcher = _Matcher(form, against)
                 found.append((matcher.match(), matcher.pair()))
             except ModelError as error:
-                problem = error
+                problem = error if form is forms[0] else problem
     if not found:
         raise problem
     return max(found, key=lambda entry: round(entry[0], 2))[1]

@@ -12,7 +12,7 @@ from edgewright.recipe import Option
 
 BETTER = 4.0
 """By how many times less noise the weights inside of the best clipped range must have."""
-PERCENTS = (99.99, 99.9, 99.5, 99.0, 98.0)
+PERCENTS = (99.99, 99.9, 99.5, 99.0, 98.0, 97.0, 95.0)
 NARROWER = 0.6
 """Of the range, what the best clipped one takes at most."""
 
