@@ -5,17 +5,21 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+import edgewright
 from edgewright.data import Data
+from edgewright.emit.tflite import emit_tflite
 from edgewright.errors import RecipeError
 from edgewright.ir.dtype import DType
 from edgewright.ir.edit import rebuild
 from edgewright.ir.graph import Constant, Graph, Structure
+from edgewright.ops.evaluate import evaluate, quantize_inputs
 from edgewright.passes.bit_widths import bit_front, parse_widths
 from edgewright.passes.quantize.choose_bits import choose_bits
 from edgewright.passes.quantize.quantize_static import quantize_static
 from edgewright.passes.quantize.round_weights import round_weights
 from edgewright.passes.registry import Context
 from edgewright.passes.sensitivity import sensitivities, weighted_layers
+from edgewright.run.tflm import run_tflm
 from tests.passes.quantize.test_round_weights import distance, network, pictures
 
 
@@ -100,3 +104,13 @@ def test_what_cannot_be_is_refused() -> None:
         choose_bits(network(), context(), widths="4;8")
     with pytest.raises(RecipeError, match="share 0"):
         choose_bits(network(), context(), share=0)
+
+
+def test_a_mixed_network_gives_the_same_bytes_everywhere(needs_cc: None, needs_tflite_micro: None) -> None:
+    result = edgewright.optimize(network(), recipe="mixed", data=pictures(64), formats=["tflite", "c"])
+    widths = {value.dtype.bits for name, value in result.graph.values.items() if name in result.graph.constants}
+    assert len(widths & {2, 4, 8}) > 1
+    inputs = quantize_inputs(result.graph, [pictures(6, seed=2)])
+    (expected,) = evaluate(result.graph, inputs)
+    np.testing.assert_array_equal(edgewright.measure(result, inputs).outputs[0], expected)
+    np.testing.assert_array_equal(run_tflm(emit_tflite(result.graph), inputs).outputs[0], expected)
