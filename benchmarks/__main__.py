@@ -28,6 +28,7 @@ NAMES = (
     "precision",
     "quantizers",
     "allocation",
+    "pruning",
     "fusion",
     "tiling",
     "prediction",

@@ -39,7 +39,7 @@ from edgewright.train.distillation import Labels, Logits
 
 FOLDER = Path("build/benchmarks/pruning")
 TRAINED, SAMPLES = 45_000, 1024
-SHORT, LONG = 3, 12
+SHORT, LONG = 3, 10
 TARGET = "cortex-m4"
 BUDGET = 0.5
 

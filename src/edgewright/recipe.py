@@ -158,12 +158,24 @@ def _trained(weights: int) -> Recipe:
     return Recipe(f"{name}-qat", (*_START, Step("quantize_static", options), *rounded, training), summary)
 
 
+def _pruned(name: str, shares: Sequence[float], then: tuple[Step, ...], summary: str) -> Recipe:
+    """Channels pruned to one of ``shares`` of what is left after another; the network learns from what it was after each."""
+    steps: list[Step] = []
+    for share in shares:
+        steps += [Step("prune_channels", {"budget": share}), Step("insert_batchnorm")]
+        steps += [Step("distill", {"learning_rate": 0.004, "augment": "flip,shift", "epochs": 20}), *_repeated(CLEAN)]
+    return Recipe(name, (*_START, *steps, *then), summary)
+
+
 RECIPES: Mapping[str, Recipe] = _named(
     Recipe("clean", _repeated(CLEAN), "exact clean-up alone: the same outputs from fewer operators and channels"),
     Recipe("w8a8", (*_START, Step("quantize_static", {"ranges": "minmax"})), "int8 weights and activations, calibrated on data"),
     *(_rounded(weights, activations) for weights, activations in ((8, 8), (4, 8), (4, 4), (3, 8))),
     _mixed(),
     *(_trained(weights) for weights in (8, 4, 2)),
+    _pruned("pruned50", (0.5,), (), "half of the multiply-accumulates: channels pruned, layers refitted, then distilled"),
+    _pruned("pruned50-gradual", (0.8, 0.8, 0.78), (), "as pruned50, in three steps with training between"),
+    _pruned("w8a8-pruned50", (0.5,), (Step("quantize_static"),), "as pruned50, then int8 weights and activations"),
     Recipe("float16", (*_START, Step("quantize_float16")), "weights in float16, arithmetic in float32"),
     Recipe("dynamic", (*_START, Step("quantize_dynamic")), "int8 weights, activations quantized at run time"),
 )

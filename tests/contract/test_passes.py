@@ -32,6 +32,7 @@ LEAST_SIGNAL_TO_NOISE_DB = {
     "distill": 10.0,
     "train_quantized": 5.0,
     "prune_channels": 3.0,
+    "slim_channels": 5.0,
     "remove_blocks": -1.0,
     "factorize_layers": -1.0,
     "separate_convolutions": -1.0,
@@ -39,7 +40,10 @@ LEAST_SIGNAL_TO_NOISE_DB = {
     "pool_dense_head": -1.0,
 }
 """What every lossy pass, with its default options, may lose on any output of any animal: a new one has to declare it here."""
-OPTIONS = {"fine_tune": {"epochs": 1}, "distill": {"epochs": 1}, "train_quantized": {"epochs": 1}}
+OPTIONS: dict[str, dict[str, object]] = {
+    "slim_channels": {"epochs": 2, "strength": 30.0},
+    "fine_tune": {"epochs": 1}, "distill": {"epochs": 1}, "train_quantized": {"epochs": 1},
+}
 """Where a pass has other than its default options here: training is kept short."""
 MOST_ROUNDS = 3
 """Applied to its own result again and again, a pass must have nothing left to do after so many rounds."""

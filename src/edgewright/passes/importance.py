@@ -95,12 +95,12 @@ def _norms(power: int) -> Callable[[Graph, ChannelGroups, list[Indices], Context
 
 
 def _batchnorm(graph: Graph, groups: ChannelGroups, families: list[Indices], ctx: Context) -> FloatArray:
-    """The size of batch norm's scales: Network Slimming (Liu et al. 2017, arXiv:1708.06519)."""
+    """The size of batch norm's scales, as shares of each layer's largest: Network Slimming (Liu et al. 2017, arXiv:1708.06519)."""
     nodes = [node for node in graph.nodes if isinstance(node.op, BatchNorm) and graph.is_constant(node.inputs[1])]
     if not nodes:
         raise RecipeError(f"{graph.name!r} has no batch norm to tell what matters", hint="put insert_batchnorm before, or take taylor")
     scales = {node.inputs[1]: np.abs(graph.array(node.inputs[1]).astype(np.float64)) for node in nodes}
-    return _mean_of(groups.count, [(groups.labels[name, 0], scale) for name, scale in scales.items()])
+    return _mean_of(groups.count, [(groups.labels[name, 0], scale / (scale.max() or 1.0)) for name, scale in scales.items()])
 
 
 def _zeros(graph: Graph, groups: ChannelGroups, families: list[Indices], ctx: Context) -> FloatArray:

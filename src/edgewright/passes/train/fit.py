@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,9 @@ from edgewright.ops.evaluate import dequantize_outputs, evaluate, quantize_input
 from edgewright.passes.registry import Context
 from edgewright.train.distillation import Term
 from edgewright.train.loop import History, train
-from edgewright.train.module import from_module, to_module
+from edgewright.train.module import GraphModule, from_module, to_module
+
+Terms = Callable[[GraphModule], Sequence[Term]]
 
 HELD_OUT = 0.1
 """Share of the samples that the epoch is chosen by."""
@@ -27,10 +29,13 @@ def learns_labels(graph: Graph) -> bool:
 
 
 def fit(
-    graph: Graph, ctx: Context, data: Data, batch: int, *, teacher: Graph | None = None, terms: Sequence[Term] = (),
+    graph: Graph, ctx: Context, data: Data, batch: int, *, teacher: Graph | None = None, terms: Sequence[Term] | Terms = (),
     learned_steps: str = "none", **options: Any
 ) -> Graph:
-    """``graph`` with the weights of the best epoch, or itself where that is no better than the start; ``options``: those of train."""
+    """``graph`` with the weights of the best epoch, or itself where that is no better than the start; ``options``: those of train.
+
+    ``terms``: of the loss, or a function that makes them of the network in training, where they look at its weights.
+    """
     if graph.states:
         ctx.skipped(graph.name, "it keeps state from call to call: train it with a loop of your own, edgewright.to_module")
         return graph
@@ -42,6 +47,7 @@ def fit(
         return graph
     say = ctx.say
     options["progress"] = None if say is None else lambda text, step, steps: say(text)
+    terms = terms(module) if callable(terms) else terms
     history = train(module, samples, validation=judges, batch_size=fixed or batch, seed=ctx.seed, teacher=teacher, terms=terms, **options)
     best = None if history.best is None else history.epochs[history.best]
     if best is None or not best["validation loss"] < history.start["validation loss"]:
