@@ -25,7 +25,7 @@ def test_an_unknown_pass_gets_the_nearest_names() -> None:
     assert error.value.hint.startswith("did you mean 'fold_batchnorm' or")
     with pytest.raises(RecipeError) as error:
         find_pass("zzz")
-    assert error.value.hint.startswith("one of cancel_transposes, ")
+    assert error.value.hint.startswith("one of ") and "cancel_transposes, " in error.value.hint
 
 
 @pytest.mark.parametrize(("step", "message", "hint"), [
