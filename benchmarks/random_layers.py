@@ -45,8 +45,8 @@ from edgewright.ops.softmax import Softmax
 from edgewright.ops.sub import Sub
 from edgewright.ops.transpose import Transpose
 from edgewright.ops.transpose_conv2d import TransposeConv2D
+from edgewright.targets.stored import layer_can_be_frugal, layer_workspace_bytes
 from edgewright.targets.target import Target
-from edgewright.targets.workspace import can_be_frugal, workspace_bytes
 
 Array = npt.NDArray[np.generic]
 Padding = tuple[tuple[int, int], tuple[int, int]]
@@ -443,12 +443,12 @@ def side_by_side(graph: Graph, target: Target) -> Program:
     end += -(-max(graph.value(name).bytes for name in graph.outputs) // 16) * 16
     scratch: dict[str, str] = {}
     largest = 0
-    several = [node for node in graph.nodes if can_be_frugal(node.op, graph.ins(node), graph.outs(node), target.kernels)]
+    several = [node for node in graph.nodes if layer_can_be_frugal(graph, node, target.kernels, target.sparse_share)]
     frugal = frozenset(node.name for node in several[::3])
     for node in graph.nodes:
         if node.name in frugal:
             continue
-        needed = workspace_bytes(node.op, graph.ins(node), graph.outs(node), target.kernels)
+        needed = layer_workspace_bytes(graph, node, target.kernels, target.sparse_share)
         if needed:
             scratch[node.name] = f"{node.name} workspace"
             offsets[scratch[node.name]] = end

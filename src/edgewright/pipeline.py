@@ -44,6 +44,7 @@ from edgewright.run.vela import VelaReport, run_vela
 from edgewright.steps import Progress as Progress
 from edgewright.steps import integer_graph, is_integer
 from edgewright.steps import run_recipe as run_recipe
+from edgewright.targets.stored import stored
 from edgewright.targets.target import Target, load_target
 from edgewright.train import loop
 from edgewright.train.loop import History
@@ -134,8 +135,10 @@ def optimize(
         program = fit_program(graph, board, ram_budget)
         ctx.lines += tiling_lines(program)
         if (wanted is None or "c" in wanted) and (narrow := narrow_constants(graph)):
-            why = f"{len(narrow)} constants take a byte a number in C, whose kernels read bytes; files keep {narrow[0].dtype.value}"
-            ctx.lines.append(Line("c", "skipped", graph.name, why))
+            packed = {node.inputs[1] for node in program.graph.nodes if stored(program.graph, node, board.kernels) is not None}
+            if left := [value for value in narrow if value.name not in packed]:
+                why = f"{len(left)} constants take a byte a number in C, whose kernels read bytes; files keep {left[0].dtype.value}"
+                ctx.lines.append(Line("c", "skipped", graph.name, why))
     return Optimized(source, graph, program, chosen, board, tuple(ctx.lines), samples, judges)
 
 

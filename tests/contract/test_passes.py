@@ -38,6 +38,8 @@ LEAST_SIGNAL_TO_NOISE_DB = {
     "separate_convolutions": -1.0,
     "swap_activations": 1.0,
     "pool_dense_head": -1.0,
+    "prune_weights": 3.0,
+    "cluster_weights": 10.0,
 }
 """What every lossy pass, with its default options, may lose on any output of any animal: a new one has to declare it here."""
 OPTIONS: dict[str, dict[str, object]] = {

@@ -22,8 +22,8 @@ from edgewright.lower.schedule import single_sample
 from edgewright.ops.evaluate import evaluate
 from edgewright.run.host import run_host
 from edgewright.run.qemu import run_qemu
+from edgewright.targets.stored import layer_can_be_frugal, layer_workspace_bytes
 from edgewright.targets.target import Target, load_target
-from edgewright.targets.workspace import can_be_frugal, workspace_bytes
 
 HERE = Path(__file__).parent
 GAP = 64
@@ -143,12 +143,12 @@ def spread_program(graph: Graph, target: Target) -> Program:
     graph = single_sample(graph)
     sizes = {name: value.bytes for name, value in graph.values.items() if not graph.is_constant(name)}
     scratch: dict[str, str] = {}
-    products = [node for node in graph.nodes if can_be_frugal(node.op, graph.ins(node), graph.outs(node), target.kernels)]
+    products = [node for node in graph.nodes if layer_can_be_frugal(graph, node, target.kernels, target.sparse_share)]
     frugal = frozenset(node.name for node in products[::2])
     for node in graph.nodes:
         if node.name in frugal:
             continue
-        needed = workspace_bytes(node.op, graph.ins(node), graph.outs(node), target.kernels)
+        needed = layer_workspace_bytes(graph, node, target.kernels, target.sparse_share)
         if needed:
             scratch[node.name] = scratch_buffer(node.name)
             sizes[scratch[node.name]] = needed

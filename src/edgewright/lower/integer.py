@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edgewright.errors import ModelError
 from edgewright.ir.dtype import Quant
@@ -37,4 +38,16 @@ def _quant(value: Value) -> Quant:
 
 
 def _round(constant: Constant, value: Value) -> Constant:
-    return Constant(_quant(value).to_integer(np.asarray(constant.array, np.float32)), constant.structure)
+    quant, structure = _quant(value), constant.structure
+    if structure is not None and structure.codebook is not None:
+        structure = dataclasses.replace(structure, codebook=_codebook(structure.codebook, quant))
+    return Constant(quant.to_integer(np.asarray(constant.array, np.float32)), structure)
+
+
+def _codebook(codebook: NDArray[np.generic], quant: Quant) -> NDArray[np.generic]:
+    """The integers of ``codebook``: one row where all channels share them."""
+    rows = np.asarray(codebook, np.float32).reshape(-1, codebook.shape[-1])
+    if quant.axis is not None:
+        rows = np.broadcast_to(rows, (len(quant.scale), rows.shape[1]))
+    integers = quant.to_integer(rows)
+    return integers[0] if (integers == integers[0]).all() else integers

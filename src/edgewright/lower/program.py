@@ -21,6 +21,7 @@ from edgewright.lower.tile import tile_graph
 from edgewright.lower.tile_shape import Tiling
 from edgewright.lower.traffic import STACK, value_traffic
 from edgewright.lower.widen import widen_weights
+from edgewright.targets.stored import constant_bytes
 from edgewright.targets.target import Target
 
 
@@ -136,7 +137,7 @@ def _check_fits(graph: Graph, target: Target, plan: MemoryPlan) -> None:
             f"({target.ram_bytes:,} of RAM less {target.stack_bytes:,} for the stack{beside['ram']}){more}{over}",
             hint=f"{where}held by {named}; choose a larger target or a smaller network",
         )
-    weights = sum(graph.value(name).bytes for name in graph.constants)
+    weights = constant_bytes(graph, target.kernels, target.sparse_share)
     if target.all_flash_bytes is not None and weights > (flash := target.all_flash_bytes - kept["flash"]):
         largest = sorted(graph.constants, key=lambda name: -graph.value(name).bytes)[:2]
         named = ", ".join(f"{name!r} ({graph.value(name).bytes:,} B)" for name in largest)

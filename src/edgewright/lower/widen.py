@@ -6,7 +6,7 @@ import dataclasses
 
 from edgewright.ir.dtype import DType, Quant
 from edgewright.ir.edit import rebuild
-from edgewright.ir.graph import Graph, Value
+from edgewright.ir.graph import Constant, Graph, Structure, Value
 
 BYTE = DType.INT8.bits
 
@@ -19,11 +19,13 @@ def narrow_constants(graph: Graph) -> list[Value]:
 def widen_weights(graph: Graph) -> Graph:
     """``graph`` with every constant of fewer than eight bits as int8: the same numbers under the same scales, and so the same outputs.
 
-    The C kernels read a byte a weight; a file keeps the narrow type.
+    Their structure tells how many bits they fit: kernels that read packed weights go by that. A file keeps the narrow type.
     """
-    values = []
+    values, constants = [], {}
     for value in narrow_constants(graph):
+        constant = graph.constants[value.name]
+        constants[value.name] = Constant(constant.array, dataclasses.replace(constant.structure or Structure(), bits=value.dtype.bits))
         old = value.quant
         quant = None if old is None else Quant(DType.INT8, old.scale, old.zero_point, old.axis)
         values.append(dataclasses.replace(value, dtype=DType.INT8, quant=quant))
-    return rebuild(graph, values=values) if values else graph
+    return rebuild(graph, values=values, constants=constants) if values else graph

@@ -46,7 +46,8 @@ def refit(
     Both float networks, without states, are walked side by side; nodes are the same where they have the same name, and ``removed`` tells
     which indices ``after`` lacks. Each layer is fed with what the refitted ones before it give. Least squares on the sums before the
     activation (channel pruning, He et al. 2017, arXiv:1707.06168; ThiNet, arXiv:1707.06342); a layer that ends in a residual addition takes
-    over the error of the other branch. Zeros of masks stay; of layers with a codebook, n:m pattern or shared weight the bias alone changes.
+    over the error of the other branch. Zeros of masks stay; of layers with a codebook, a pattern without mask or a shared weight the bias
+    alone changes.
     """
     walk = _Walk(before, after, removed)
     walk.start(inputs)
@@ -181,7 +182,7 @@ class _Walk:
             return torch.zeros(weight.shape, dtype=torch.bool)
         if structure is None:
             return None
-        if structure.codebook is not None or structure.pattern is not None or structure.bits is not None:
+        if structure.codebook is not None or structure.bits is not None or (structure.pattern is not None and structure.mask is None):
             return torch.zeros(weight.shape, dtype=torch.bool)
         return None if structure.mask is None else torch.from_numpy(np.array(structure.mask))
 

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgewright.ir.dtype import DType
+from edgewright.ir.graph import Constant
 
 BIAS_STEPS = 1 << 30
 """The most steps that a bias may have: half of int32, so that the sums it starts have room too."""
@@ -42,6 +43,16 @@ def weight_scales(
     if groups is not None:
         scales = np.repeat(scales.reshape(groups, -1).max(axis=1), len(scales) // groups)
     return np.asarray(np.maximum(scales, TINY / min(input_scale, 1.0)), np.float32)
+
+
+def scaled_numbers(constant: Constant) -> NDArray[np.generic]:
+    """What the scales of a weight are chosen for, (O, …): its numbers or, where it is clustered, its codebook. Channels that share one then
+    share its integers."""
+    codebook = None if constant.structure is None else constant.structure.codebook
+    if codebook is None:
+        return constant.array
+    rows = codebook.reshape(-1, codebook.shape[-1])
+    return rows if len(rows) == len(constant.array) else np.broadcast_to(rows[0], (len(constant.array), rows.shape[1]))
 
 
 def bias_scales(scales: NDArray[np.float32], input_scale: float) -> NDArray[np.float32]:

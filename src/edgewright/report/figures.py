@@ -141,6 +141,7 @@ def changes(report: Report) -> list[tuple[str, str, str]]:
         ("multiply-accumulates", f"{before.macs:,}", f"{after.macs:,}"),
         ("parameters", f"{before.parameters:,}", f"{after.parameters:,}"),
         ("weight bytes", f"{before.weight_bytes:,}", f"{after.weight_bytes:,}"),
+        ("constants, entropy coded", f"{before.coded_bytes:,}", f"{after.coded_bytes:,}"),
     ]
     if accuracy is None:
         return rows

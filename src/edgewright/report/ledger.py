@@ -12,8 +12,8 @@ from edgewright.lower.plan_memory import peak_step
 from edgewright.lower.program import Program
 from edgewright.run.footprint import Footprint
 from edgewright.run.run import Run
+from edgewright.targets.stored import layer_workspace_bytes
 from edgewright.targets.target import Region, Target
-from edgewright.targets.workspace import workspace_bytes
 
 WEIGHT_STEMS = ("weights", "bias", "slopes", "constant")
 """How the names of tables begin that hold the network's own numbers; the others serve the arithmetic of the kernels."""
@@ -229,7 +229,7 @@ def _parts(program: Program) -> list[LedgerPart]:
         region = plan.part(plan.offsets[buffer]).region
         scratch[region] = max(scratch.get(region, 0), sizes[buffer])
     on_stack = [
-        workspace_bytes(node.op, graph.ins(node), graph.outs(node), program.target.kernels)
+        layer_workspace_bytes(graph, node, program.target.kernels, program.target.sparse_share)
         for node in graph.nodes
         if node.name not in program.scratch and node.name not in program.frugal
     ]

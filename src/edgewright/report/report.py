@@ -15,6 +15,7 @@ from edgewright.lower.program import Program
 from edgewright.ops.cost import cost
 from edgewright.passes.registry import Line
 from edgewright.report.accuracy import Accuracy
+from edgewright.report.coded_size import coded_size
 from edgewright.report.ledger import Ledger
 from edgewright.report.memory import Block as Block
 from edgewright.report.memory import Memory as Memory
@@ -52,6 +53,8 @@ class Totals(BaseModel, frozen=True):
     macs: int
     parameters: int
     weight_bytes: int
+    coded_bytes: int = 0
+    """The constants in Huffman codes: what no kernel here reads, and papers call the size."""
 
 
 class Layer(BaseModel, frozen=True):
@@ -246,7 +249,8 @@ def _samples(data: Data | None) -> Samples | None:
 
 def _totals(graph: Graph) -> Totals:
     total = cost(graph)
-    return Totals(nodes=len(graph.nodes), macs=total.macs, parameters=total.parameters, weight_bytes=total.weight_bytes)
+    sizes = {"parameters": total.parameters, "weight_bytes": total.weight_bytes, "coded_bytes": coded_size(graph).huffman}
+    return Totals(nodes=len(graph.nodes), macs=total.macs, **sizes)
 
 
 def _prediction(program: Program | None) -> Prediction | None:

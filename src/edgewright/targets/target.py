@@ -187,7 +187,8 @@ class Target(_Table):
     channel_multiple: Annotated[int, Field(ge=1, le=1024)] = 1
     """Its kernels or runtimes are quick with channel counts that this divides: passes that take channels out keep to it."""
     sparse_share: Annotated[float, Field(ge=0, le=1)] = 0
-    """Matrix products are computed by kernels for sparse weights where at most this share of their weights is not zero."""
+    """Matrix products are computed by kernels for sparse weights where at most this share of their weights is not zero; on microcontrollers
+    less where rows of weights are short."""
     reserved: tuple[Reserved, ...] = ()
     """What the firmware keeps of the memories for itself; the network has the rest."""
     clock_hz: Size | None = None

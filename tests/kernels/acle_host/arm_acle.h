@@ -38,6 +38,14 @@ static inline int32_t ew_acle_saturate(int64_t x, int64_t low, int64_t high)
     return (int32_t)(x < low ? low : x > high ? high : x);
 }
 
+/* Four sums of bytes, modulo 256. */
+static inline int32_t __sadd8(int32_t a, int32_t b)
+{
+    const uint32_t x = (uint32_t)a, y = (uint32_t)b;
+
+    return (int32_t)(((x & 0x7f7f7f7fu) + (y & 0x7f7f7f7fu)) ^ ((x ^ y) & 0x80808080u));
+}
+
 static inline int32_t __qadd(int32_t a, int32_t b) { return ew_acle_saturate((int64_t)a + b, INT32_MIN, INT32_MAX); }
 
 #define __ssat(x, bits) ew_acle_saturate((x), -((int64_t)1 << ((bits) - 1)), ((int64_t)1 << ((bits) - 1)) - 1)

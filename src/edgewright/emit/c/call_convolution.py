@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgewright.emit.c.layer import Call, Layer, Parameter, Table, Workspace, known, steps_of
-from edgewright.emit.c.packing import fold_zero_point, pack_dense_simd, pack_portable, pack_simd, plain_bias
+from edgewright.emit.c.packing import fold_zero_point, pack_dense_simd, pack_indices, pack_portable, pack_simd, plain_bias, units_of
 from edgewright.errors import UnsupportedError
 from edgewright.ir.dtype import DType
 from edgewright.ir.graph import Value
@@ -18,6 +18,7 @@ from edgewright.ops.dense import Dense
 from edgewright.ops.depthwise_conv2d import DepthwiseConv2D
 from edgewright.ops.requant import Multiplier, activation_range, output_multiplier, tensor_quant
 from edgewright.ops.transpose_conv2d import TransposeConv2D
+from edgewright.targets.stored import Stored, packed_rows
 from edgewright.targets.workspace import depthwise_layout, is_matrix_product, is_plain
 
 
@@ -94,7 +95,24 @@ def call_dense(layer: Layer) -> list[Call]:
         pixels = replace(layer.ins[0], shape=(1, 1, vectors, inputs)), replace(layer.outs[0], shape=(1, 1, vectors, outputs))
         window = window_between(pixels[0], pixels[1], (1, 1), (1, 1), (1, 1), (0, 0))
         return [_conv2d(layer, window, 1, op.activation, direct=True, factors=factors)]
+    if layer.stored is not None:
+        return [_packed_dense(layer, layer.stored, weight, bias, op.activation)]
     return [_dense(layer, weight, bias, 1, op.activation)]
+
+
+def _packed_dense(
+    layer: Layer, packing: Stored, weight: NDArray[np.generic], bias: NDArray[np.generic] | None, activation: str
+) -> Call:
+    outputs, inputs = weight.shape
+    parameters: dict[str, Parameter] = {
+        "inputs": inputs,
+        "outputs": outputs,
+        **bounds_of(layer, activation),
+        **packed(layer, packing, weight, 1),
+        "bias": Table("bias", fold_zero_point(weight, bias, tensor_quant(layer.ins[0])[1])),
+        **factors_of(output_multiplier(layer.ins[0], layer.ins[1], layer.outs[0]), outputs),
+    }
+    return Call("dense_packed_s8", parameters, [layer.input(), layer.output()])
 
 
 def _dense(layer: Layer, weight: NDArray[np.generic], bias: NDArray[np.generic] | None, vectors: int, activation: str) -> Call:
@@ -123,6 +141,9 @@ def _conv2d(
     weight, bias = constants_of(layer)
     zero_point = tensor_quant(layer.ins[0])[1]
     factors, bounds = factors or output_multiplier(layer.ins[0], layer.ins[1], layer.outs[0]), bounds_of(layer, activation)
+    rows = (pack_simd if layer.simd else pack_portable)(weight, groups)
+    packing = layer.stored
+    weights = {"weights": Table("weights", rows)} if packing is None else packed(layer, packing, rows, groups)
     parameters: dict[str, Parameter] = {
         "window": window,
         "groups": groups,
@@ -130,11 +151,20 @@ def _conv2d(
         "simple": _is_simple(factors, bounds),
         "input_zero_point": zero_point,
         **bounds,
-        "weights": Table("weights", (pack_simd if layer.simd else pack_portable)(weight, groups)),
+        **weights,
         "bias": Table("bias", fold_zero_point(weight, bias, zero_point)),
         **factors_of(factors, weight.shape[0], doubled=layer.simd),
     }
-    return Call("conv2d_s8", parameters, [layer.input(), layer.output(), Workspace()])
+    kernel = "conv2d_s8" if packing is None else "conv2d_packed_s8"
+    return Call(kernel, parameters, [layer.input(), layer.output(), Workspace()])
+
+
+def packed(layer: Layer, packing: Stored, rows: NDArray[np.generic], groups: int) -> dict[str, Parameter]:
+    """The fields of weights of a few bits; ``rows``: in the order in which the kernel wants them unpacked."""
+    many, length = packed_rows(layer.graph, layer.node, layer.kernels)
+    values = Table("values", np.array(packing.values + (0,) * ((1 << packing.bits) - len(packing.values)), np.int8))
+    indices = Table("weights", pack_indices(units_of(rows, groups, many, length), packing))
+    return {"bits": packing.bits, "step": packing.step, "values": values, "weights": indices}
 
 
 def constants_of(layer: Layer) -> tuple[NDArray[np.generic], NDArray[np.generic] | None]:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from edgewright.emit.c.call_convolution import bounds_of, constants_of, factors_of, window_between, window_of
+from edgewright.emit.c.call_convolution import bounds_of, constants_of, factors_of, packed, window_between, window_of
 from edgewright.emit.c.layer import Call, Layer, Parameter, Table, Workspace
 from edgewright.emit.c.packing import fold_zero_point
 from edgewright.ops.conv2d import Conv2D
@@ -30,15 +30,16 @@ def call_products(layer: Layer) -> list[Call]:
         window = window_of(layer, op.stride, op.dilation, (op.padding[0][0], op.padding[1][0]))
         groups = op.groups if isinstance(op, Conv2D) else window["input_channels"]
         direct = isinstance(op, Conv2D) and is_matrix_product(op, layer.ins, layer.outs)
-    zero_point = tensor_quant(layer.ins[0])[1]
+    zero_point, packing = tensor_quant(layer.ins[0])[1], layer.stored
+    weights: dict[str, Parameter] = {"weights": Table("weights", weight.astype(np.int8))}
     parameters: dict[str, Parameter] = {
         "window": window,
         "groups": groups,
         "direct": direct,
         "input_zero_point": zero_point,
         **bounds_of(layer, op.activation),
-        "weights": Table("weights", weight.astype(np.int8)),
+        **(weights if packing is None else packed(layer, packing, weight, groups)),
         "bias": Table("bias", fold_zero_point(weight, bias, zero_point)),
         **factors_of(output_multiplier(layer.ins[0], layer.ins[1], layer.outs[0]), weight.shape[0]),
     }
-    return [Call("conv2d_s8", parameters, [layer.input(), layer.output(), Workspace()])]
+    return [Call("conv2d_s8" if packing is None else "conv2d_packed_s8", parameters, [layer.input(), layer.output(), Workspace()])]

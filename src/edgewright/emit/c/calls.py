@@ -12,6 +12,7 @@ from edgewright.emit.c.call_movement import call_concat, call_pad, call_slice, c
 from edgewright.emit.c.call_recurrent import call_gru, call_lstm
 from edgewright.emit.c.call_reduction import call_log_softmax, call_mean, call_pool, call_resize, call_softmax
 from edgewright.emit.c.call_size import call_products
+from edgewright.emit.c.call_sparse import call_sparse
 from edgewright.emit.c.call_tile import (
     call_append_rows,
     call_fill_border,
@@ -79,6 +80,8 @@ SIZE: Mapping[str, Callable[[Layer], list[Call]]] = dict.fromkeys(("Conv2D", "De
 def calls_of(layer: Layer) -> list[Call]:
     """The calls that compute ``layer``; pointwise operators without an entry are tables of 256 numbers."""
     op = layer.node.op
+    if layer.sparse:
+        return call_sparse(layer)
     for folder, table in (("size", SIZE), ("helium", HELIUM), ("cpu", CPU)):
         if folder in layer.kernels and op.kind in table:
             return table[op.kind](layer)

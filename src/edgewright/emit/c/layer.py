@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from edgewright.errors import UnsupportedError
 from edgewright.ir.dtype import DType
 from edgewright.ir.graph import Graph, Node, Value
+from edgewright.targets.sparse import is_sparse
+from edgewright.targets.stored import Stored, stored
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,6 +88,16 @@ class Layer:
     def simd(self) -> bool:
         """Whether the kernels for the DSP instructions are in use."""
         return "dsp" in self.kernels
+
+    @property
+    def stored(self) -> Stored | None:
+        """How the weights lie in flash; None: a byte each."""
+        return stored(self.graph, self.node, self.kernels)
+
+    @property
+    def sparse(self) -> bool:
+        """Whether kernels that pass over zeros compute the layer."""
+        return is_sparse(self.graph, self.node, self.kernels, self.sparse_share)
 
     def array(self, index: int) -> NDArray[np.generic]:
         """The numbers of constant input ``index``; UnsupportedError where it is not constant."""

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
+
+from edgewright.errors import ModelError
+from edgewright.targets.stored import Stored
 
 Int8 = NDArray[np.int8]
 Int32 = NDArray[np.int32]
@@ -27,6 +32,28 @@ def interleave_rows(rows: Int8, block: int) -> Int8:
     whole = rows.shape[0] // block * block
     blocks = rows[:whole].reshape(-1, block, rows.shape[1]).transpose(0, 2, 1)
     return np.concatenate([blocks.reshape(-1), rows[whole:].reshape(-1)])
+
+
+def pack_indices(units: Sequence[NDArray[np.generic]], packing: Stored) -> NDArray[np.uint8]:
+    """Weights as indices, each of ``units`` from a word on. Of four bytes the lowest bits are the first four indices, and so on."""
+    values = np.array(packing.values)
+    parts = []
+    for unit in units:
+        index = np.minimum(np.searchsorted(values, unit), len(values) - 1)
+        if not np.array_equal(values[index], unit):
+            raise ModelError("weights have values that their structure lacks", hint="the model is inconsistent; check how it was made")
+        padded = np.zeros(packing.unpacked_bytes(len(unit)), np.uint8)
+        padded[: len(unit)] = index
+        shifts = np.arange(0, 8, packing.bits, dtype=np.uint8)
+        parts.append(np.bitwise_or.reduce(padded.reshape(-1, len(shifts), 4) << shifts[None, :, None], axis=1).reshape(-1).astype(np.uint8))
+    return np.concatenate(parts) if parts else np.zeros(0, np.uint8)
+
+
+def units_of(rows: NDArray[np.generic], groups: int, many: int, length: int) -> list[NDArray[np.generic]]:
+    """``rows``, in the order of a kernel that takes ``many`` rows of ``length`` at once, cut there: in each group units, then rows."""
+    count = rows.size // max(1, length) // groups
+    sizes = ([many * length] * (count // many) + [length] * (count % many)) * groups
+    return np.split(rows.reshape(-1), np.cumsum(sizes)[:-1]) if sizes else []
 
 
 def pack_portable(weight: NDArray[np.generic], groups: int) -> Int8:

@@ -18,8 +18,8 @@ from edgewright.emit.c.text import c_comment, c_identifier, c_name
 from edgewright.errors import UnsupportedError
 from edgewright.ir.graph import Node, Value
 from edgewright.lower.program import Program
+from edgewright.targets.stored import layer_workspace_bytes
 from edgewright.targets.target import MAIN
-from edgewright.targets.workspace import workspace_bytes
 
 MACS_A_READ = 2
 """Multiply-accumulates for which kernels read a weight once, about."""
@@ -52,7 +52,7 @@ def _context(program: Program, prefix: str, source: Source) -> dict[str, Any]:
     for index, node in enumerate(graph.nodes):
         target, frugal = program.target, node.name in program.frugal
         layer = Layer(graph, node, graph.ins(node), graph.outs(node), target.kernels, target.sparse_share, frugal)
-        needed = 0 if layer.frugal else workspace_bytes(node.op, layer.ins, layer.outs, layer.kernels)
+        needed = 0 if layer.frugal else layer_workspace_bytes(graph, node, layer.kernels, layer.sparse_share)
         if node.name in program.scratch:
             array, start = source.arena(plan.offsets[program.scratch[node.name]])
             workspace = f"{array}.s8 + {start}"

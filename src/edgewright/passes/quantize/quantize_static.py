@@ -17,7 +17,7 @@ from edgewright.ops.requant import affine_quant
 from edgewright.passes.bit_widths import WIDTHS, weight_width
 from edgewright.passes.ranges import Range, calibrate, union, within
 from edgewright.passes.registry import Context, graph_pass
-from edgewright.passes.weights import METHODS, bias_scales, weight_scales
+from edgewright.passes.weights import METHODS, bias_scales, scaled_numbers, weight_scales
 
 
 @graph_pass(level="float", exact=False, needs_data=True, makes_integers=True)
@@ -258,7 +258,10 @@ def _quantize_constants(graph: Graph, node: Node, quants: Mapping[str, Quant], c
             )
         sums = None if bias is None else graph.array(node.inputs[bias])
         dtype = weight_width(graph, node.inputs[index], constants.dtype) if index in op.weight_inputs else DType.INT8
-        scales = weight_scales(graph.array(node.inputs[index]), sums, input_scale, dtype, constants.method, op.weight_groups)
+        constant = graph.constants[node.inputs[index]]
+        clustered = constant.structure is not None and constant.structure.codebook is not None
+        method = "minmax" if clustered else constants.method
+        scales = weight_scales(scaled_numbers(constant), sums, input_scale, dtype, method, op.weight_groups)
         inputs[index] = constants.claim(node.inputs[index], Quant.per_axis(scales, 0, dtype), node.name)
         if bias is not None:
             inputs[bias] = constants.claim(node.inputs[bias], Quant.per_axis(bias_scales(scales, input_scale), 0, DType.INT32), node.name)

@@ -1,0 +1,80 @@
+/* Two-dimensional convolution with the DSP instructions: int8 input and output, weights of a few bits. */
+#ifndef EW_CONV2D_PACKED_S8_H
+#define EW_CONV2D_PACKED_S8_H
+
+#include "fill_columns.h"
+#include "kernel.h"
+#include "multiply_rows.h"
+#include "unpack_weights.h"
+
+/* Weights: for each group the rows of its output channels as ew_multiply_rows takes them, packed; each pair of rows, and an odd last one,
+ * begins with a word. The bias holds -zero_point * sum(weights) of
+ * its channel. `multiplier` holds twice the multiplier, modulo 2**32. */
+struct ew_conv2d_packed_s8 {
+    struct ew_window window;
+    int32_t groups;
+    int32_t direct; /* 1: a window of one pixel that sees every pixel once, in one group */
+    int32_t simple; /* 1: every shift is negative, and the bounds are those of int8 */
+    int32_t input_zero_point, output_zero_point, output_min, output_max;
+    int32_t bits, step; /* how weights are packed: struct ew_packing */
+    const int8_t *values;
+    const uint8_t *weights;
+    const int32_t *bias;
+    const int32_t *multiplier;
+    const int8_t *shift;
+};
+
+/* `workspace`, aligned to four: four columns of halves, 8 * (kernel_height * kernel_width * input_channels / groups, rounded up to a
+ * multiple of four) bytes; then what ew_fill_columns wants for bytes, unless `direct` and four divides the number of channels; then two rows of
+ * weights, rounded up to fours, and both together to whole words of indices. */
+EW_KERNEL void ew_conv2d_packed_s8(const struct ew_conv2d_packed_s8 *layer, const int8_t *restrict input, int8_t *restrict output, void *restrict workspace)
+{
+    const struct ew_window *window = &layer->window;
+    const struct ew_output rescaling = {layer->bias, layer->multiplier, layer->shift, layer->simple,
+                                        {layer->output_zero_point, layer->output_min, layer->output_max}};
+    const int32_t channels = window->input_channels / layer->groups;
+    const int32_t run = window->kernel_width * channels;
+    const int32_t quads = (window->kernel_height * run + 3) / 4;
+    const int32_t rows = window->output_channels / layer->groups;
+    const int32_t positions = window->output_height * window->output_width;
+    struct ew_columns columns = {workspace, (int32_t *)workspace + 8 * quads, {0, 0, 0, 0}};
+    int8_t *bytes = (int8_t *)workspace + 32 * quads;
+    const struct ew_packing packing = {layer->bits, layer->step, layer->values};
+    int8_t *const unpacked = bytes + (run % 4 != 0 ? 16 * quads : layer->direct ? 0 : 5 * run);
+    int32_t x = 0, y = 0;
+
+    if (!layer->direct || run % 4 != 0) {
+        ew_put(bytes, run % 4 == 0 ? run : 16 * quads, (int8_t)layer->input_zero_point);
+    }
+    for (int32_t position = 0; position < positions; position += 4) {
+        const uint8_t *weights = layer->weights;
+        struct ew_windows four;
+
+        for (int c = 0; c < 4; c++) {
+            if (position + c < positions) {
+                columns.at[c] = (position + c) * window->output_channels;
+                four.left[c] = x * window->stride_width - window->padding_left;
+                four.top[c] = y * window->stride_height - window->padding_top;
+                x++;
+                if (x == window->output_width) {
+                    x = 0;
+                    y++;
+                }
+            } else {
+                columns.at[c] = columns.at[c - 1];
+                four.top[c] = four.top[c - 1];
+                four.left[c] = four.left[c - 1];
+            }
+        }
+        for (int32_t group = 0; group < layer->groups; group++) {
+            ew_fill_columns(window, &four, channels, (int8_t)layer->input_zero_point, input + group * channels, bytes, workspace);
+            for (int32_t row = 0, many; row < rows; row += many) {
+                many = rows - row >= 2 ? 2 : 1;
+                weights = ew_unpack_weights(&packing, weights, ew_packed_words(&packing, many * 4 * quads), unpacked);
+                ew_multiply_rows(&rescaling, unpacked, &columns, group * rows + row, group * rows + row + many, output);
+            }
+        }
+    }
+}
+
+#endif
