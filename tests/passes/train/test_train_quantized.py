@@ -15,7 +15,8 @@ import torch
 
 from edgewright.data import Data
 from edgewright.errors import ModelError, RecipeError
-from edgewright.ir.graph import Graph
+from edgewright.ir.edit import rebuild
+from edgewright.ir.graph import Constant, Graph
 from edgewright.lower.integer import lower_integer
 from edgewright.ops.evaluate import dequantize_outputs, evaluate, quantize_inputs
 from edgewright.passes import load_passes
@@ -59,6 +60,19 @@ def test_two_bits_are_learned_and_the_module_is_the_device(labels):
 def test_without_a_teacher_it_learns_from_its_own_weights_before_rounding():
     trained = PASSES["train_quantized"].function(narrow(), Context(data=digit_images()[0]), learning_rate=0.01)
     assert trained.digest != narrow().digest
+
+
+def test_layers_of_very_different_size_learn_alike():
+    """The first layer takes pixels up to 255, so that its weights are small: steps of one size for all would ruin it."""
+    data, test = digit_images()
+    graph = trained_digits()
+    name = graph.nodes[0].inputs[1]
+    graph = rebuild(graph, constants={name: Constant(np.asarray(graph.array(name) / np.float32(255), np.float32))})
+    data, test = (Data((part.inputs[0] * np.float32(255),), part.labels) for part in (data, test))
+    small = PASSES["quantize_static"].function(graph, Context(data=data), weight_bits=2, weight_ranges="mse")
+    trained = PASSES["train_quantized"].function(small, Context(data=data, teacher=graph), epochs=4, learning_rate=0.03)
+    before, after = ((on_device(found, test).argmax(1) == test.labels).mean() for found in (small, trained))
+    assert after > before + 0.05
 
 
 def test_what_it_refuses_and_leaves_alone():
