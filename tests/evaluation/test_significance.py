@@ -66,8 +66,8 @@ def test_the_bootstrap_interval_covers_95_percent() -> None:
     rng = np.random.default_rng(2)
     covered = 0
     for trial in range(2000):
-        differences = rng.exponential(1.0, 200) - 1.2 * rng.exponential(1.0, 200)
-        low, high = mean_interval(differences, resamples=800, seed=trial)
+        differences = rng.exponential(1.0, 300) - 1.2 * rng.exponential(1.0, 300)
+        low, high = mean_interval(differences, resamples=1000, seed=trial)
         covered += low <= -0.2 <= high
     assert covered / 2000 == pytest.approx(0.95, abs=0.015)
 
