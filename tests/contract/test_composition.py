@@ -34,7 +34,8 @@ def check(found: list[Outcome]) -> None:
     assert sum(outcome.verdict == WHOLE[0] for outcome in found) > len(found) / 3
 
 
-@pytest.mark.parametrize("name", [ANIMALS[0], *(pytest.param(name, marks=pytest.mark.slow) for name in ANIMALS[1:])])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ANIMALS)
 def test_pairs_of_techniques(name: str, needs_cc: None, needs_tflite_micro: None) -> None:
     graph = ZOO[name]()
     check(list(outcomes(graph, samples(graph), UNTRAINED, ("w8a8",))))
