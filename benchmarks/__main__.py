@@ -42,6 +42,7 @@ NAMES = (
     "host_speed",
     "sparse_host",
     "qat",
+    "composition",
 )
 FOLDER = Path("build/benchmarks")
 WIDE = 230
