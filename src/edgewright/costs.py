@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from edgewright.lower.program import Program
 from edgewright.passes.registry import Context
 from edgewright.recipe import load_recipe
 from edgewright.steps import integer_graph, is_integer, run_recipe
-from edgewright.targets.target import Target, load_target
+from edgewright.targets.target import Target, as_target
 
 
 def predict(result: Program | Graph, *, target: str | Target | None = None) -> Prediction:
@@ -26,9 +26,9 @@ def predict(result: Program | Graph, *, target: str | Target | None = None) -> P
     A Graph is lowered for ``target`` (default: host, whose cost nobody knows); one that computes in float is quantized first, with ranges
     from one sample of noise: kernels take the same time whatever the ranges, but for rare factors above 1/2.
     """
-    program = _program(result, _target(target or "host")) if isinstance(result, Graph) else result
-    if target is not None and _target(target) != program.target:
-        program = fit_program(program.graph, _target(target))
+    program = _program(result, as_target(target or "host")) if isinstance(result, Graph) else result
+    if target is not None and as_target(target) != program.target:
+        program = fit_program(program.graph, as_target(target))
     return predict_program(program)
 
 
@@ -38,33 +38,45 @@ def _program(graph: Graph, board: Target) -> Program:
 
 
 def _quantized_by_noise(graph: Graph, target: Target) -> Graph:
+    return run_recipe(graph, load_recipe("w8a8"), Context(data=noise_samples(graph, 1), target=target))
+
+
+def noise_samples(graph: Graph, count: int) -> Data:
+    """``count`` samples of noise: enough where shapes matter and values hardly do."""
     noise = np.random.default_rng(0)
-    shapes = [tuple(size or 1 for size in graph.value(name).shape) for name in graph.inputs]
-    samples = Data(tuple(noise.normal(size=shape).astype(np.float32) for shape in shapes), source="noise")
-    return run_recipe(graph, load_recipe("w8a8"), Context(data=samples, target=target))
+    shapes = [(count * size, *rest) for size, *rest in (graph.value(name).sample_shape for name in graph.inputs)]
+    return Data(tuple(noise.normal(size=shape).astype(np.float32) for shape in shapes), source="noise")
+
+
+def _flash_bytes(program: Program) -> float:
+    return float(sum(read_declared(emit_c(program)).constants.values()))
+
+
+PRICES: Mapping[str, Callable[[Program], float | None]] = {
+    "instructions": lambda program: predict_program(program).total.instructions,
+    "cycles": lambda program: predict_program(program).total.cycles,
+    "arena_bytes": lambda program: program.plan.arena_bytes,
+    "flash_bytes": _flash_bytes,
+}
+"""What a program costs: "instructions" and "cycles" of one inference, "arena_bytes" of RAM; "flash_bytes" of weights, biases and tables as
+the C declares them. None where it is unknown."""
 
 
 def cost_functions(target: Target) -> dict[str, Callable[[Graph], float]]:
-    """For the Context of passes, of a graph on ``target``; inf where they are unknown.
+    """PRICES for the Context of passes, of a graph on ``target``; inf where they are unknown."""
 
-    "instructions" and "cycles" of one inference; "arena_bytes" of RAM; "flash_bytes" of weights, biases and tables as the C declares them.
-    """
-
-    def of(figure: str) -> Callable[[Graph], float]:
+    def of(price: Callable[[Program], float | None]) -> Callable[[Graph], float]:
         def cost(graph: Graph) -> float:
-            known = getattr(predict(graph, target=target).total, figure)
+            known = price(_program(graph, target))
             return float("inf") if known is None else float(known)
 
         return cost
 
-    def arena(graph: Graph) -> float:
-        return float(_program(graph, target).plan.arena_bytes)
-
-    def flash(graph: Graph) -> float:
-        return float(sum(read_declared(emit_c(_program(graph, target))).constants.values()))
-
-    return {**{figure: of(figure) for figure in ("instructions", "cycles")}, "arena_bytes": arena, "flash_bytes": flash}
+    return {name: of(price) for name, price in PRICES.items()}
 
 
-def _target(target: str | Target) -> Target:
-    return target if isinstance(target, Target) else load_target(target)
+def known_costs(graph: Graph, target: Target) -> dict[str, float]:
+    """All of PRICES that is known of ``graph`` on ``target``."""
+    program = _program(graph, target)
+    found = {name: price(program) for name, price in PRICES.items()}
+    return {name: float(cost) for name, cost in found.items() if cost is not None}

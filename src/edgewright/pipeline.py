@@ -45,7 +45,7 @@ from edgewright.steps import Progress as Progress
 from edgewright.steps import integer_graph, is_integer
 from edgewright.steps import run_recipe as run_recipe
 from edgewright.targets.stored import stored
-from edgewright.targets.target import Target, load_target
+from edgewright.targets.target import Target, as_target
 from edgewright.train import loop
 from edgewright.train.loop import History
 from edgewright.train.module import from_module as from_module
@@ -117,7 +117,7 @@ def optimize(
     ``ram_budget``: most bytes of the arena; where it, or the target's RAM, is exceeded, layers are tiled.
     The program is None where the recipe leaves floats in the network (float16, dynamic range). All that can be refused is refused first.
     """
-    board = _target(target)
+    board = as_target(target)
     wanted = None if formats is None else check_formats(formats)
     chosen = check_recipe(recipe if isinstance(recipe, Recipe) else load_recipe(recipe))
     source = load(model, example_inputs)
@@ -173,13 +173,9 @@ def _expanding(recipe: Recipe, graph: Graph, ctx: Context) -> Recipe:
     return dataclasses.replace(recipe, steps=(*recipe.steps[:place], Step("expand_activations"), *recipe.steps[place:]))
 
 
-def _target(target: str | Target) -> Target:
-    return target if isinstance(target, Target) else load_target(target)
-
-
 def lower(graph: Graph, target: str | Target) -> Program:
     """The integer program of a quantized or integer ``graph`` for ``target``, every byte of RAM placed."""
-    board = _target(target)
+    board = as_target(target)
     return fit_program(integer_graph(graph, board, Context(target=board)), board)
 
 
@@ -243,8 +239,8 @@ def measure(
     program = result if isinstance(result, Program) else result.program
     if program is None:
         raise UnsupportedError("only integer networks can be measured as C", hint="use recipe w8a8")
-    if target is not None and _target(target) != program.target:
-        program = fit_program(program.graph, _target(target))
+    if target is not None and as_target(target) != program.target:
+        program = fit_program(program.graph, as_target(target))
     board, graph = program.target, program.graph
     if "c" not in board.runtimes:
         raise UnsupportedError(f"{board.name} runs no C", hint=f"it takes the emitted .tflite ({', '.join(board.runtimes)})")
@@ -297,7 +293,7 @@ def compile_npu(result: Optimized | Graph, target: str | Target) -> VelaReport:
 
     ToolError where its compiler is missing or refuses.
     """
-    board = _target(target)
+    board = as_target(target)
     if board.compiler is None:
         raise UnsupportedError(f"{board.name} has no compiler for .tflite", hint="choose an accelerator: `edgewright targets`")
     graph = result if isinstance(result, Graph) else result.graph

@@ -16,6 +16,7 @@ from edgewright.ir.edit import rebuild
 from edgewright.ir.graph import Constant, Graph, Level, Structure
 from edgewright.recipe import Recipe, Step, load_recipe
 from edgewright.report.receipt import UNEXPLAINED, Receipt, make_receipt, receipt_rows
+from edgewright.targets.target import load_target
 from edgewright.verbs.optimize import optimize
 from edgewright.verbs.receipt import receipt
 from tests.zoo import ZOO, zoo_inputs
@@ -100,7 +101,7 @@ def test_codebooks_and_patterns() -> None:
     array = np.where(np.arange(graph.array(name).size).reshape(graph.array(name).shape) % 4 < 2, 0.5, 0.0).astype(np.float32)
     structure = Structure(pattern=(2, 4), codebook=np.float32([0.0, 0.5]))
     layer = next(node.name for node in graph.nodes if name in node.inputs)
-    target = pipeline.load_target("host")
+    target = load_target("host")
     for numbers, kept in ((array, True), (graph.array(name), False)):
         changed = rebuild(graph, constants={name: Constant(numbers, structure)})
         made = make_receipt(changed, target, Recipe("none", ()), ())
@@ -151,5 +152,5 @@ def test_the_verb_reads_what_optimize_wrote(tmp_path: Path) -> None:
 
 def test_float_graphs_have_levels_of_their_own() -> None:
     graph = ZOO["separable_keyword_spotter"]()
-    made = make_receipt(graph, pipeline.load_target("host"), Recipe("none", ()), ())
+    made = make_receipt(graph, load_target("host"), Recipe("none", ()), ())
     assert graph.level is Level.FLOAT and all(found.kept for row in made.layers for found in row.items)

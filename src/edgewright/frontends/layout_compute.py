@@ -255,11 +255,6 @@ def adaptive_pool(door: Door, x: Held, kind: Literal["max", "average"], sizes: S
     return pool(door, x, kind, kernel=kernel, stride=kernel, padding=[(0, 0)] * len(own), ceil=False)
 
 
-def global_max_pool(door: Door, x: Held) -> Held:
-    """The largest number of each channel; spatial axes stay with size 1."""
-    return adaptive_pool(door, x, "max", [1] * (x.layout.rank - 2))
-
-
 def resize(
     door: Door, x: Held, sizes: Sequence[int], coordinates: Sequence[NDArray[np.float64]], mode: Literal["nearest", "bilinear"]
 ) -> Held:

@@ -172,11 +172,6 @@ def _union(first: Span | None, second: Span) -> Span | None:
     return Span(first.step, start, max(first.start + first.size, second.start + second.size) - start)
 
 
-def part_of(consumer: Span, held: Span) -> tuple[int, int]:
-    """Where ``consumer`` begins within ``held``, and its size."""
-    return consumer.start - held.start, consumer.size
-
-
 def read_by(graph: Graph, node: Node, extent: Extent, window: Window, read: str, bands: int) -> tuple[Span, Span]:
     """Rows and columns of value ``read`` that ``node`` reads to make the fresh part of its output."""
     if bands == 1:

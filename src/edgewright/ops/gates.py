@@ -13,9 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from edgewright.errors import ModelError, UnsupportedError
+from edgewright.errors import ModelError
 from edgewright.ir.graph import Value
-from edgewright.ir.operator import Operator, expect
 from edgewright.ops.requant import (
     Multiplier,
     multiply_by_quantized_multiplier,
@@ -102,22 +101,3 @@ def gate_factors(source: Value, weight: Value) -> Multiplier:
 def factor(real: float) -> tuple[int, int]:
     """A factor for a whole tensor."""
     return quantize_multiplier(real)
-
-
-def expect_cell(op: Operator, inputs: tuple[Value, ...], gates: int) -> None:
-    """ModelError unless x (N, T, I), weight (gates * H, I), recurrent weight (gates * H, H) and biases (gates * H,) fit each other."""
-    x, weight, recurrent, *biases = inputs
-    rows = weight.shape[0]
-    expect(x.rank == 3 and weight.rank == recurrent.rank == 2, op, f"it takes (N, T, I) and two matrices, got input shape {x.shape}")
-    expect(None not in x.shape[1:] and x.shape[2] == weight.shape[1], op, f"input shape {x.shape} does not fit weight {weight.shape}")
-    expect(rows is not None and rows > 0 and rows % gates == 0 and recurrent.shape == (rows, rows // gates), op,
-           f"weights of shapes {weight.shape} and {recurrent.shape} are not those of {gates} gates")
-    expect(all(bias.shape == (rows,) for bias in biases), op, "each bias must have one number for each row of the weights")
-
-
-def expect_int8(op: Operator, values: tuple[Value, ...]) -> None:
-    """UnsupportedError unless activations are int8."""
-    wide = [value for value in values if value.dtype.bits > 8]
-    if wide:
-        raise UnsupportedError(f"{op.kind} of {wide[0].dtype.value} {wide[0].name!r} has no integer form",
-                               hint="quantize activations to int8")

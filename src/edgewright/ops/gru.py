@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from edgewright.ir.graph import Shape, Value
-from edgewright.ir.operator import Operator
+from edgewright.ir.graph import Value
 from edgewright.ops.gates import (
     UNIT_SCALE,
-    expect_cell,
-    expect_int8,
     factor,
     gate_factors,
     gate_sums,
@@ -23,13 +20,14 @@ from edgewright.ops.gates import (
     scaled,
     to_int16,
 )
+from edgewright.ops.recurrent import Recurrent
 from edgewright.ops.requant import activation_range, multiply_by_quantized_multiplier, quantize_multipliers, tensor_quant
 
 GATES = 3
 
 
 @dataclass(frozen=True)
-class GRU(Operator):
+class GRU(Recurrent):
     """Inputs: x (N, T, I); weight (3 H, I); recurrent weight (3 H, H); bias (3 H,); recurrent bias (3 H,). Output: the hidden state after
     each step (N, T, H).
 
@@ -38,19 +36,7 @@ class GRU(Operator):
     """
 
     inputs_range: ClassVar[tuple[int, int]] = (5, 5)
-    weight_inputs: ClassVar[tuple[int, ...]] = (1, 2)
-    bias_input: ClassVar[int | None] = 3
     weight_groups: ClassVar[int | None] = GATES
-
-    def infer(self, inputs: Sequence[Value]) -> tuple[Shape, ...]:
-        expect_cell(self, tuple(inputs), GATES)
-        return ((*inputs[0].shape[:2], inputs[2].shape[1]),)
-
-    def multiplicand(self, index: int) -> tuple[Literal["in", "out"], int]:
-        return ("out", 0) if index == 2 else ("in", 0)
-
-    def bias_of(self, index: int) -> int | None:
-        return index + 2
 
     def evaluate(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
         x, *weights = inputs
@@ -59,7 +45,7 @@ class GRU(Operator):
 
     def evaluate_integer(self, inputs: Sequence[Tensor], ins: Sequence[Value], outs: Sequence[Value]) -> tuple[Tensor, ...]:
         """Edgewright's own arithmetic, as there is no reference kernel: gates as those of LSTM, the state in Q0.15 beside its int8 form."""
-        expect_int8(self, (ins[0], outs[0]))
+        self.expect_int8(ins, outs)
         x, weight, recurrent, bias, recurrent_bias = (tensor.to(torch.int64) for tensor in inputs)
         zero_point, (low, high) = tensor_quant(outs[0])[1], activation_range("none", outs[0])
         units = recurrent.shape[1]
@@ -76,9 +62,3 @@ class GRU(Operator):
             steps.append(output.to(torch.int32))
             hidden = output - zero_point
         return (torch.stack(steps, 1),)
-
-    def macs(self, ins: Sequence[Value], outs: Sequence[Value]) -> int:
-        return int(ins[0].shape[1] or 1) * (ins[1].elements + ins[2].elements)
-
-    def bounds(self, ins: Sequence[tuple[float, float]]) -> tuple[float, float]:
-        return -1.0, 1.0

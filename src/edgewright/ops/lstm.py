@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from edgewright.ir.graph import Shape, Value
-from edgewright.ir.operator import Operator, expect
+from edgewright.ir.operator import expect
 from edgewright.ops.gates import (
     UNIT_SCALE,
-    expect_cell,
-    expect_int8,
     factor,
     gate_factors,
     gate_sums,
@@ -23,6 +21,7 @@ from edgewright.ops.gates import (
     scaled,
     to_int16,
 )
+from edgewright.ops.recurrent import Recurrent
 from edgewright.ops.requant import activation_range, multiply_by_quantized_multiplier, quantize_multipliers, tensor_quant
 
 GATES = 4
@@ -30,7 +29,7 @@ LEAST_EXPONENT = -12
 """Of the cell: that of Q3.12, which its activation takes."""
 
 @dataclass(frozen=True)
-class LSTM(Operator):
+class LSTM(Recurrent):
     """Inputs: x (N, T, I); weight (4 H, I); recurrent weight (4 H, H); bias (4 H,). Output: the hidden state after each step (N, T, H).
 
     Gates stand in the order input, forget, cell, output, each of H rows. State and cell start at zero. In integers the cell has steps of
@@ -41,20 +40,11 @@ class LSTM(Operator):
     cell_exponent: int = -11
 
     inputs_range: ClassVar[tuple[int, int]] = (4, 4)
-    weight_inputs: ClassVar[tuple[int, ...]] = (1, 2)
-    bias_input: ClassVar[int | None] = 3
     weight_groups: ClassVar[int | None] = GATES
 
     def infer(self, inputs: Sequence[Value]) -> tuple[Shape, ...]:
         expect(LEAST_EXPONENT <= self.cell_exponent <= 0, self, f"a cell in steps of 2**{self.cell_exponent}")
-        expect_cell(self, tuple(inputs), GATES)
-        return ((*inputs[0].shape[:2], inputs[2].shape[1]),)
-
-    def multiplicand(self, index: int) -> tuple[Literal["in", "out"], int]:
-        return ("out", 0) if index == 2 else ("in", 0)
-
-    def bias_of(self, index: int) -> int | None:
-        return 3 if index == 1 else None
+        return super().infer(inputs)
 
     def evaluate(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
         x, weight, recurrent, bias = inputs
@@ -63,7 +53,7 @@ class LSTM(Operator):
 
     def evaluate_integer(self, inputs: Sequence[Tensor], ins: Sequence[Value], outs: Sequence[Value]) -> tuple[Tensor, ...]:
         """TFLM's int8 reference kernel: gates and cell in int16, the hidden state in int8."""
-        expect_int8(self, (ins[0], outs[0]))
+        self.expect_int8(ins, outs)
         x, weight, recurrent, bias = (tensor.to(torch.int64) for tensor in inputs)
         zero_point, (low, high) = tensor_quant(outs[0])[1], activation_range("none", outs[0])
         units = recurrent.shape[1]
@@ -85,9 +75,3 @@ class LSTM(Operator):
     def factors(self, outs: Sequence[Value]) -> tuple[tuple[int, int], tuple[int, int], float]:
         """Of forget gate times cell and of input gate times news, both to the cell; and, as a real, of what leaves, to the output."""
         return factor(UNIT_SCALE), factor(UNIT_SCALE**2 / 2.0**self.cell_exponent), UNIT_SCALE**2 / tensor_quant(outs[0])[0]
-
-    def macs(self, ins: Sequence[Value], outs: Sequence[Value]) -> int:
-        return int(ins[0].shape[1] or 1) * (ins[1].elements + ins[2].elements)
-
-    def bounds(self, ins: Sequence[tuple[float, float]]) -> tuple[float, float]:
-        return -1.0, 1.0

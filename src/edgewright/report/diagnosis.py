@@ -10,7 +10,7 @@ import numpy as np
 from jinja2 import Environment, StrictUndefined, Template
 from pydantic import BaseModel
 
-from edgewright.diagnosis.case import Case, reach
+from edgewright.diagnosis.case import Case, LayerNoise, reach
 from edgewright.diagnosis.diagnose import Diagnosis, Health, recipe_of
 from edgewright.diagnosis.finding import Finding
 from edgewright.diagnosis.remedy import Remedy
@@ -36,18 +36,6 @@ class Condition(BaseModel, frozen=True):
     accuracy_float: float | None
     accuracy_quantized: float | None
     verdict: str
-
-
-class Layer(BaseModel, frozen=True):
-    """Signal to noise in dB, None without noise. ``here``: of the layer's own output, everything before it quantized too; ``alone`` and
-    ``without``: of the network's output with it alone quantized, and with all but it."""
-
-    name: str
-    kind: str
-    bits: int | None
-    here: float | None
-    alone: float | None
-    without: float | None
 
 
 class Cause(BaseModel, frozen=True):
@@ -93,7 +81,7 @@ class DiagnosisReport(BaseModel, frozen=True):
     cause: str
     health: Condition
     findings: list[Cause]
-    layers: list[Layer]
+    layers: list[LayerNoise]
     histograms: list[Histogram] = []
     mended: Mended | None = None
 
@@ -116,7 +104,7 @@ def make_diagnosis_report(diagnosis: Diagnosis, remedy: Remedy | None = None) ->
         cause=diagnosis.cause,
         health=_condition(diagnosis.health),
         findings=findings,
-        layers=[Layer(**vars(layer)) for layer in diagnosis.layers],
+        layers=list(diagnosis.layers),
         histograms=[] if diagnosis.health.healthy else _histograms(diagnosis),
         mended=mended,
     )

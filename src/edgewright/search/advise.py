@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
-from edgewright.costs import cost_functions
+from edgewright.costs import cost_functions, known_costs, noise_samples
 from edgewright.data import Data
 from edgewright.emit.tflite import emit_tflite
 from edgewright.errors import EdgewrightError, UnsupportedError
@@ -85,7 +83,7 @@ def advise(
     """
     if graph.level is not Level.FLOAT:
         raise UnsupportedError(f"{graph.name!r} is at the {graph.level.value} level", hint="give the float network: techniques start there")
-    samples = data if data is not None else _noise(graph)
+    samples = data if data is not None else noise_samples(graph, NOISE_SAMPLES)
     before = _figures(graph, RECIPES["w8a8"], target, samples)
     found = []
     for idea in ideas:
@@ -93,12 +91,6 @@ def advise(
             progress(idea.name)
         found.append(_judged(idea, graph, target, samples, before))
     return found
-
-
-def _noise(graph: Graph) -> Data:
-    noise = np.random.default_rng(0)
-    shapes = [(NOISE_SAMPLES, *(int(size or 1) for size in graph.value(name).shape[1:])) for name in graph.inputs]
-    return Data(tuple(noise.normal(size=shape).astype(np.float32) for shape in shapes), source="noise")
 
 
 def _judged(idea: Idea, graph: Graph, target: Target, data: Data, before: dict[str, float]) -> Advice:
@@ -151,8 +143,7 @@ def _figures(graph: Graph, recipe: Recipe, target: Target, data: Data) -> dict[s
         return figures | {name: float(value) for name, value in told.items()}
     if target.qemu is None:
         return figures | {"file_bytes": float(sum(map(len, emit_tflite(integer).values())))}
-    known = {name: function(integer) for name, function in cost_functions(target).items()}
-    return figures | {name: value for name, value in known.items() if value != float("inf")}
+    return figures | known_costs(integer, target)
 
 
 def _without_rounding(recipe: Recipe) -> Recipe:

@@ -298,6 +298,11 @@ def load_target(name_or_path: str | Path) -> Target:
     return _validate(_merged(_built_in()[text], ()), text)
 
 
+def as_target(target: str | Target) -> Target:
+    """``target``, loaded where it is a name or a path."""
+    return target if isinstance(target, Target) else load_target(target)
+
+
 @cache
 def _built_in() -> dict[str, Traversable]:
     root = resources.files(__package__)

@@ -4,6 +4,21 @@
 
 #include "sums.h"
 
+#if defined(EW_AVX2) || defined(EW_SSE2)
+
+static inline __m128i ew_load_some(const int8_t *from, int32_t count)
+{
+    int8_t bytes[EW_LANES] = {0};
+
+    if (count == EW_LANES) {
+        return _mm_loadu_si128((const __m128i *)(const void *)from);
+    }
+    memcpy(bytes, from, (size_t)count);
+    return _mm_loadu_si128((const __m128i *)(const void *)bytes);
+}
+
+#endif
+
 /* sums + the products of `quads` times four taps with sixteen channels, `count` of which exist. Tap i sees taps[i] + channel. `weights`: for
  * each four taps, those of each channel. */
 #if defined(EW_AVX512)
@@ -32,17 +47,6 @@ EW_INLINE ew_sums ew_depthwise_quads(const int8_t *weights, const int8_t *const 
 }
 
 #elif defined(EW_AVX2)
-
-static inline __m128i ew_load_some(const int8_t *from, int32_t count)
-{
-    int8_t bytes[EW_LANES] = {0};
-
-    if (count == EW_LANES) {
-        return _mm_loadu_si128((const __m128i *)(const void *)from);
-    }
-    memcpy(bytes, from, (size_t)count);
-    return _mm_loadu_si128((const __m128i *)(const void *)bytes);
-}
 
 /* Two taps of eight channels, side by side, times their weights. */
 static inline __m256i ew_two_taps(__m256i sums, __m128i x, __m256i weights)
@@ -83,17 +87,6 @@ EW_INLINE ew_sums ew_depthwise_quads(const int8_t *weights, const int8_t *const 
 }
 
 #elif defined(EW_SSE2)
-
-static inline __m128i ew_load_some(const int8_t *from, int32_t count)
-{
-    int8_t bytes[EW_LANES] = {0};
-
-    if (count == EW_LANES) {
-        return _mm_loadu_si128((const __m128i *)(const void *)from);
-    }
-    memcpy(bytes, from, (size_t)count);
-    return _mm_loadu_si128((const __m128i *)(const void *)bytes);
-}
 
 EW_INLINE ew_sums ew_depthwise_quads(const int8_t *weights, const int8_t *const *taps, int32_t quads, int32_t channel, int32_t count,
                                      ew_sums sums)
