@@ -133,7 +133,7 @@ def optimize(
     if is_integer(graph):
         graph = integer_graph(graph, board, ctx)
         program = fit_program(graph, board, ram_budget)
-        ctx.lines += tiling_lines(program)
+        ctx.lines += memory_lines(program, board)
         if (wanted is None or "c" in wanted) and (narrow := narrow_constants(graph)):
             packed = {node.inputs[1] for node in program.graph.nodes if stored(program.graph, node, board.kernels) is not None}
             if left := [value for value in narrow if value.name not in packed]:
@@ -179,11 +179,18 @@ def lower(graph: Graph, target: str | Target) -> Program:
     return fit_program(integer_graph(graph, board, Context(target=board)), board)
 
 
-def tiling_lines(program: Program) -> list[Line]:
-    """What the report says about tiled layers: which, how, and what it costs; nothing where there are none."""
+def memory_lines(program: Program, asked: Target) -> list[Line]:
+    """What the report says of what was done for a budget of RAM: slower kernels that need less, and tiled layers with their cost."""
+    lines = []
+    if program.target.kernels != asked.kernels:
+        folders = ", ".join(program.target.kernels)
+        lines.append(Line("fit_program", "did", program.graph.name, f"kernels {folders}, which need less working memory and more time"))
+    if program.frugal:
+        names = ", ".join(sorted(program.frugal))
+        lines.append(Line("fit_program", "did", program.graph.name, f"slower kernels without working memory for {names}"))
     if program.executed is program.graph:
-        return []
-    lines = [Line("tile_layers", "did", f"{loop.covers[0]} … {loop.covers[-1]}", loop.summary()) for loop in program.loops]
+        return lines
+    lines += [Line("tile_layers", "did", f"{loop.covers[0]} … {loop.covers[-1]}", loop.summary()) for loop in program.loops]
     plain = sum(node.op.macs(program.graph.ins(node), program.graph.outs(node)) for node in program.graph.nodes)
     cost = f"{program.macs() / plain - 1:+.1%} multiply-accumulates" if plain else "no multiply-accumulates"
     return [*lines, Line("tile_layers", "did", program.graph.name, f"an arena of {program.plan.arena_bytes:,} bytes, {cost}")]

@@ -18,7 +18,7 @@ from edgewright.ops.conv2d import Conv2D
 from edgewright.ops.dense import Dense
 from edgewright.ops.evaluate import evaluate
 from edgewright.ops.mean import Mean
-from edgewright.pipeline import optimize
+from edgewright.pipeline import memory_lines, optimize
 from edgewright.run.device import run_device
 from edgewright.run.host import run_host
 from edgewright.targets.target import load_target
@@ -56,6 +56,7 @@ def test_kernels_of_less_working_memory_come_before_tiles() -> None:
     quick, program = fit_program(graph, HOST), fit_program(graph, HOST, budget)
     assert quick.target is HOST and quick.plan.arena_bytes > budget == program.plan.arena_bytes
     assert program.executed is program.graph and program.target == HOST.sparing and HOST.sparing.sparing == HOST.sparing
+    assert memory_lines(quick, HOST) == [] and "less working memory" in memory_lines(program, HOST)[0].detail
 
 
 def wide_network() -> Graph:
@@ -78,6 +79,7 @@ def test_matrix_products_do_without_working_memory_where_the_budget_asks_for_it(
     program = fit_program(graph, target, least)
     assert program.plan.arena_bytes <= least and program.frugal
     assert fit_program(graph, target, plain).frugal == frozenset()
+    assert any(all(name in line.detail for name in program.frugal) for line in memory_lines(program, target))
     x = np.random.default_rng(1).integers(-128, 128, (2, 12, 12, 8)).astype(np.int8)
     run = run_device(emit_c(program), [x], target, outputs=[(np.dtype(np.int8), (12, 12, 8))], profile=False)
     assert np.array_equal(run.outputs[0], evaluate(graph, [x])[0])

@@ -11,8 +11,8 @@ from edgewright.lower.regions import ram_limits
 from edgewright.lower.search_tiles import tile_front
 from edgewright.lower.split_channels import Split
 from edgewright.lower.tile_shape import Tiling
+from edgewright.targets.stored import layer_can_be_frugal
 from edgewright.targets.target import Target
-from edgewright.targets.workspace import can_be_frugal
 
 
 def fit_program(graph: Graph, target: Target, ram_bytes: int | None = None, *, stream_input: bool = False) -> Program:
@@ -38,7 +38,7 @@ def fit_program(graph: Graph, target: Target, ram_bytes: int | None = None, *, s
     flash = sum(ordered.value(name).bytes for name in ordered.constants) + target.reserved_bytes("flash")
     if refused is not None and target.all_flash_bytes is not None and flash > target.all_flash_bytes:
         raise refused
-    saves = any(can_be_frugal(node.op, ordered.ins(node), ordered.outs(node), target.kernels) for node in ordered.nodes)
+    saves = any(layer_can_be_frugal(ordered, node, target.kernels, target.sparse_share) for node in ordered.nodes)
     for frugal in (False, True) if saves else (False,):
         for choice in tile_front(ordered, target, streamed=stream_input, most_bytes=limit, frugal=frugal):
             tiled = _tried(graph, target, choice.tilings, stream_input, _every if frugal else None)
