@@ -49,8 +49,9 @@ SHRINKING: Mapping[str, Step] = {
     "distil": Step("distill", TRAINING),
     "fine-tune": Step("fine_tune", TRAINING),
 }
-QUANTIZING = ("w8a8", "w8a8-rounded", "w4a8")
+QUANTIZING = ("w8a8", "w8a8-rounded", "w4a8", "w4a8-qat")
 """Recipes that end a chain: second only."""
+TRAINS = "train_quantized"
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,10 @@ def _applied(graph: Graph, step: Step, data: Data, teacher: Graph) -> Graph | No
 def judge(before: Graph, after: Graph, recipe: str, data: Data) -> str:
     """``before`` carries what the first technique left, ``after`` has been through the second; quantized by ``recipe`` and deployed."""
     board = load_target(TARGET)
-    quantized = run_recipe(after, RECIPES[recipe], Context(data=data, target=board))
+    chosen = RECIPES[recipe]
+    if any(step.name == TRAINS for step in chosen.steps):
+        chosen = chosen.with_options(TRAINS, **TRAINING)
+    quantized = run_recipe(after, chosen, Context(data=data, target=board, teacher=before))
     if not is_integer(quantized):
         return "computes in float"
     integer = integer_graph(quantized, board, Context(target=board))
@@ -165,7 +169,7 @@ def rows() -> list[dict[str, object]]:
 
 
 def _write(found: Sequence[Mapping[str, object]]) -> None:
-    seconds = list(dict.fromkeys(str(row["then"]) for row in found))
+    seconds = [*SHRINKING, *QUANTIZING]
     lines = [
         "# What goes with what",
         "",
