@@ -14,7 +14,11 @@ from edgewright.data import Data
 from edgewright.emit.onnx import emit_onnx
 from edgewright.errors import DataError, ModelError
 from edgewright.ir.serial import save_graph
+from edgewright.lower.integer import lower_integer
 from edgewright.ops.evaluate import evaluate
+from edgewright.passes import find_pass
+from edgewright.passes.registry import Context
+from edgewright.targets.target import load_target
 from edgewright.train.loop import train
 from edgewright.train.module import from_module, to_module
 from edgewright.train.teacher import make_teacher
@@ -62,6 +66,19 @@ def test_all_teachers_say_the_same():
     assert own.training, "a module is left as it was"
     integers = make_teacher(quantize_zoo(graph))(x, (), rows, False)[""]
     assert float(np.abs(probabilities(integers) - wanted).max()) < 0.1
+
+
+def test_integers_teach_the_same_in_half_precision():
+    x, rows = (torch.from_numpy(digit_images()[1].inputs[0][:40]),), torch.arange(40)
+    quantized = find_pass("quantize_static").function(trained_digits(), Context(data=digit_images()[0].take(slice(0, 50))))
+    for source in (quantized, to_module(quantized), lower_integer(quantized, load_target("cortex-m4"))):
+        teacher = make_teacher(source)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            halves = teacher(x, (), rows, False)[""]
+        assert torch.equal(halves, teacher(x, (), rows, False)[""])
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        floats = make_teacher(trained_digits())(x, (), rows, False)[""]
+    assert floats.dtype == torch.bfloat16, "floats are computed as the student computes them: twice as fast"
 
 
 def test_an_onnx_runtime_session_teaches():

@@ -283,8 +283,8 @@ class _Run:
         share = (at.epoch + (at.batch / count if count else 0.0)) / self.epochs
         for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
             group["lr"] = rate * self.schedule(share)
-        taught = self.ask(inputs, rows)
         with self.accelerator.autocast():
+            taught = self.ask(inputs, rows)
             loss, _ = self.model(inputs, taught, target)
         number = float(loss.detach())
         if not math.isfinite(number):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from typing import Any
 
 import numpy as np
@@ -61,7 +61,8 @@ def _of_graph(graph: Graph) -> Teacher:
                 reals = x if x.is_floating_point() or value.quant is None else torch.from_numpy(value.quant.to_real(x.numpy()))
                 found[value.name].append(reals.float())
 
-        evaluate(graph, quantize_inputs(graph, [x.cpu().numpy() for x in inputs]), observe=look)
+        with torch.autocast("cpu", enabled=False):
+            evaluate(graph, quantize_inputs(graph, [x.cpu().numpy() for x in inputs]), observe=look)
         seen = {name: torch.cat(parts).to(inputs[0].device) for name, parts in found.items() if parts}
         if missing := set(found) - set(seen):
             raise ModelError(f"graph {graph.name!r} has no value {min(missing)!r}", hint=f"it gives {', '.join(graph.values)}")
@@ -75,7 +76,7 @@ def _of_graph_module(module: GraphModule) -> Teacher:
 
     def ask(inputs: tuple[Tensor, ...], names: Sequence[str], rows: Tensor | None, validation: bool) -> Seen:
         module.to(inputs[0].device)
-        with torch.no_grad():
+        with torch.no_grad(), nullcontext() if module.integers is None else torch.autocast("cpu", enabled=False):
             return module.observe(names, *inputs)
 
     return ask
