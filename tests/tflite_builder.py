@@ -24,7 +24,7 @@ TENSOR_TYPES = {
 
 @dataclass(frozen=True)
 class TensorSpec:
-    """A tensor of the file; a constant where ``data`` is given."""
+    """A tensor of the file; a constant where ``data`` is given, of 64 bits where that has them."""
 
     shape: tuple[int, ...]
     dtype: DType = DType.INT8
@@ -72,7 +72,8 @@ def _tensor(model: Any, spec: TensorSpec, name: str) -> Any:
     tensor = schema.TensorT()
     tensor.name = name.encode()
     tensor.shape = list(spec.shape)
-    tensor.type = TENSOR_TYPES[spec.dtype]
+    wide = spec.data is not None and spec.data.dtype == np.int64
+    tensor.type = schema.TensorType.INT64 if wide else TENSOR_TYPES[spec.dtype]
     tensor.buffer = 0
     if spec.data is not None:
         buffer = schema.BufferT()

@@ -737,10 +737,11 @@ def zoo_inputs(graph: Graph, count: int, seed: int = 0) -> list[NDArray[np.gener
     return arrays
 
 
-def quantize_zoo(graph: Graph, *, clean: bool = False) -> Graph:
+def quantize_zoo(graph: Graph, *, clean: bool = False, **options: int) -> Graph:
     """The integer graph that ``graph`` becomes, calibrated on its first 100 :func:`zoo_inputs`; an integer graph stays as it is.
 
     ``clean``: after all exact passes; otherwise only what has no integer form (batch norm) is replaced, so that every operator is kept.
+    ``options``: of quantize_static.
     """
     if graph.level is Level.INTEGER:
         return graph
@@ -748,8 +749,8 @@ def quantize_zoo(graph: Graph, *, clean: bool = False) -> Graph:
     context = Context(data=Data(tuple(np.asarray(array, np.float32) for array in zoo_inputs(graph, 100))))
     if clean:
         graph = clean_zoo(graph)
-    for name in ("replace_batchnorm", "quantize_static"):
-        graph = registry[name].function(graph, context)
+    graph = registry["replace_batchnorm"].function(graph, context)
+    graph = registry["quantize_static"].function(graph, context, **options)
     return lower_integer(graph, load_target("cortex-m4"))
 
 

@@ -28,8 +28,8 @@ OPERATORS: Mapping[str, Writing] = {
     "Sigmoid": plain("LOGISTIC"), "Tanh": plain("TANH"),
     "Rsqrt": plain("RSQRT"), "HardSwish": plain("HARD_SWISH", schema.HardSwishOptionsT),
     "HardSigmoid": elementwise.hard_sigmoid, "SiLU": elementwise.silu, "GELU": elementwise.gelu,
-    "Quantize": plain("QUANTIZE", schema.QuantizeOptionsT), "Dequantize": elementwise.dequantize,
-    "Requantize": plain("QUANTIZE", schema.QuantizeOptionsT),
+    "Quantize": elementwise.quantize, "Dequantize": elementwise.dequantize,
+    "Requantize": elementwise.quantize,
 }
 """The graph's operator → the function that writes it."""
 EXPANDABLE = frozenset({"SiLU", "HardSigmoid"})
@@ -92,7 +92,7 @@ def _check(graph: Graph) -> None:
         hint = "write C or .onnx, or replace the operator: a GRU by an LSTM"
         raise UnsupportedError(f".tflite has no operator for {', '.join(unknown)}", hint=hint)
     odd = [value for name, value in graph.values.items() if name not in graph.constants and value.dtype.is_integer]
-    odd = [value for value in odd if value.dtype not in (DType.INT8, DType.INT32)]
+    odd = [value for value in odd if value.dtype not in (DType.INT8, DType.INT16, DType.INT32)]
     if odd:
         raise UnsupportedError(f".tflite has no kernels for {odd[0].dtype.value} activations: {odd[0].name!r} and {len(odd) - 1} others",
                                hint="use 8-bit activations")

@@ -9,7 +9,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from edgewright.emit.tflite_layers import activation, pad
-from edgewright.emit.tflite_versions import dequantize_version, moving_version, mul_version, simple_version
+from edgewright.emit.tflite_versions import dequantize_version, moving_version, mul_version, quantize_version, simple_version
 from edgewright.emit.tflite_writer import Tensor, Writer
 from edgewright.errors import UnsupportedError
 from edgewright.ir.graph import Level, Node
@@ -51,6 +51,7 @@ def add(writer: Writer, node: Node) -> None:
     assert isinstance(node.op, Add)
     options = schema.AddOptionsT()
     options.fusedActivationFunction = activation(node.op.activation)
+    options.potScaleInt16 = writer.value(node.outputs[0]).type != "INT16"
     _binary(writer, node, "ADD", options, lambda first, second, out: simple_version("ADD", first.type))
 
 
@@ -59,6 +60,7 @@ def sub(writer: Writer, node: Node) -> None:
     assert isinstance(node.op, Sub)
     options = schema.SubOptionsT()
     options.fusedActivationFunction = activation(node.op.activation)
+    options.potScaleInt16 = writer.value(node.outputs[0]).type != "INT16"
     _binary(writer, node, "SUB", options, lambda first, second, out: simple_version("SUB", first.type))
 
 
@@ -186,6 +188,12 @@ def prelu(writer: Writer, node: Node) -> None:
     ones = (1,) * (len(x.shape) - 2)
     alpha = writer.constant(node.inputs[1], f"alpha{len(ones)}", lambda array: array.reshape(*ones, -1), 0)
     writer.operator("PRELU", [x, alpha], [writer.value(node.outputs[0])])
+
+
+def quantize(writer: Writer, node: Node) -> None:
+    """Quantize and Requantize → QUANTIZE."""
+    out = writer.value(node.outputs[0])
+    writer.operator("QUANTIZE", [writer.value(node.inputs[0])], [out], schema.QuantizeOptionsT(), version=quantize_version(out.type))
 
 
 def relu6(writer: Writer, node: Node) -> None:

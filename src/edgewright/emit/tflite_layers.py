@@ -90,8 +90,10 @@ def _window(writer: Writer, node: Node, kernel: tuple[int, int], stride: tuple[i
 
 
 def _bias(writer: Writer, node: Node) -> list[Tensor]:
-    """The bias, or nothing: kernels count their inputs."""
-    return [writer.constant(node.inputs[2], "bias", _unchanged, 0)] if len(node.inputs) > 2 else []
+    """The bias, or nothing: kernels count their inputs. Beside int16 activations it has 64 bits."""
+    wide = writer.ins(node)[0].dtype is DType.INT16
+    role = "wide bias" if wide else "bias"
+    return [writer.constant(node.inputs[2], role, _unchanged, 0, kind="INT64" if wide else None)] if len(node.inputs) > 2 else []
 
 
 def _bias_or_zeros(writer: Writer, node: Node) -> Tensor:
@@ -104,14 +106,20 @@ def _bias_or_zeros(writer: Writer, node: Node) -> Tensor:
         return writer.reals(name, np.zeros(count))
     scale = np.asarray(weight.quant.scale, np.float32) * np.float32(x.quant.scale[0])
     quant = Quant(DType.INT32, tuple(scale.tolist()), (0,) * len(scale), weight.quant.axis)
-    return writer.tensor(writer.name(name), (count,), "INT32", data=bytes(4 * count), quant=quant)
+    kind, size = ("INT64", 8) if x.dtype is DType.INT16 else ("INT32", 4)
+    return writer.tensor(writer.name(name), (count,), kind, data=bytes(size * count), quant=quant)
 
 
 def _weight(writer: Writer, node: Node, role: str = "weight", arrange: Any = _unchanged, axis: int = 0, *, hybrid: bool = True) -> Tensor:
     if not writer.graph.is_constant(node.inputs[1]):
         raise UnsupportedError(f"the weight of {node.op.kind} {node.name!r} is computed at run time",
                                hint="only constant weights can be written")
-    return writer.constant(node.inputs[1], role, arrange, axis, hybrid=hybrid)
+    x, weight = writer.ins(node)[:2]
+    if weight.dtype is DType.INT16:
+        raise UnsupportedError(f"the weight of {node.op.kind} {node.name!r} is int16, which no kernel of .tflite takes",
+                               hint="use weights of 8 bits (recipe w8a16), or write C")
+    narrow = x.dtype is DType.INT16 and weight.dtype.bits < 8
+    return writer.constant(node.inputs[1], role, arrange, axis, hybrid=hybrid, kind="INT8" if narrow else None)
 
 
 def _per_channel(weight: Tensor) -> bool:

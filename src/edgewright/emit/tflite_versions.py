@@ -9,10 +9,14 @@ from __future__ import annotations
 _INT8_IS_2 = ("ADD", "SUB", "AVERAGE_POOL_2D", "MAX_POOL_2D", "CONCATENATION", "LOGISTIC", "TANH", "LOG_SOFTMAX", "MEAN", "RELU", "RELU6",
               "SLICE", "SOFTMAX", "GELU", "MIRROR_PAD", "BATCH_MATMUL", "RSQRT")
 """Version 1 in float, 2 at int8."""
+_INT16 = {"SUB": 5, "LEAKY_RELU": 2, "PRELU": 1, "SLICE": 4}
+"""At int16; 3 where it does not stand here."""
 
 
 def simple_version(kind: str, dtype: str) -> int:
     """Operators whose version depends on the type of their first input (``dtype``) alone."""
+    if dtype == "INT16":
+        return _INT16.get(kind, 3)
     return 2 if kind in _INT8_IS_2 and dtype == "INT8" else 1
 
 
@@ -20,6 +24,8 @@ def convolution_version(inputs: str, weight: str, *, per_channel: bool, grouped:
     """CONV_2D."""
     if grouped:
         return 6
+    if inputs == "INT16":
+        return 4
     if inputs == "INT8":
         return 7 if weight == "INT4" else 3
     if weight == "INT8":
@@ -29,6 +35,8 @@ def convolution_version(inputs: str, weight: str, *, per_channel: bool, grouped:
 
 def depthwise_version(inputs: str, weight: str, *, per_channel: bool, dilated: bool) -> int:
     """DEPTHWISE_CONV_2D."""
+    if inputs == "INT16":
+        return 5
     if inputs == "INT8":
         return 7 if weight == "INT4" else 3
     if weight == "INT8":
@@ -38,6 +46,8 @@ def depthwise_version(inputs: str, weight: str, *, per_channel: bool, dilated: b
 
 def dense_version(inputs: str, weight: str, *, per_channel: bool, keep_num_dims: bool) -> int:
     """FULLY_CONNECTED."""
+    if inputs == "INT16":
+        return 7
     if inputs == "INT8" and weight == "INT4":
         return 10
     if inputs == "FLOAT32" and weight == "INT8":
@@ -49,23 +59,32 @@ def dense_version(inputs: str, weight: str, *, per_channel: bool, keep_num_dims:
 
 def transpose_conv_version(inputs: str, *, bias: bool, fused: bool) -> int:
     """TRANSPOSE_CONV."""
-    return 4 if fused else 3 if bias else 2 if inputs == "INT8" else 1
+    return 4 if fused else 3 if bias else 2 if inputs in ("INT8", "INT16") else 1
 
 
 def mul_version(inputs: str, factor: float) -> int:
     """MUL; ``factor`` is input scale * input scale / output scale, 0 in float."""
+    if inputs == "INT16":
+        return 4
     return 3 if factor >= 1.0 else simple_version("ADD", inputs)
 
 
 def moving_version(kind: str, dtype: str, rank: int) -> int:
     """TRANSPOSE, PAD, PADV2, SLICE, STRIDED_SLICE: more axes than four came later."""
     wide = {"TRANSPOSE": 6 if rank > 5 else 4, "PAD": 4, "PADV2": 4, "SLICE": 5, "STRIDED_SLICE": 4}[kind]
+    if dtype == "INT16" and (rank <= 4 or (kind == "TRANSPOSE" and rank == 5)):
+        return {"TRANSPOSE": 5, "SLICE": 4, "STRIDED_SLICE": 1}.get(kind, 3)
     return wide if rank > 4 else 2 if dtype == "INT8" else 1
 
 
 def resize_version(dtype: str, *, later_option: bool) -> int:
     """RESIZE_BILINEAR (``later_option``: half_pixel_centers) and RESIZE_NEAREST_NEIGHBOR (align_corners or half_pixel_centers)."""
-    return 3 if later_option else 2 if dtype == "INT8" else 1
+    return 4 if dtype == "INT16" else 3 if later_option else 2 if dtype == "INT8" else 1
+
+
+def quantize_version(dtype: str) -> int:
+    """QUANTIZE; ``dtype``: of its output."""
+    return 2 if dtype == "INT16" else 1
 
 
 def dequantize_version(dtype: str, *, per_channel: bool) -> int:
@@ -74,7 +93,12 @@ def dequantize_version(dtype: str, *, per_channel: bool) -> int:
 
 
 _RUNTIMES: dict[tuple[str, int], str] = {
-    ("ADD", 1): "1.5.0", ("ADD", 2): "1.14.0", ("SUB", 1): "1.6.0", ("SUB", 2): "1.14.0",
+    ("ADD", 1): "1.5.0", ("ADD", 2): "1.14.0", ("ADD", 3): "2.4.0", ("SUB", 5): "2.4.0", ("MUL", 4): "2.3.0", ("CONV_2D", 4): "2.3.0",
+    ("DEPTHWISE_CONV_2D", 5): "2.3.0", ("FULLY_CONNECTED", 7): "2.3.0", ("AVERAGE_POOL_2D", 3): "2.3.0", ("MAX_POOL_2D", 3): "2.3.0",
+    ("CONCATENATION", 3): "2.3.0", ("SOFTMAX", 3): "2.3.0", ("LOGISTIC", 3): "2.3.0", ("TANH", 3): "2.3.0", ("LEAKY_RELU", 2): "2.3.0",
+    ("TRANSPOSE", 5): "2.4.0", ("PAD", 3): "2.4.0", ("PADV2", 3): "2.4.0", ("SLICE", 4): "2.4.0", ("MEAN", 3): "2.4.0",
+    ("BATCH_MATMUL", 3): "2.4.0", ("RESIZE_NEAREST_NEIGHBOR", 4): "2.4.0", ("RESIZE_BILINEAR", 4): "2.5.0", ("RELU", 3): "2.5.0",
+    ("RELU6", 3): "2.5.0", ("MIRROR_PAD", 3): "2.12.0", ("QUANTIZE", 2): "1.15.0", ("SUB", 1): "1.6.0", ("SUB", 2): "1.14.0",
     ("MUL", 1): "1.5.0", ("MUL", 2): "1.14.0", ("MUL", 3): "1.15.0",
     ("AVERAGE_POOL_2D", 1): "1.5.0", ("AVERAGE_POOL_2D", 2): "1.14.0", ("MAX_POOL_2D", 1): "1.5.0", ("MAX_POOL_2D", 2): "1.14.0",
     ("CONV_2D", 1): "1.5.0", ("CONV_2D", 2): "1.14.0", ("CONV_2D", 3): "1.14.0", ("CONV_2D", 5): "2.4.0", ("CONV_2D", 6): "2.9.0",

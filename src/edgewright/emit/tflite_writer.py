@@ -116,24 +116,29 @@ class Writer:
                 self._tensors[name, ""] = self.tensor(name, batch_of_one(value.shape), _TYPES[value.dtype], quant=value.quant)
         return self._tensors[name, ""]
 
-    def constant(self, name: str, role: str, arrange: Arrange, axis: int, *, hybrid: bool = False) -> Tensor:
+    def constant(
+        self, name: str, role: str, arrange: Arrange, axis: int, *, hybrid: bool = False, kind: str | None = None
+    ) -> Tensor:
         """Constant ``name`` after ``arrange``, with the scales of its channels along ``axis``; one tensor a ``role``.
+
+        ``kind``: the integer type that its reader asks for, where that is another than its own (a bias of 64 bits, int4 as int8).
 
         ``hybrid``: the reader takes symmetric int8 weights beside float activations. Elsewhere quantized constants of a float network, and
         float16 ones, pass a DEQUANTIZE.
         """
-        key = (name, f"{role}{'h' if hybrid else ''}c")
+        key = (name, f"{role}{'h' if hybrid else ''}{kind or ''}c")
         if key not in self._tensors:
-            self._tensors[key] = self._constant(self.graph.value(name), arrange, axis, hybrid)
+            self._tensors[key] = self._constant(self.graph.value(name), arrange, axis, hybrid, kind)
         return self._tensors[key]
 
-    def _constant(self, value: Value, arrange: Arrange, axis: int, hybrid: bool) -> Tensor:
+    def _constant(self, value: Value, arrange: Arrange, axis: int, hybrid: bool, kind: str | None) -> Tensor:
         array = self.graph.array(value.name)
         quant, dtype = value.quant, value.dtype
         if self.graph.level is Level.QUANTIZED and quant is not None:
             array, dtype = quant.to_integer(array.astype(np.float32)), quant.dtype
         array = np.ascontiguousarray(arrange(array))
-        stored = self.tensor(self._unused(value.name), array.shape, _TYPES[dtype], data=_bytes(array, dtype), quant=quant, axis=axis)
+        data = _bytes(array, dtype) if kind is None else array.astype(f"<i{8 if kind == 'INT64' else 1}").tobytes()
+        stored = self.tensor(self._unused(value.name), array.shape, kind or _TYPES[dtype], data=data, quant=quant, axis=axis)
         if self.graph.level is Level.INTEGER or dtype is DType.FLOAT32 or (hybrid and dtype is DType.INT8):
             return stored
         real = self.tensor(self.name(f"{value.name}_dequantized"), array.shape, "FLOAT32")

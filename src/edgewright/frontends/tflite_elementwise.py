@@ -112,7 +112,7 @@ def extremum(importer: Importer, operation: Operation) -> None:
 
 
 def softmax(importer: Importer, operation: Operation) -> None:
-    """SOFTMAX; at int8 its output has scale 1/256 and zero point -128, or no kernel takes it."""
+    """SOFTMAX; at int8 its output has scale 1/256 and zero point -128, at int16 2**-15 and 0, or no kernel takes it."""
     importer.finish(operation, Softmax(float(operation.options(schema.SoftmaxOptionsT).beta)), (importer.operand(operation, 0),))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +13,7 @@ from edgewright.errors import ModelError
 from edgewright.frontends.audit import Finding, raise_unsupported
 from edgewright.frontends.tflite_file import Operation, Subgraph, TensorRecord, damaged
 from edgewright.frontends.tflite_names import Names
+from edgewright.frontends.tflite_quants import along, product_quant
 from edgewright.ir.dtype import DType, Quant
 from edgewright.ir.edit import GraphBuilder
 from edgewright.ir.graph import Graph, Level, Shape, Value
@@ -21,7 +21,8 @@ from edgewright.ir.layout import BatchMixedError
 from edgewright.ir.operator import Operator
 from edgewright.ir.verify import verify
 
-_DTYPES = {"FLOAT32": DType.FLOAT32, "INT8": DType.INT8, "UINT8": DType.INT8, "INT4": DType.INT4, "INT32": DType.INT32}
+_DTYPES = {"FLOAT32": DType.FLOAT32, "INT8": DType.INT8, "UINT8": DType.INT8, "INT4": DType.INT4, "INT16": DType.INT16,
+           "INT32": DType.INT32}
 _ARITHMETIC = ("FLOAT32", "INT8", "UINT8", "INT16")
 """Types of tensors that a network computes on; the others carry shapes, indices and handles."""
 _EDGES = ("QUANTIZE", "DEQUANTIZE")
@@ -118,9 +119,7 @@ class Importer:
 
     def dtype(self, record: TensorRecord) -> DType:
         if record.type not in _DTYPES:
-            wide = "16-bit activations are not read yet; quantize the network to 8 bits"
-            raise InexpressibleError(f"tensor {record.name!r} has type {record.type}",
-                                     wide if record.type == "INT16" else "convert the network in float32 or int8")
+            raise InexpressibleError(f"tensor {record.name!r} has type {record.type}", "convert the network in float32, int8 or int16")
         return _DTYPES[record.type]
 
     def quant(self, record: TensorRecord, axis: int | None = None) -> Quant | None:
@@ -202,15 +201,17 @@ class Importer:
         record = self.record(operation, position)
         if self.known(record.index) is None:
             raise InexpressibleError(f"its bias {record.name!r} is computed at run time", "only constant biases can be read")
-        expected = "INT32" if self.level is Level.INTEGER else "FLOAT32"
+        wide = self.value(x).dtype is DType.INT16
+        expected = "INT64" if wide else "INT32" if self.level is Level.INTEGER else "FLOAT32"
         if record.type != expected:
             raise InexpressibleError(f"its bias {record.name!r} has type {record.type}, expected {expected}",
-                                     "convert the network with int8 activations or in float32")
+                                     "convert the network with int8 activations, with int16 ones and biases of 64 bits, or in float32")
         if any(record.zero_point):
             raise damaged(f"bias {record.name!r} has a zero point that is not 0")
         if len(record.scale) > 1 and (len(record.shape) != 1 or len(record.scale) != record.shape[0]):
             raise damaged(f"bias {record.name!r} of shape {list(record.shape)} has {len(record.scale)} scales")
-        return (self.constant(record, "bias", 0, lambda array: array.reshape(-1), _product(self.value(x).quant, self.value(weight).quant)),)
+        quant = product_quant(self.value(x).quant, self.value(weight).quant)
+        return (self.constant(record, "bias", 0, lambda array: array.reshape(-1), quant),)
 
     def constant(self, record: TensorRecord, role: str, axis: int | None, arrange: Arrange | None = None,
                  default: Quant | None = None) -> str:
@@ -221,9 +222,11 @@ class Importer:
         key = (record.index, role)
         if key not in self._constants:
             known = self.folded.get(record.index)
-            array, quant = (known.array, _along(known.quant, axis)) if known is not None else (record.array(), self.quant(record, axis))
+            array, quant = (known.array, along(known.quant, axis)) if known is not None else (record.array(), self.quant(record, axis))
             if record.type == "UINT8":
                 array = (array.astype(np.int16) - 128).astype(np.int8)
+            if record.type == "INT64" and self.level is Level.INTEGER:
+                array = _of_32_bits(record, array)
             array, quant = np.ascontiguousarray(array if arrange is None else arrange(array)), quant or default
             if self.level is not Level.INTEGER:
                 array, quant = self._real(array, quant)
@@ -304,7 +307,7 @@ class Importer:
         """Activations of an integer network have a scale, and the one that the arithmetic fixes where it does."""
         if quant is None:
             raise damaged(f"tensor {record.name!r} is {record.type} and has no scale")
-        fixed = op.output_quant([self.value(name) for name in inputs])
+        fixed = op.output_quant([self.value(name) for name in inputs], 0, quant.dtype)
         if fixed is not None and fixed != (quant.scale[0], quant.zero_point[0]):
             raise InexpressibleError(f"its output has scale {quant.scale[0]:g} and zero point {quant.zero_point[0]}, "
                                      f"the arithmetic needs {fixed[0]:g} and {fixed[1]}",
@@ -404,16 +407,8 @@ class Importer:
         raise damaged(f"output {self.names[index]!r} is never computed")
 
 
-def _along(quant: Quant | None, axis: int | None) -> Quant | None:
-    """``quant`` with its scales along ``axis``; None where it has several and no axis is wanted."""
-    if quant is None or quant.axis is None:
-        return quant
-    return None if axis is None else dataclasses.replace(quant, axis=axis)
-
-
-def _product(x: Quant | None, weight: Quant | None) -> Quant | None:
-    """The quantization of a bias: scales multiply in float32, integers are int32."""
-    if x is None or weight is None or x.axis is not None:
-        return None
-    scale = np.asarray(weight.scale, np.float32) * np.float32(x.scale[0])
-    return Quant(DType.INT32, tuple(scale.tolist()), (0,) * len(scale), weight.axis)
+def _of_32_bits(record: TensorRecord, array: NDArray[Any]) -> NDArray[np.int32]:
+    """A bias of 64 bits in the 32 that its numbers need in all but name."""
+    if array.min(initial=0) < DType.INT32.minimum or array.max(initial=0) > DType.INT32.maximum:
+        raise InexpressibleError(f"its constant {record.name!r} does not fit into 32 bits", "quantize the network again")
+    return array.astype(np.int32)

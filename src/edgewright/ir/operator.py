@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgewright.errors import ModelError, UnsupportedError
+from edgewright.ir.dtype import DType
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -83,6 +84,10 @@ class Operator:
     """No output falls when an element of a data input rises, in integers neither. (Holds for all that has ``same_quant`` as well.)"""
     homogeneous: ClassVar[bool] = False
     """Factors above zero pass through, one for each index of the last axis where that axis stays: f(s x) = s f(x)."""
+    takes_int16: ClassVar[bool] = False
+    """Its integer form takes int16 activations as well as int8 ones: inputs and outputs of one width."""
+    int8_inputs: ClassVar[tuple[int, ...]] = ()
+    """Indices of inputs that stay int8 beside int16 activations."""
     pointwise: ClassVar[bool] = False
     """One input, one output of the same shape, every element mapped by one scalar function (at int8: a 256-entry table)."""
 
@@ -170,8 +175,8 @@ class Operator:
         """The scale of what is multiplied by weights, and added to the bias, in units of 1 / weight scale; ``input_scale`` as a rule."""
         return input_scale
 
-    def output_quant(self, ins: Sequence[Value], index: int = 0) -> tuple[float, int] | None:
-        """(scale, zero point) that the arithmetic fixes for an int8 output (softmax 1/256, -128; tanh; sigmoid), or None: calibrated."""
+    def output_quant(self, ins: Sequence[Value], index: int = 0, dtype: DType = DType.INT8) -> tuple[float, int] | None:
+        """(scale, zero point) that the arithmetic fixes for an output of ``dtype`` (softmax at int8: 1/256, -128), or None: calibrated."""
         return None
 
 

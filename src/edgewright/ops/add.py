@@ -21,6 +21,7 @@ class Add(Operator):
 
     activation: str = "none"
 
+    takes_int16: ClassVar[bool] = True
     inputs_range: ClassVar[tuple[int, int]] = (2, 2)
     monotone: ClassVar[bool] = True
 

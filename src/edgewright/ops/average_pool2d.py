@@ -26,6 +26,7 @@ class AveragePool2D(Operator):
     padding: Padding = NO_PADDING
     activation: str = "none"
 
+    takes_int16: ClassVar[bool] = True
     same_quant: ClassVar[bool] = True
     homogeneous: ClassVar[bool] = True
 

@@ -21,6 +21,7 @@ class Concat(Operator):
 
     axis: int = 3
 
+    takes_int16: ClassVar[bool] = True
     inputs_range: ClassVar[tuple[int, int]] = (1, 1 << 16)
     same_quant: ClassVar[bool] = True
 

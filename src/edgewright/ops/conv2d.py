@@ -15,7 +15,7 @@ from edgewright.ir.graph import Shape, Value
 from edgewright.ir.operator import Axis, Coupling, Operator, Window, expect
 from edgewright.ops.activation import apply_activation, check_activation
 from edgewright.ops.convolution import NO_PADDING, Padding, convolve, exact_sums, infer_window, output_shape, unpadded
-from edgewright.ops.requant import activation_range, output_multiplier, requantize, tensor_quant
+from edgewright.ops.requant import rescale_products, tensor_quant
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,7 @@ class Conv2D(Operator):
     groups: int = 1
     activation: str = "none"
 
+    takes_int16: ClassVar[bool] = True
     inputs_range: ClassVar[tuple[int, int]] = (2, 3)
     weight_inputs: ClassVar[tuple[int, ...]] = (1,)
     bias_input: ClassVar[int | None] = 2
@@ -52,8 +53,7 @@ class Conv2D(Operator):
 
     def evaluate_integer(self, inputs: Sequence[Tensor], ins: Sequence[Value], outs: Sequence[Value]) -> tuple[Tensor, ...]:
         sums = exact_sums(self._convolve, inputs, ins)
-        low, high = activation_range(self.activation, outs[0])
-        return (requantize(sums, output_multiplier(ins[0], ins[1], outs[0]), tensor_quant(outs[0])[1], low, high),)
+        return (rescale_products(sums, ins[0], ins[1], outs[0], self.activation),)
 
     def _convolve(self, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         return convolve(x, weight, bias, self.stride, self.dilation, self.padding, self.groups)

@@ -17,6 +17,8 @@ from edgewright.ops.requant import INT32_MAX, tensor_quant, wrap_int32
 
 Padding = tuple[tuple[int, int], tuple[int, int]]
 NO_PADDING: Padding = ((0, 0), (0, 0))
+MOST_WIDE = 1 << 47
+"""Sums of 64 bits stay below this, or their rescaling would overflow."""
 FLOAT32_EXACT = 1 << 24
 """Integers up to this size, and sums that stay below it, are exact in float32."""
 
@@ -79,12 +81,11 @@ def exact_sums(multiply: Callable[[Tensor, Tensor, Tensor | None], Tensor], inpu
     """Exact sums of products and bias of an operator with inputs x, weight (output channel at axis 0) and, optionally, bias.
 
     ``multiply``(x, weight, bias) is the operator in floating point. The result holds integers within the int32 range (wrapped there as
-    a 32-bit accumulator wraps) in the cheapest type that has them exactly: float32, float64 or int64. Inputs that are integers in float32
-    may require gradients; where the sums might wrap, none come back.
+    a 32-bit accumulator wraps; sums of int16 data have 64 bits) in the cheapest type that has them exactly: float32, float64 or int64.
+    Inputs that are integers in float32 may require gradients; where the sums might wrap, none come back.
     """
     if ins[0].dtype.bits > 8:
-        raise UnsupportedError(f"sums of products of {ins[0].dtype.value} {ins[0].name!r} have no integer form",
-                               hint="quantize activations to int8")
+        return _wide_sums(multiply, inputs, ins)
     weight, bias = inputs[1], inputs[2] if len(inputs) > 2 else None
     sums, biases = _largest_sums(weight, bias, ins[0])
     kind = torch.float32 if sums < FLOAT32_EXACT and _float32_is_float32() else torch.float64
@@ -94,6 +95,17 @@ def exact_sums(multiply: Callable[[Tensor, Tensor, Tensor | None], Tensor], inpu
     if bias is not None and not fused:
         result = result.to(torch.float64) + bias
     return result if sums + biases <= INT32_MAX else wrap_int32(result.to(torch.int64))
+
+
+def _wide_sums(
+    multiply: Callable[[Tensor, Tensor, Tensor | None], Tensor], inputs: Sequence[Tensor], ins: Sequence[Value]
+) -> Tensor:
+    """Sums of products of int16 data, which 64 bits hold, in float64."""
+    weight, bias = inputs[1], inputs[2] if len(inputs) > 2 else None
+    largest = sum(_largest_sums(weight, bias, ins[0]))
+    if largest >= MOST_WIDE:
+        raise UnsupportedError(f"sums of products of {ins[0].name!r} reach {largest:,}", hint=f"their factors take less than {MOST_WIDE:,}")
+    return multiply(inputs[0].to(torch.float64), weight.to(torch.float64), None if bias is None else bias.to(torch.float64))
 
 
 def _largest_sums(weight: Tensor, bias: Tensor | None, x: Value) -> tuple[int, int]:

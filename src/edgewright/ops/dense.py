@@ -13,7 +13,7 @@ from edgewright.ir.graph import Shape, Value
 from edgewright.ir.operator import Axis, Coupling, Operator, Window, expect
 from edgewright.ops.activation import apply_activation, check_activation
 from edgewright.ops.convolution import exact_sums
-from edgewright.ops.requant import activation_range, output_multiplier, requantize, tensor_quant
+from edgewright.ops.requant import rescale_products
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,7 @@ class Dense(Operator):
 
     activation: str = "none"
 
+    takes_int16: ClassVar[bool] = True
     inputs_range: ClassVar[tuple[int, int]] = (2, 3)
     weight_inputs: ClassVar[tuple[int, ...]] = (1,)
     bias_input: ClassVar[int | None] = 2
@@ -39,8 +40,7 @@ class Dense(Operator):
 
     def evaluate_integer(self, inputs: Sequence[Tensor], ins: Sequence[Value], outs: Sequence[Value]) -> tuple[Tensor, ...]:
         sums = exact_sums(F.linear, inputs, ins)
-        low, high = activation_range(self.activation, outs[0])
-        return (requantize(sums, output_multiplier(ins[0], ins[1], outs[0]), tensor_quant(outs[0])[1], low, high),)
+        return (rescale_products(sums, ins[0], ins[1], outs[0], self.activation),)
 
     def macs(self, ins: Sequence[Value], outs: Sequence[Value]) -> int:
         return outs[0].elements * int(ins[1].shape[1] or 1)

@@ -6,6 +6,8 @@ Tanh of internal/reference/integer_ops, which interpolate in one table of the si
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from functools import cache
 
 import numpy as np
@@ -13,7 +15,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from edgewright.errors import ModelError
+from edgewright.errors import ModelError, UnsupportedError
+from edgewright.ir.dtype import DType
 from edgewright.ir.graph import Value
 from edgewright.ops.requant import (
     Multiplier,
@@ -28,6 +31,8 @@ GATE_SCALE = 2.0**-12
 """Scale of what goes into an activation."""
 UNIT_SCALE = 2.0**-15
 """Scale of what comes out of one."""
+POWER_TOLERANCE = 1e-3
+"""How far the logarithm of a scale may be from a whole number to count as one."""
 TABLE_STEPS = 256
 ONE_HIGHER = (
     4, 8, 12, 14, 15, 16, 17, 19, 20, 21, 22, 25, 27, 28, 29, 30, 31, 33, 34, 35, 37, 39, 40, 41, 43, 44, 45, 46, 49, 50, 54, 62,
@@ -49,7 +54,11 @@ def sigmoid_table() -> NDArray[np.uint16]:
 
 def logistic(x: Tensor) -> Tensor:
     """The sigmoid of Q3.12 ``x``, in Q0.15."""
-    wide = x * 3
+    return logistic_of_thirds(x * 3)
+
+
+def logistic_of_thirds(wide: Tensor) -> Tensor:
+    """The sigmoid of ``wide`` / 12288, in Q0.15."""
     interpolated, beyond = _interpolated(wide.abs(), 9)
     result = torch.where(beyond, 0x7FFF << 10, interpolated)
     return torch.where(wide >= 0, result + (1 << 9), (1 << 25) - result + (1 << 9) - 1) >> 10
@@ -57,10 +66,46 @@ def logistic(x: Tensor) -> Tensor:
 
 def hyperbolic_tangent(x: Tensor, left: int = 0) -> Tensor:
     """tanh of ``x`` * 2**left in Q3.12, in Q0.15."""
-    wide = x * (3 << left)
+    return hyperbolic_tangent_of_thirds(x * (3 << left))
+
+
+def hyperbolic_tangent_of_thirds(wide: Tensor) -> Tensor:
+    """tanh of ``wide`` / 12288, in Q0.15."""
     interpolated, beyond = _interpolated(wide.abs(), 8)
     result = torch.where(beyond, 0xFFFF << 8, interpolated)
     return torch.where(wide >= 0, result - (1 << 23) + (1 << 7), (1 << 23) - result + (1 << 7) - 1) >> 8
+
+
+def thirds_factor(scale: float, most_left: int) -> tuple[int, int]:
+    """(multiplier, right): what int16 ``x`` of ``scale`` becomes in units of 1 / 12288 is (x * multiplier + 2**right / 2) >> right.
+
+    A scale of 2**-12 is exact, and one of up to 2**``most_left`` times that; others keep 15 bits, cut off, as TFLM's Prepare does.
+    """
+    exponent = math.log2(scale)
+    left = 12 + round(exponent)
+    if 0 <= left <= most_left and abs(exponent - round(exponent)) < POWER_TOLERANCE:
+        return 3 << left, 0
+    multiplier, right = scale * 4096.0 * 3.0, 0
+    while multiplier <= 32767.0 / 2.0 and right <= 30:
+        multiplier, right = multiplier * 2.0, right + 1
+    if right > 30:
+        raise UnsupportedError(f"a scale of {scale:g} is too small for an int16 activation function", hint="its input is always near zero")
+    if multiplier > INT16_MAX:
+        raise UnsupportedError(f"a scale of {scale:g} is too large for an int16 activation function", hint="its input exceeds 80,000")
+    return int(multiplier), right
+
+
+def apply_thirds(function: Callable[[Tensor], Tensor], x: Tensor, input: Value, output: Value, most_left: int = 0) -> Tensor:
+    """``function`` of int16 ``x`` as integers of ``output``, whose scale is 2**-15; torch.int32."""
+    grids = (input.quant, output.quant)
+    if any(grid is None or grid.dtype is not DType.INT16 or grid.zero_point != (0,) for grid in grids):
+        raise UnsupportedError(f"an activation function from {input.dtype.value} {input.name!r} to {output.dtype.value} {output.name!r}",
+                               hint="both are int8, or both are int16 with zero point 0")
+    if tensor_quant(output)[0] != UNIT_SCALE:
+        raise UnsupportedError(f"output {output.name!r} has scale {tensor_quant(output)[0]:g}, its int16 form needs 2**-15",
+                               hint="quantize the network again; every TensorFlow Lite converter fixes this number")
+    multiplier, right = thirds_factor(tensor_quant(input)[0], most_left)
+    return function((x.to(torch.int64) * multiplier + ((1 << right) >> 1)) >> right).to(torch.int32)
 
 
 def _interpolated(magnitude: Tensor, bits: int) -> tuple[Tensor, Tensor]:

@@ -23,6 +23,7 @@ class LeakyRelu(Pointwise):
 
     alpha: float = 0.01
 
+    takes_int16: ClassVar[bool] = True
     homogeneous: ClassVar[bool] = True
 
     def infer(self, inputs: Sequence[Value]) -> tuple[Shape, ...]:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from edgewright.errors import UnsupportedError
+from edgewright.ir.dtype import DType
 from edgewright.ir.graph import Shape, Value
 from edgewright.ir.operator import Operator, expect
 from edgewright.ops.fixed_point import INTEGER_BITS, ExpInput, exp_input, exp_on_negative, log_at_least_one, scaled_difference, sum_of_exps
@@ -62,5 +63,5 @@ class LogSoftmax(Operator):
     def in_place(self, ins: Sequence[Value], outs: Sequence[Value]) -> tuple[int, ...]:
         return (0,) if ins[0].dtype.bits == outs[0].dtype.bits else ()
 
-    def output_quant(self, ins: Sequence[Value], index: int = 0) -> tuple[float, int] | None:
+    def output_quant(self, ins: Sequence[Value], index: int = 0, dtype: DType = DType.INT8) -> tuple[float, int] | None:
         return 16 / 256, 127

@@ -13,7 +13,16 @@ from torch import Tensor
 from edgewright.errors import UnsupportedError
 from edgewright.ir.graph import Shape, Value
 from edgewright.ir.operator import Axis, Coupling, Operator, expect
-from edgewright.ops.requant import INT32_MAX, Multiplier, activation_range, quantize_multipliers, requantize, tensor_quant, wrap_int32
+from edgewright.ops.requant import (
+    INT32_MAX,
+    Multiplier,
+    activation_range,
+    multiply_by_reduced_multiplier,
+    quantize_multipliers,
+    requantize,
+    tensor_quant,
+    wrap_int32,
+)
 
 
 @dataclass(frozen=True)
@@ -22,6 +31,7 @@ class MatMul(Operator):
 
     transposed: bool = False
 
+    takes_int16: ClassVar[bool] = True
     inputs_range: ClassVar[tuple[int, int]] = (2, 2)
 
     def infer(self, inputs: Sequence[Value]) -> tuple[Shape, ...]:
@@ -40,16 +50,25 @@ class MatMul(Operator):
         return (torch.matmul(inputs[0], inputs[1].mT if self.transposed else inputs[1]),)
 
     def evaluate_integer(self, inputs: Sequence[Tensor], ins: Sequence[Value], outs: Sequence[Value]) -> tuple[Tensor, ...]:
-        """TFLM's int8 reference kernel of BATCH_MATMUL: sums in int32, one factor for all of them."""
-        if max(value.dtype.bits for value in ins) > 8:
-            raise UnsupportedError(f"{self.kind} of {ins[0].dtype.value} {ins[0].name!r} has no integer form",
-                                   hint="quantize activations to int8")
+        """TFLM's reference kernels of BATCH_MATMUL: one factor for all sums, which are int32 at int8."""
+        if max(value.dtype.bits for value in (*ins, outs[0])) > 8:
+            return (self._wide(inputs, ins, outs[0]),)
         a, b = ((x - tensor_quant(value)[1]).to(torch.float64) for x, value in zip(inputs, ins, strict=True))
         sums = torch.matmul(a, b.mT if self.transposed else b)
         if int(ins[0].shape[-1] or 1) * (1 << 16) > INT32_MAX:
             sums = wrap_int32(sums.to(torch.int64))
         low, high = activation_range("none", outs[0])
         return (requantize(sums, self.multipliers(ins, outs), tensor_quant(outs[0])[1], low, high),)
+
+    def _wide(self, inputs: Sequence[Tensor], ins: Sequence[Value], out: Value) -> Tensor:
+        """TFLM's int16 reference kernel: sums in int64, a factor of 15 bits."""
+        if len({value.dtype for value in (*ins, out)}) > 1 or any(tensor_quant(value)[1] for value in (*ins, out)):
+            raise UnsupportedError(f"{self.kind} of {ins[0].dtype.value} {ins[0].name!r} and {ins[1].dtype.value} {ins[1].name!r} "
+                                   f"has no integer form", hint="quantize all of them to int8, or to int16 with zero point 0")
+        a, b = (x.to(torch.float64) for x in inputs)
+        low, high = activation_range("none", out)
+        sums = torch.matmul(a, b.mT if self.transposed else b)
+        return multiply_by_reduced_multiplier(sums, self.multipliers(ins, (out,))).clamp_(low, high).to(torch.int32)
 
     def multipliers(self, ins: Sequence[Value], outs: Sequence[Value]) -> Multiplier:
         """The fixed-point factor first scale * second scale / output scale, in double, of the integer form."""

@@ -21,6 +21,7 @@ class Mean(Operator):
     axes: tuple[int, ...] = (1, 2)
     keep_dims: bool = False
 
+    takes_int16: ClassVar[bool] = True
     monotone: ClassVar[bool] = True
     homogeneous: ClassVar[bool] = True
 

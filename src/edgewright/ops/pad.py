@@ -31,6 +31,7 @@ class Pad(Operator):
     value: float = 0.0
     mode: str = "constant"
 
+    takes_int16: ClassVar[bool] = True
     same_quant: ClassVar[bool] = True
 
     def infer(self, inputs: Sequence[Value]) -> tuple[Shape, ...]:

@@ -19,6 +19,8 @@ from edgewright.ops.requant import Multiplier, multiply_by_quantized_multiplier,
 class PRelu(Operator):
     """Inputs: x (..., C); alpha (C,). Output: x where x >= 0, else alpha * x."""
 
+    takes_int16: ClassVar[bool] = True
+    int8_inputs: ClassVar[tuple[int, ...]] = (1,)
     inputs_range: ClassVar[tuple[int, int]] = (2, 2)
     homogeneous: ClassVar[bool] = True
 

@@ -18,6 +18,7 @@ from edgewright.ops.requant import activation_range, quantize_multipliers, requa
 class Relu(Pointwise):
     """Input: any shape. Output: max(x, 0)."""
 
+    takes_int16: ClassVar[bool] = True
     homogeneous: ClassVar[bool] = True
 
     def evaluate(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:

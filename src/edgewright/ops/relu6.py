@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -16,6 +17,8 @@ from edgewright.ops.relu import rescale_and_clamp
 @dataclass(frozen=True)
 class Relu6(Pointwise):
     """Input: any shape. Output: min(max(x, 0), 6)."""
+
+    takes_int16: ClassVar[bool] = True
 
     def evaluate(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
         return (apply_activation(inputs[0], "relu6"),)

@@ -16,11 +16,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from edgewright.errors import ModelError
+from edgewright.errors import ModelError, UnsupportedError
 from edgewright.ir.dtype import DType, Quant
 from edgewright.ir.graph import Value
 
 INT32_MIN, INT32_MAX = -(1 << 31), (1 << 31) - 1
+REDUCED_BITS = 15
+"""Bits of a multiplier for sums of 64 bits."""
+MOST_SHIFT = 7
+"""The largest shift that goes with such a multiplier."""
 
 
 @dataclass(frozen=True)
@@ -99,6 +103,25 @@ def multiply_by_quantized_multiplier(x: Tensor, multiplier: Multiplier) -> Tenso
     return result.add_(rounding).bitwise_right_shift_(31 + right)
 
 
+def reduce_multiplier(multiplier: Multiplier) -> Multiplier:
+    """Factors multiplier * 2**(shift - 15) of 15 bits, for sums of 64 bits; ModelError where one is 128 or more."""
+    if max(multiplier.shift) > MOST_SHIFT:
+        raise ModelError("a sum of int16 products would be scaled by 128 or more", hint="calibrate with data that exercise this output")
+    cut = tuple((fixed + (1 << 15)) >> 16 if fixed < 0x7FFF0000 else 0x7FFF for fixed in multiplier.multiplier)
+    return Multiplier(cut, multiplier.shift)
+
+
+def multiply_by_reduced_multiplier(x: Tensor, multiplier: Multiplier) -> Tensor:
+    """x * factor for ``x`` below 2**47, rounded once (halves upwards), torch.int64 wrapped to the int32 range.
+
+    That is TFLM's form for sums of int16 activations; ``multiplier`` as for :func:`multiply_by_quantized_multiplier`.
+    """
+    reduced = reduce_multiplier(multiplier)
+    right = REDUCED_BITS - torch.tensor(reduced.shift, dtype=torch.int64)
+    product = x.to(torch.int64) * torch.tensor(reduced.multiplier, dtype=torch.int64)
+    return wrap_int32(product.add_(torch.bitwise_left_shift(torch.ones_like(right), right - 1)).bitwise_right_shift_(right))
+
+
 def tensor_quant(value: Value) -> tuple[float, int]:
     """(scale, zero point) of a value that is quantized as a whole."""
     if value.quant is None or value.quant.axis is not None:
@@ -172,6 +195,20 @@ def _requantize_in_float64(x: Tensor, multiplier: Multiplier, zero_point: int, l
     else:
         result = torch.addcmul(offset + half, exact, factor)
     return result.floor_().clamp_(low, high).to(torch.int32)
+
+
+def rescale_products(sums: Tensor, x: Value, weight: Value, out: Value, activation: str) -> Tensor:
+    """Sums of products of ``x`` and ``weight`` on the grid of ``out``, clamped by ``activation``; torch.int32.
+
+    Sums of int16 activations, which take 64 bits, have a factor of 15 bits and one rounding.
+    """
+    factors, (low, high) = output_multiplier(x, weight, out), activation_range(activation, out)
+    if x.dtype.bits <= 8 and out.dtype.bits <= 8:
+        return requantize(sums, factors, tensor_quant(out)[1], low, high)
+    if x.dtype is not out.dtype or tensor_quant(x)[1] or tensor_quant(out)[1]:
+        raise UnsupportedError(f"products of {x.dtype.value} {x.name!r} have no integer form that gives {out.dtype.value} {out.name!r}",
+                               hint="activations of 16 bits are int16 with zero point 0, in and out; put a Requantize between")
+    return multiply_by_reduced_multiplier(sums, factors).clamp_(low, high).to(torch.int32)
 
 
 def affine_quant(low: float, high: float, dtype: DType = DType.INT8) -> Quant:

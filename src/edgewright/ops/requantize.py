@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -15,6 +16,8 @@ from edgewright.ops.requant import Multiplier, quantize_multipliers, requantize,
 @dataclass(frozen=True)
 class Requantize(Pointwise):
     """Input: integers. Output: the nearest integers on the output's grid. In a float graph it changes nothing."""
+
+    takes_int16: ClassVar[bool] = True
 
     def evaluate(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
         return (inputs[0],)

@@ -22,6 +22,7 @@ class Reshape(Operator):
 
     shape: tuple[int | None, ...]
 
+    takes_int16: ClassVar[bool] = True
     same_quant: ClassVar[bool] = True
     homogeneous: ClassVar[bool] = True
     view: ClassVar[bool] = True

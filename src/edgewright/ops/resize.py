@@ -34,6 +34,7 @@ class Resize(Operator):
     align_corners: bool = False
     half_pixel_centers: bool = False
 
+    takes_int16: ClassVar[bool] = True
     same_quant: ClassVar[bool] = True
     homogeneous: ClassVar[bool] = True
 

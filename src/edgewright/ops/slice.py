@@ -26,6 +26,7 @@ class Slice(Operator):
     size: tuple[int | None, ...]
     stride: tuple[int, ...]
 
+    takes_int16: ClassVar[bool] = True
     same_quant: ClassVar[bool] = True
 
     def infer(self, inputs: Sequence[Value]) -> tuple[Shape, ...]:

@@ -21,6 +21,7 @@ class Sub(Operator):
 
     activation: str = "none"
 
+    takes_int16: ClassVar[bool] = True
     inputs_range: ClassVar[tuple[int, int]] = (2, 2)
 
     def infer(self, inputs: Sequence[Value]) -> tuple[Shape, ...]:

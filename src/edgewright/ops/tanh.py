@@ -4,18 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
+from edgewright.ir.dtype import DType
 from edgewright.ir.graph import Value
 from edgewright.ops.fixed_point import hyperbolic_tangent
+from edgewright.ops.gates import UNIT_SCALE, apply_thirds, hyperbolic_tangent_of_thirds
 from edgewright.ops.pointwise import Pointwise, evaluate_in_q4
 
 
 @dataclass(frozen=True)
 class Tanh(Pointwise):
-    """Input: any shape. Output: tanh(x); at int8 always with scale 1 / 128 and zero point 0."""
+    """Input: any shape. Output: tanh(x); at int8 always with scale 1 / 128, at int16 2**-15, and zero point 0."""
+
+    takes_int16: ClassVar[bool] = True
 
     def evaluate(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
         return (torch.tanh(inputs[0]),)
@@ -24,7 +29,9 @@ class Tanh(Pointwise):
         return -1.0, 1.0
 
     def map_integer(self, x: Tensor, input: Value, output: Value) -> Tensor:
+        if input.dtype is DType.INT16:
+            return apply_thirds(hyperbolic_tangent_of_thirds, x, input, output, most_left=1)
         return evaluate_in_q4(self, hyperbolic_tangent, x, input, output)
 
-    def output_quant(self, ins: Sequence[Value], index: int = 0) -> tuple[float, int] | None:
-        return 1 / 128, 0
+    def output_quant(self, ins: Sequence[Value], index: int = 0, dtype: DType = DType.INT8) -> tuple[float, int] | None:
+        return (1 / 128, 0) if dtype is DType.INT8 else (UNIT_SCALE, 0)

@@ -18,6 +18,7 @@ class Transpose(Operator):
 
     permutation: tuple[int, ...]
 
+    takes_int16: ClassVar[bool] = True
     same_quant: ClassVar[bool] = True
 
     def infer(self, inputs: Sequence[Value]) -> tuple[Shape, ...]:

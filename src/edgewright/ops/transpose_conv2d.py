@@ -13,7 +13,7 @@ from edgewright.ir.graph import Shape, Value
 from edgewright.ir.operator import Axis, Coupling, Operator, expect
 from edgewright.ops.activation import apply_activation, check_activation
 from edgewright.ops.convolution import NO_PADDING, Padding, exact_sums, output_shape
-from edgewright.ops.requant import activation_range, output_multiplier, requantize, tensor_quant
+from edgewright.ops.requant import rescale_products
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,7 @@ class TransposeConv2D(Operator):
     output_padding: tuple[int, int] = (0, 0)
     activation: str = "none"
 
+    takes_int16: ClassVar[bool] = True
     inputs_range: ClassVar[tuple[int, int]] = (2, 3)
     weight_inputs: ClassVar[tuple[int, ...]] = (1,)
     bias_input: ClassVar[int | None] = 2
@@ -55,8 +56,7 @@ class TransposeConv2D(Operator):
 
     def evaluate_integer(self, inputs: Sequence[Tensor], ins: Sequence[Value], outs: Sequence[Value]) -> tuple[Tensor, ...]:
         sums = exact_sums(self._convolve, inputs, ins)
-        low, high = activation_range(self.activation, outs[0])
-        return (requantize(sums, output_multiplier(ins[0], ins[1], outs[0]), tensor_quant(outs[0])[1], low, high),)
+        return (rescale_products(sums, ins[0], ins[1], outs[0], self.activation),)
 
     def _convolve(self, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         full = F.conv_transpose2d(x.permute(0, 3, 1, 2), weight.permute(3, 0, 1, 2), None, self.stride).permute(0, 2, 3, 1)

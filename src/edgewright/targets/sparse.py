@@ -31,6 +31,8 @@ def is_sparse(graph: Graph, node: Node, kernels: Sequence[str], share: float) ->
     constant = graph.constants.get(node.inputs[1])
     if constant is None or graph.value(node.inputs[1]).dtype is not DType.INT8 or constant.array.size == 0:
         return False
+    if graph.value(node.inputs[0]).dtype is DType.INT16:
+        return False
     if constant.structure is None or constant.structure.mask is None:
         return False
     rows = constant.array.reshape(len(constant.array), -1)

@@ -13,7 +13,7 @@ from edgewright.ops.conv2d import Conv2D
 from edgewright.ops.dense import Dense
 from edgewright.ops.depthwise_conv2d import DepthwiseConv2D
 from edgewright.targets.sparse import is_sparse, sparse_bytes
-from edgewright.targets.workspace import can_be_frugal, is_plain, workspace_bytes
+from edgewright.targets.workspace import can_be_frugal, is_plain, is_wide, workspace_bytes
 
 WORD_BITS = 32
 WIDTHS = (1, 2, 4)
@@ -54,7 +54,7 @@ def stored(graph: Graph, node: Node, kernels: Sequence[str]) -> Stored | None:
     if not kernels or any(folder in kernels for folder in WITHOUT) or not isinstance(op, Conv2D | Dense | DepthwiseConv2D):
         return None
     constant = graph.constants.get(node.inputs[1])
-    if constant is None or graph.value(node.inputs[1]).dtype is not DType.INT8:
+    if constant is None or graph.value(node.inputs[1]).dtype is not DType.INT8 or is_wide(graph.ins(node)):
         return None
     if isinstance(op, DepthwiseConv2D) and not is_plain(op, graph.ins(node)) and "size" not in kernels:
         return None

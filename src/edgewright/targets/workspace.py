@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from edgewright.ir.dtype import DType
 from edgewright.ir.graph import Value
 from edgewright.ir.operator import Operator
 from edgewright.ops.conv2d import Conv2D
@@ -38,6 +39,9 @@ def workspace_bytes(op: Operator, ins: Sequence[Value], outs: Sequence[Value], k
     """Bytes of working memory for ``op`` with the kernel folders ``kernels``; 0 for operators that need none."""
     if isinstance(op, LSTM | GRU):
         return 2 * int(ins[2].shape[1] or 1)
+    if is_wide(ins):
+        gathered = isinstance(op, Conv2D) and not is_matrix_product(op, ins, outs)
+        return 2 * (ins[1].elements // int(ins[1].shape[0] or 1)) if gathered else 0
     if "size" in kernels:
         column = isinstance(op, DepthwiseConv2D) or (isinstance(op, Conv2D) and not is_matrix_product(op, ins, outs))
         return ins[1].elements // int(ins[1].shape[0] or 1) if column else 0
@@ -66,7 +70,7 @@ def workspace_bytes(op: Operator, ins: Sequence[Value], outs: Sequence[Value], k
 
 def can_be_frugal(op: Operator, ins: Sequence[Value], outs: Sequence[Value], kernels: Sequence[str]) -> bool:
     """Whether a slower kernel computes ``op`` without working memory: matrix products of one position after the other."""
-    if "dsp" not in kernels or "helium" in kernels:
+    if "dsp" not in kernels or "helium" in kernels or is_wide(ins):
         return False
     return isinstance(op, Dense) or (isinstance(op, Conv2D) and is_matrix_product(op, ins, outs))
 
@@ -78,6 +82,11 @@ def _unpacked_bytes(length: int, rows: int, *, direct: bool) -> int:
     if length // rows % 4:
         return 12 * padded
     return 8 * padded + (0 if direct else 5 * (length // rows))
+
+
+def is_wide(ins: Sequence[Value]) -> bool:
+    """Whether the operator's activations are int16, for which there are kernels of their own."""
+    return bool(ins) and ins[0].dtype is DType.INT16
 
 
 def is_plain(op: DepthwiseConv2D, ins: Sequence[Value]) -> bool:

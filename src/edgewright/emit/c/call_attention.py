@@ -24,26 +24,33 @@ def call_matmul(layer: Layer) -> list[Call]:
     op = layer.node.op
     assert isinstance(op, MatMul)
     layer.expect_int8(2)
+    parameters: dict[str, Parameter] = {
+        **matrices_of(layer, op.transposed),
+        "first_zero_point": tensor_quant(layer.ins[0])[1],
+        "second_zero_point": tensor_quant(layer.ins[1])[1],
+        **output_fields(layer, op.multipliers(layer.ins, layer.outs), "none"),
+    }
+    return [Call("matmul_s8", parameters, [layer.input(0), layer.input(1), layer.output()])]
+
+
+def matrices_of(layer: Layer, transposed: bool) -> dict[str, Parameter]:
+    """How the kernels of products walk over the matrices."""
     *leading, rows, columns = known(layer.outs[0].shape)
     if len(leading) > LEADING_AXES:
         raise UnsupportedError(
-            f"{op.kind} {layer.node.name!r} has {len(leading)} axes of matrices", hint=f"the C kernel takes {LEADING_AXES}"
+            f"{layer.node.op.kind} {layer.node.name!r} has {len(leading)} axes of matrices", hint=f"the C kernel takes {LEADING_AXES}"
         )
     depth = known(layer.ins[0].shape)[-1]
-    parameters: dict[str, Parameter] = {
+    return {
         "sizes": [1] * (LEADING_AXES - len(leading)) + leading,
         "first_step": _leading_steps(layer.ins[0]),
         "second_step": _leading_steps(layer.ins[1]),
         "rows": rows,
         "columns": columns,
         "depth": depth,
-        "second_down": 1 if op.transposed else columns,
-        "second_across": depth if op.transposed else 1,
-        "first_zero_point": tensor_quant(layer.ins[0])[1],
-        "second_zero_point": tensor_quant(layer.ins[1])[1],
-        **output_fields(layer, op.multipliers(layer.ins, layer.outs), "none"),
+        "second_down": 1 if transposed else columns,
+        "second_across": depth if transposed else 1,
     }
-    return [Call("matmul_s8", parameters, [layer.input(0), layer.input(1), layer.output()])]
 
 
 def _leading_steps(value: Value) -> list[int]:

@@ -12,6 +12,7 @@ from edgewright.emit.c.call_convolution import window_fields
 from edgewright.emit.c.call_movement import call_resize_nearest
 from edgewright.emit.c.layer import Call, Layer, Parameter, Table, known, steps_of
 from edgewright.errors import UnsupportedError
+from edgewright.ir.dtype import DType
 from edgewright.ops.average_pool2d import AveragePool2D
 from edgewright.ops.fixed_point import SUM_INTEGER_BITS, exp_on_negative, scaled_difference
 from edgewright.ops.log_softmax import LogSoftmax
@@ -56,21 +57,9 @@ def call_mean(layer: Layer) -> list[Call]:
     op = layer.node.op
     assert isinstance(op, Mean)
     layer.expect_int8()
-    shape = known(layer.ins[0].shape)
-    axes = [(axis in op.axes, size, step) for axis, (size, step) in enumerate(zip(shape, steps_of(shape), strict=True)) if size > 1]
-    walks: dict[bool, list[tuple[int, int]]] = {True: [], False: []}
-    for averaged, run in groupby(axes, key=lambda axis: axis[0]):
-        members = list(run)
-        walks[averaged].append((int(np.prod([size for _, size, _ in members])), members[-1][2]))
-    if max(len(walk) for walk in walks.values()) > 2:
-        raise UnsupportedError(f"Mean {layer.node.name!r} averages over more than two separate runs of axes", hint="split it into two")
-    (kept, kept_step), (averaged_sizes, averaged_step) = (_two(walks[side]) for side in (False, True))
     factor = op.multipliers(layer.ins, layer.outs)
     parameters: dict[str, Parameter] = {
-        "kept": kept,
-        "kept_step": kept_step,
-        "averaged": averaged_sizes,
-        "averaged_step": averaged_step,
+        **mean_walks(layer, op.axes),
         "input_offset": tensor_quant(layer.ins[0])[1] * op.count(layer.ins),
         "output_zero_point": tensor_quant(layer.outs[0])[1],
         "output_multiplier": factor.multiplier[0],
@@ -79,11 +68,26 @@ def call_mean(layer: Layer) -> list[Call]:
     return [Call("mean_s8", parameters, [layer.input(), layer.output()])]
 
 
+def mean_walks(layer: Layer, over: Sequence[int]) -> dict[str, Parameter]:
+    """How the kernels of means walk over axes that are kept and averaged."""
+    shape = known(layer.ins[0].shape)
+    axes = [(axis in over, size, step) for axis, (size, step) in enumerate(zip(shape, steps_of(shape), strict=True)) if size > 1]
+    walks: dict[bool, list[tuple[int, int]]] = {True: [], False: []}
+    for averaged, run in groupby(axes, key=lambda axis: axis[0]):
+        members = list(run)
+        walks[averaged].append((int(np.prod([size for _, size, _ in members])), members[-1][2]))
+    if max(len(walk) for walk in walks.values()) > 2:
+        raise UnsupportedError(f"Mean {layer.node.name!r} averages over more than two separate runs of axes", hint="split it into two")
+    (kept, kept_step), (averaged_sizes, averaged_step) = (_two(walks[side]) for side in (False, True))
+    return {"kept": kept, "kept_step": kept_step, "averaged": averaged_sizes, "averaged_step": averaged_step}
+
+
 def call_softmax(layer: Layer) -> list[Call]:
     """Softmax with its exponentials, of every difference that counts, from a table."""
     op = layer.node.op
     assert isinstance(op, Softmax)
-    rows, depth = _rows(layer)
+    layer.expect_int8()
+    rows, depth = rows_of(layer)
     parameters = op.parameters(layer.ins)
     differences = torch.arange(0, max(parameters.smallest_difference, -255) - 1, -1)
     exponentials = exp_on_negative(scaled_difference(differences, parameters)).numpy()
@@ -102,7 +106,8 @@ def call_log_softmax(layer: Layer) -> list[Call]:
     """Log softmax with its differences and exponentials from tables."""
     op = layer.node.op
     assert isinstance(op, LogSoftmax)
-    rows, depth = _rows(layer)
+    layer.expect_int8()
+    rows, depth = rows_of(layer)
     forward, back = op.parameters(layer.ins)
     smallest = max(forward.smallest_difference, -255)
     scaled = scaled_difference(torch.arange(0, smallest - 1, -1), forward)
@@ -126,7 +131,8 @@ def call_resize(layer: Layer) -> list[Call]:
     assert isinstance(op, Resize)
     if op.mode == "nearest":
         return call_resize_nearest(layer)
-    layer.expect_int8()
+    dtype = layer.ins[0].dtype if layer.ins[0].dtype is DType.INT16 else DType.INT8
+    layer.expect_types([dtype], dtype)
     inner, outer = known(layer.ins[0].shape), known(layer.outs[0].shape)
     upper, lower, down = op.between_integer(inner[1], outer[1])
     left, right, across = op.between_integer(inner[2], outer[2])
@@ -135,11 +141,11 @@ def call_resize(layer: Layer) -> list[Call]:
         fields[name] = Table(name, indices.astype(np.uint16))
     for name, distances in (("row_distance", down), ("column_distance", across)):
         fields[name] = Table(name, distances.astype(np.int16))
-    return [Call("resize_bilinear_s8", fields, [layer.input(), layer.output()])]
+    return [Call("resize_bilinear_s16" if dtype is DType.INT16 else "resize_bilinear_s8", fields, [layer.input(), layer.output()])]
 
 
-def _rows(layer: Layer) -> tuple[int, int]:
-    layer.expect_int8()
+def rows_of(layer: Layer) -> tuple[int, int]:
+    """How many rows a kernel over the last axis sees, and the length of each."""
     depth = known(layer.ins[0].shape)[-1]
     if depth > MOST_DEPTH:
         raise UnsupportedError(

@@ -8,6 +8,7 @@ from edgewright.emit.c import call_cpu, call_helium
 from edgewright.emit.c.call_attention import call_layer_norm, call_matmul
 from edgewright.emit.c.call_convolution import call_conv2d, call_dense, call_depthwise_conv2d, call_transpose_conv2d
 from edgewright.emit.c.call_elementwise import call_dequantize, call_lookup, call_mul, call_prelu, call_quantize, call_sum
+from edgewright.emit.c.call_int16 import WIDE, is_wide
 from edgewright.emit.c.call_movement import call_concat, call_pad, call_slice, call_transpose
 from edgewright.emit.c.call_recurrent import call_gru, call_lstm
 from edgewright.emit.c.call_reduction import call_log_softmax, call_mean, call_pool, call_resize, call_softmax
@@ -80,6 +81,8 @@ SIZE: Mapping[str, Callable[[Layer], list[Call]]] = dict.fromkeys(("Conv2D", "De
 def calls_of(layer: Layer) -> list[Call]:
     """The calls that compute ``layer``; pointwise operators without an entry are tables of 256 numbers."""
     op = layer.node.op
+    if is_wide(layer) and op.kind in WIDE:
+        return WIDE[op.kind](layer)
     if layer.sparse:
         return call_sparse(layer)
     for folder, table in (("size", SIZE), ("helium", HELIUM), ("cpu", CPU)):

@@ -14,6 +14,8 @@ from edgewright.ir.edit import fresh_name, rebuild
 from edgewright.ir.graph import Graph, Level, Node, State
 from edgewright.ir.operator import Operator
 from edgewright.ops.requant import affine_quant
+from edgewright.ops.requantize import Requantize
+from edgewright.passes.activation_widths import Widths, activation_widths
 from edgewright.passes.bit_widths import WIDTHS, weight_width
 from edgewright.passes.ranges import Range, calibrate, union, within
 from edgewright.passes.registry import Context, graph_pass
@@ -31,12 +33,13 @@ def quantize_static(
     activation_bits: int = 8,
     weight_ranges: str = "minmax",
 ) -> Graph:
-    """Quantize weights per channel and activations per tensor, to int8 or narrower, with ranges from calibration data.
+    """Quantize weights per channel and activations per tensor, to int8, int16 or narrower, with ranges from calibration data.
 
     ``ranges``: minmax, percentile (the middle ``percentile`` % stay inside), mse (least squared error), kl (least divergence) or octav
     (least expected noise). ``weight_ranges``: minmax or mse.
     A weight whose structure says how many bits it has (choose_bits) gets those instead of ``weight_bits``. Narrower activations are those
-    that layers with weights read; as is usual, what the first and the last layers read keeps 8 bits.
+    that layers with weights read; as is usual, what the first and the last layers read keeps 8 bits. With 16 bits all are int16, with zero
+    point 0, but around operators that have no such form, which keep int8. Weights of 16 bits are for C alone: .tflite has none.
     Source: Jacob et al. 2018 (arXiv:1712.05877), and the TensorFlow Lite 8-bit quantization specification.
     """
     _refuse(graph)
@@ -44,21 +47,24 @@ def quantize_static(
         raise RecipeError(f"unknown range method {weight_ranges!r} of weights", hint=f"one of {', '.join(METHODS)}")
     narrow = _width("activation", activation_bits)
     data = ctx.calibration()
+    widths = activation_widths(graph, lambda node: narrow is DType.INT16)
+    graph = widths.graph
     observed = calibrate(graph, data, method=ranges, percentile=percentile, dtype=narrow)
-    quants = _activation_quants(graph, observed, narrow)
+    quants = _activation_quants(widths, observed, narrow)
     constants = _Constants(graph, _width("weight", weight_bits), weight_ranges)
     for name in graph.outputs:
         if graph.is_constant(name):
             constants.claim(name, _whole(graph.array(name)), name)
-    nodes = [_quantize_constants(graph, node, quants, constants) for node in graph.nodes]
+    nodes = [_quantize_constants(widths, node, quants, constants) for node in graph.nodes]
     states = [_quantize_state(graph, state, quants, constants) for state in graph.states]
     quants |= constants.quants
     values = [
         dataclasses.replace(graph.value(constants.original.get(name, name)), name=name, quant=quant) for name, quant in quants.items()
     ]
     copies = {name: graph.constants[original] for name, original in constants.original.items()}
-    widths = f"weights int{weight_bits}, activations int{activation_bits}"
-    ctx.did(graph.name, f"{len(values)} values quantized from {data.count} samples ({widths}, {ranges} ranges)")
+    bits = f"weights int{weight_bits}, activations int{activation_bits}"
+    ctx.did(graph.name, f"{len(values)} values quantized from {data.count} samples ({bits}, {ranges} ranges)")
+    _tell_narrow(widths, narrow, ctx)
     return rebuild(graph, nodes=nodes, values=values, constants=copies, states=states, level=Level.QUANTIZED)
 
 
@@ -84,9 +90,17 @@ def _refuse(graph: Graph) -> None:
 
 
 def _width(what: str, bits: int) -> DType:
-    if bits not in WIDTHS:
-        raise RecipeError(f"{what}_bits is {bits}", hint=f"one of {', '.join(map(str, WIDTHS))}")
-    return WIDTHS[bits]
+    known = {**WIDTHS, 16: DType.INT16}
+    if bits not in known:
+        raise RecipeError(f"{what}_bits is {bits}", hint=f"one of {', '.join(map(str, known))}")
+    return known[bits]
+
+
+def _tell_narrow(widths: Widths, asked: DType, ctx: Context) -> None:
+    """Report the operators that keep int8 although int16 was asked for."""
+    for node in widths.graph.nodes if asked is DType.INT16 else ():
+        if widths.types[node.outputs[0]] is not asked and not isinstance(node.op, Requantize):
+            ctx.skipped(node.name, f"{node.op.kind} has no int16 form: it computes in int8, between two Requantize")
 
 
 def _narrowed(graph: Graph) -> set[str]:
@@ -101,12 +115,12 @@ def _narrowed(graph: Graph) -> set[str]:
     return read - {*graph.inputs}
 
 
-def _activation_quants(graph: Graph, observed: Mapping[str, Range], narrow: DType) -> dict[str, Quant]:
+def _activation_quants(widths: Widths, observed: Mapping[str, Range], narrow: DType) -> dict[str, Quant]:
     """One Quant for each group of values that must, or had better, share it."""
-    ranges = dict(observed)
+    graph, ranges = widths.graph, dict(observed)
     for state in graph.states:
         ranges[state.read] = _range(graph.array(state.initial))
-    fixed = _fixed_quants(graph)
+    fixed = _fixed_quants(widths)
     _narrow(graph, ranges, fixed)
     quants: dict[str, Quant] = {}
     narrowed = _narrowed(graph)
@@ -115,20 +129,21 @@ def _activation_quants(graph: Graph, observed: Mapping[str, Range], narrow: DTyp
         known = {fixed[name] for name in members if name in fixed}
         only = known.pop() if len(known) == 1 else None
         edge = {*graph.inputs, *graph.outputs} & {*members}
-        dtype = narrow if narrowed & {*members} and not edge else DType.INT8
+        width = widths.types[members[0]]
+        dtype = narrow if narrow.bits < 8 and narrowed & {*members} and not edge else width
         quant = only if only is not None and _holds(only, whole) else affine_quant(*whole, dtype)
         quants.update({name: fixed.get(name, quant) for name in members})
     return quants
 
 
-def _fixed_quants(graph: Graph) -> dict[str, Quant]:
+def _fixed_quants(widths: Widths) -> dict[str, Quant]:
     """Quants that an operator's integer arithmetic fixes."""
     found: dict[str, Quant] = {}
-    for node in graph.nodes:
+    for node in widths.graph.nodes:
         for index, name in enumerate(node.outputs):
-            fact = node.op.output_quant(graph.ins(node), index)
+            fact = node.op.output_quant(widths.graph.ins(node), index, widths.types[name])
             if fact is not None:
-                found[name] = Quant.per_tensor(*fact)
+                found[name] = Quant.per_tensor(*fact, widths.types[name])
     return found
 
 
@@ -183,9 +198,9 @@ def _range(array: NDArray[np.generic]) -> Range:
     return (float(array.min()), float(array.max())) if array.size else (0.0, 0.0)
 
 
-def _whole(array: NDArray[np.generic]) -> Quant:
+def _whole(array: NDArray[np.generic], dtype: DType = DType.INT8) -> Quant:
     """The Quant of a constant that stands where an activation could: one for the whole tensor."""
-    return affine_quant(*_range(array))
+    return affine_quant(*_range(array), dtype)
 
 
 class _Groups:
@@ -238,14 +253,14 @@ class _Constants:
         return version
 
 
-def _quantize_constants(graph: Graph, node: Node, quants: Mapping[str, Quant], constants: _Constants) -> Node:
+def _quantize_constants(widths: Widths, node: Node, quants: Mapping[str, Quant], constants: _Constants) -> Node:
     """``node`` reading its constants under the Quants that it needs."""
-    inputs, op = list(node.inputs), node.op
+    inputs, op, graph = list(node.inputs), node.op, widths.graph
     weights = (*op.weight_inputs, *op.channel_inputs)
     biases = {index: op.bias_of(index) for index in weights}
     for index, name in enumerate(node.inputs):
         if graph.is_constant(name) and index not in (*weights, *biases.values()):
-            quant = quants[node.outputs[0]] if op.same_quant else _whole(graph.array(name))
+            quant = quants[node.outputs[0]] if op.same_quant else _whole(graph.array(name), widths.of_constant(node, index))
             inputs[index] = constants.claim(name, quant, node.name)
     for index in weights:
         side, place = op.multiplicand(index)
@@ -257,7 +272,8 @@ def _quantize_constants(graph: Graph, node: Node, quants: Mapping[str, Quant], c
                 f"the bias of {op.kind} {node.name!r} is computed at run time", hint="only constant biases can be quantized"
             )
         sums = None if bias is None else graph.array(node.inputs[bias])
-        dtype = weight_width(graph, node.inputs[index], constants.dtype) if index in op.weight_inputs else DType.INT8
+        usual = constants.dtype if constants.dtype.bits <= source.dtype.bits else DType.INT8
+        dtype = weight_width(graph, node.inputs[index], usual) if index in op.weight_inputs else DType.INT8
         constant = graph.constants[node.inputs[index]]
         clustered = constant.structure is not None and constant.structure.codebook is not None
         method = "minmax" if clustered else constants.method

@@ -1,0 +1,51 @@
+/* Two-dimensional average pooling of int16; padding is not counted, halves are rounded away from zero. */
+#ifndef EW_AVERAGE_POOL2D_S16_H
+#define EW_AVERAGE_POOL2D_S16_H
+
+#include "clamp_16.h"
+#include "kernel.h"
+#include "window.h"
+
+struct ew_average_pool2d_s16 {
+    struct ew_window window;
+    int32_t output_min, output_max;
+};
+
+EW_KERNEL void ew_average_pool2d_s16(const struct ew_average_pool2d_s16 *layer, const int16_t *restrict input, int16_t *restrict output)
+{
+    const struct ew_window *window = &layer->window;
+    const int32_t channels = window->input_channels;
+
+    for (int32_t y = 0; y < window->output_height; y++) {
+        const int32_t top = y * window->stride_height - window->padding_top;
+        const int32_t y0 = top > 0 ? top : 0;
+        const int32_t y1 = top + window->kernel_height < window->input_height ? top + window->kernel_height : window->input_height;
+
+        for (int32_t x = 0; x < window->output_width; x++) {
+            const int32_t left = x * window->stride_width - window->padding_left;
+            const int32_t x0 = left > 0 ? left : 0;
+            const int32_t x1 = left + window->kernel_width < window->input_width ? left + window->kernel_width : window->input_width;
+            const int32_t count = (y1 - y0) * (x1 - x0);
+            const int16_t *corner = input + (y0 * window->input_width + x0) * channels;
+
+            for (int32_t channel = 0; channel < channels; channel++) {
+                const int16_t *row = corner + channel;
+                int32_t sum = 0;
+
+                for (int32_t i = y0; i < y1; i++) {
+                    const int16_t *from = row;
+
+                    for (int32_t j = x0; j < x1; j++) {
+                        sum += *from;
+                        from += channels;
+                    }
+                    row += window->input_width * channels;
+                }
+                sum = (sum > 0 ? sum + count / 2 : sum - count / 2) / count;
+                *output++ = ew_clamp_16(sum, layer->output_min, layer->output_max);
+            }
+        }
+    }
+}
+
+#endif

@@ -1,0 +1,12 @@
+/* Depthwise two-dimensional convolution: int16 input and output, int8 weights. */
+#ifndef EW_DEPTHWISE_CONV2D_S16_H
+#define EW_DEPTHWISE_CONV2D_S16_H
+
+#include "depthwise_wide.h"
+
+EW_KERNEL void ew_depthwise_conv2d_s16(const struct ew_wide_layer *layer, const int16_t *restrict input, int16_t *restrict output)
+{
+    ew_depthwise_wide(layer, input, output, 0);
+}
+
+#endif
