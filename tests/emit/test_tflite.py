@@ -284,9 +284,9 @@ def test_what_the_format_lacks() -> None:
     with pytest.raises(UnsupportedError, match="activation 'x' of 'late' is quantized but not lowered"):
         emit_tflite(graph)
     net = GraphBuilder("wide", Level.INTEGER)
-    quant = Quant.per_tensor(0.1, 0, DType.INT16)
-    graph = net.finish([net.node(Relu(), [net.input("x", (None, 4), DType.INT16, quant)], quants=(quant,))])
-    with pytest.raises(UnsupportedError, match="int16 activations"):
+    quant = Quant.per_tensor(0.1, 0, DType.INT4)
+    graph = net.finish([net.node(Relu(), [net.input("x", (None, 4), DType.INT4, quant)], quants=(quant,))])
+    with pytest.raises(UnsupportedError, match="int4 activations"):
         emit_tflite(graph)
 
 
