@@ -18,9 +18,11 @@ from edgewright.ir.edit import GraphBuilder
 from edgewright.ir.graph import Graph, Level
 from edgewright.lower.integer import lower_integer
 from edgewright.ops import (
+    ELU,
     GELU,
     GRU,
     LSTM,
+    Abs,
     Add,
     AveragePool2D,
     BatchNorm,
@@ -37,6 +39,7 @@ from edgewright.ops import (
     MatMul,
     MaxPool2D,
     Mean,
+    Mish,
     Mul,
     Pad,
     PRelu,
@@ -51,6 +54,7 @@ from edgewright.ops import (
     SiLU,
     Slice,
     Softmax,
+    Softplus,
     Sub,
     Tanh,
     Transpose,
@@ -363,6 +367,24 @@ def activations() -> Graph:
     x = net.conv(net.input("x", (None, 4, 4, 3)), 6)
     every = [Relu(), Relu6(), LeakyRelu(0.1), LeakyRelu(-0.3), Sigmoid(), Tanh(), HardSwish()]
     return net.finish([net.node(op, [x]) for op in every])
+
+
+@animal
+def more_activations() -> Graph:
+    """ELU and the absolute value, whose input and output grids differ and, behind a clamp at zero, are one."""
+    net = Net("more_activations", 51)
+    x = net.conv(net.input("x", (None, 4, 4, 3)), 6)
+    same = net.node(Abs(), [net.node(Relu(), [x])], name="same")
+    return net.finish([net.node(ELU(), [x], name="elu"), net.node(Abs(), [x], name="size"), same])
+
+
+@animal
+def rare_activations() -> Graph:
+    """Activations that .tflite does not have: Mish, Softplus, and ELU with another alpha."""
+    net = Net("rare_activations", 52)
+    y = net.node(Mish(), [net.conv(net.input("x", (None, 4, 4, 3)), 6)], name="mish")
+    y = net.node(Softplus(), [net.conv(y, 4, name="b")], name="softplus")
+    return net.finish([net.node(ELU(0.5), [net.conv(y, 4, name="c")], name="elu")])
 
 
 @animal

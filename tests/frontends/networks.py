@@ -305,6 +305,23 @@ class ByHand(nn.Module):
         return torch.clamp(x, 0.0, 2.5) + torch.clamp(x, min=-0.3) + torch.clamp(x, max=0.4) + F.hardtanh(x)
 
 
+class Normalizers(nn.Module):
+    """Group, instance and layer normalization over several axes, with weights and without; rarer activations; extremes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.group, self.instance = nn.Conv2d(3, 6, 3), nn.GroupNorm(2, 6), nn.InstanceNorm2d(6)
+        self.whole, self.line, self.elu = nn.LayerNorm((6, 7, 5)), nn.InstanceNorm1d(6, affine=True), nn.ELU(0.7)
+        for module in (self.group, self.whole, self.line):
+            nn.init.normal_(module.weight), nn.init.normal_(module.bias)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        x = self.elu(self.group(self.conv(x)))
+        y = F.selu(self.instance(x)) + F.mish(self.whole(x))
+        z = self.line(torch.abs(y).flatten(2))
+        return z.max(2).values, y.amin((1, 3), keepdim=True), z.max(1, keepdim=True).values.flatten(1)
+
+
 class Pools(nn.Module):
     """Pooling with ceil mode at odd sizes, adaptive pooling that divides, max over everything."""
 
@@ -434,6 +451,7 @@ CASES: dict[str, Case] = {
     "conv_next": Case(ConvNext, ((1, 3, 24, 16),)),
     "two_way": Case(TwoWay, ((1, 3, 9, 7), (1, 5))),
     "by_hand": Case(ByHand, ((1, 3, 9, 7),)),
+    "normalizers": Case(Normalizers, ((1, 3, 9, 7),)),
     "pools": Case(Pools, ((1, 2, 30, 22),)),
     "keras": Case(Keras, ((1, 12, 16, 3),)),
     "pieces": Case(Pieces, ((1, 3, 12, 10),)),

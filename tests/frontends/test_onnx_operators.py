@@ -124,8 +124,8 @@ def _split(rng: random.Random) -> Drawn:
 
 
 def _reduce(rng: random.Random, op: str) -> Drawn:
-    axes = [] if op == "ReduceMax" else rng.choice(([1], [-1], [1, 3], [2, 3], [3, 2, 1]))
-    return op, (2, 3, 4, 5), [np.asarray(axes or [2, -1])], {"keepdims": rng.randrange(2)}, 1
+    axes = rng.choice(([1], [-1], [1, 3], [2, 3], [2, -1], [3, 2, 1]))
+    return op, (2, 3, 4, 5), [np.asarray(axes)], {"keepdims": rng.randrange(2)}, 1
 
 
 def _gemm(rng: random.Random) -> Drawn:
@@ -152,6 +152,7 @@ def _unary(rng: random.Random, op: str) -> Drawn:
     attributes = {
         "LeakyRelu": {"alpha": 0.3},
         "HardSigmoid": {"alpha": 0.3, "beta": 0.4},
+        "Elu": {"alpha": 0.7},
         "Gelu": {"approximate": rng.choice(("none", "tanh"))},
     }.get(op, {})
     return op, rng.choice(((2, 5), (2, 3, 4), (2, 3, 4, 5))), [], dict(attributes), 1
@@ -166,13 +167,14 @@ DRAWS: dict[str, Callable[[random.Random], Drawn]] = {
     "Slice": _slice,
     "Split": _split,
     "Gemm": _gemm,
-    **{op: lambda rng, op=op: _reduce(rng, op) for op in ("ReduceMean", "ReduceSum", "ReduceMax")},
+    **{op: lambda rng, op=op: _reduce(rng, op) for op in ("ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin")},
     **{op: lambda rng, op=op: _axis_of(rng, op) for op in ("Softmax", "LogSoftmax")},
     **{op: lambda rng, op=op: _arithmetic(rng, op) for op in ("Add", "Sub", "Mul", "Div")},
     **{
         op: lambda rng, op=op: _unary(rng, op)
         for op in ("Relu", "Sigmoid", "Tanh", "HardSwish", "HardSigmoid", "LeakyRelu", "Gelu", "Neg", "Identity")
     },
+    **{op: lambda rng, op=op: _unary(rng, op) for op in ("Abs", "Elu", "Selu", "Mish", "Softplus")},
     "Flatten": lambda rng: ("Flatten", (2, 3, 4, 5), [], {"axis": rng.choice((1, -3))}, 1),
     "Transpose": lambda rng: ("Transpose", (2, 3, 4, 5), [], {"perm": [0, *rng.sample((1, 2, 3), 3)]}, 1),
     "Squeeze": lambda rng: ("Squeeze", (2, 1, 4, 1), [np.asarray(rng.choice(([1], [-1], [1, 3])))], {}, 1),
@@ -200,6 +202,20 @@ DRAWS: dict[str, Callable[[random.Random], Drawn]] = {
         rng.choice(((2, 3), (2, 3, 5), (2, 3, 4, 5))),
         [_real(rng, (3,)), _real(rng, (3,)), _real(rng, (3,)), np.abs(_real(rng, (3,)))],
         {"epsilon": 0.01},
+        1,
+    ),
+    "InstanceNormalization": lambda rng: (
+        "InstanceNormalization",
+        rng.choice(((2, 3, 5), (2, 3, 4, 5))),
+        [_real(rng, (3,)), _real(rng, (3,))],
+        {"epsilon": 0.01},
+        1,
+    ),
+    "GroupNormalization": lambda rng: (
+        "GroupNormalization",
+        rng.choice(((2, 6, 5), (2, 6, 4, 5))),
+        [_real(rng, (6,)), _real(rng, (6,))],
+        {"num_groups": rng.choice((1, 2, 6))},
         1,
     ),
     "Pow": lambda rng: ("Pow", (2, 3, 4), [np.float32(rng.choice((1, 2, 3)))], {}, 1),
@@ -231,7 +247,7 @@ def model_of(drawn: Drawn) -> onnx.ModelProto:
         [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in outputs],
         numbers,
     )
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=9)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
 
 
 @pytest.mark.parametrize("op", DRAWS)

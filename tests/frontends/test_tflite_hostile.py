@@ -216,17 +216,17 @@ def test_everything_that_is_not_known_is_listed_at_once() -> None:
     file = File()
     x, a, b, c = (
         file.tensor([1, 4], name="x"),
-        file.tensor([1, 4], name="absolute"),
+        file.tensor([1, 4], name="cosine"),
         file.tensor([1, 4], name="scaled"),
         file.tensor([1, 4], name="wave"),
     )
-    file.operator("ABS", [x], [a], schema.AbsOptionsT)
+    file.operator("COS", [x], [a], schema.CosOptionsT)
     file.operator("ADD", [a, x], [b], schema.AddOptionsT, fusedActivationFunction=4)
     file.operator("SIN", [b], [c])
     message = refuse(file.build([x], [c]), UnsupportedError)
     assert message == (
         "'network' needs 3 things that Edgewright does not have:\n"
-        "  ABS 'absolute': this operator is not known here\n"
+        "  COS 'cosine': this operator is not known here\n"
         "  ADD 'scaled': fused activation TANH\n"
         "  SIN 'wave': this operator is not known here"
     )

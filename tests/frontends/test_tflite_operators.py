@@ -170,6 +170,21 @@ def global_maximum_with_its_axes(file: File) -> tuple[int, list[int]]:
 
 
 @case
+def maximum_over_time(file: File) -> tuple[int, list[int]]:
+    return one(file, "REDUCE_MAX", [1, 5, 3], [1, 3], file.ints([1]), options=schema.ReducerOptionsT)
+
+
+@case
+def maximum_over_channels(file: File) -> tuple[int, list[int]]:
+    return one(file, "REDUCE_MAX", [1, 3, 4, 2], [1, 3, 4, 1], file.ints([-1]), options=schema.ReducerOptionsT, keepDims=True)
+
+
+@case
+def absolute_value(file: File) -> tuple[int, list[int]]:
+    return one(file, "ABS", [1, 40], [1, 40], options=schema.AbsOptionsT)
+
+
+@case
 def maximum_with_a_constant(file: File) -> tuple[int, list[int]]:
     return one(file, "MAXIMUM", [1, 6], [1, 6], file.reals(np.asarray([0.25], np.float32)), options=schema.MaximumMinimumOptionsT)
 

@@ -67,10 +67,10 @@ class Wanting(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.norm, self.soft = nn.GroupNorm(3, 3), nn.Softplus()
+        self.log, self.soft = nn.LogSigmoid(), nn.Softshrink()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = self.soft(self.norm(x))
+        x = self.soft(self.log(x))
         x = F.max_pool2d(x, 2, dilation=2, padding=1)
         return torch.cumsum(x, 1) * torch.sort(x, 1)[0]
 
@@ -78,7 +78,7 @@ class Wanting(nn.Module):
 def test_the_audit_lists_everything_at_once() -> None:
     with pytest.raises(UnsupportedError) as caught:
         load_torch(Wanting(), torch.zeros(1, 3, 8, 6))
-    for word in ("aten.group_norm", "'norm'", "aten.softplus", "aten.cumsum", "aten.sort", "Wanting"):
+    for word in ("aten.log_sigmoid", "'log'", "aten.softshrink", "aten.cumsum", "aten.sort", "Wanting"):
         assert word in str(caught.value)
 
 

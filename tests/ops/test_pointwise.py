@@ -11,12 +11,15 @@ from edgewright.ir.dtype import DType, Quant
 from edgewright.ir.graph import Value
 from edgewright.ir.operator import Axis, Window
 from edgewright.ops import (
+    ELU,
     GELU,
+    Abs,
     Conv2D,
     Dequantize,
     HardSigmoid,
     HardSwish,
     LeakyRelu,
+    Mish,
     Quantize,
     Relu,
     Relu6,
@@ -24,6 +27,7 @@ from edgewright.ops import (
     Rsqrt,
     Sigmoid,
     SiLU,
+    Softplus,
     Tanh,
 )
 from edgewright.ops.pointwise import Pointwise, lookup_table
@@ -71,6 +75,8 @@ def gelu_options(approximate: bool) -> schema.GeluOptionsT:
         (LeakyRelu(1.6), B.LEAKY_RELU, leaky_options(1.6), None),
         (HardSwish(), B.HARD_SWISH, schema.HardSwishOptionsT(), None),
         (Requantize(), B.QUANTIZE, schema.QuantizeOptionsT(), None),
+        (ELU(), B.ELU, None, None),
+        (Abs(), B.ABS, schema.AbsOptionsT(), None),
         (Sigmoid(), B.LOGISTIC, None, (1 / 256, -128)),
         (Tanh(), B.TANH, None, (1 / 128, 0)),
     ],
@@ -166,7 +172,12 @@ def test_relu6_is_litert_s_and_on_one_grid_tflm_s(needs_tflite_micro):
         np.testing.assert_array_equal(table, run_litert(model, [EVERY_INT8])[0][0])
 
 
-@pytest.mark.parametrize("op", [SiLU(), HardSigmoid(), HardSigmoid(0.2, 0.4), GELU(), GELU(True), HardSwish(), Relu6()], ids=repr)
+TABLES = [
+    SiLU(), HardSigmoid(), HardSigmoid(0.2, 0.4), GELU(), GELU(True), HardSwish(), Relu6(), ELU(), ELU(0.3), Mish(), Softplus(), Abs()
+]
+
+
+@pytest.mark.parametrize("op", TABLES, ids=repr)
 def test_a_table_follows_the_float_function(op):
     """Within half a step (HardSwish, in 16-bit fixed point: one and a half), wherever the output does not saturate."""
     rng = np.random.default_rng(5)
@@ -207,6 +218,11 @@ def test_large_tensors_go_through_the_table(op):
         (HardSwish(), torch.nn.functional.hardswish),
         (HardSigmoid(), torch.nn.functional.hardsigmoid),
         (SiLU(), torch.nn.functional.silu),
+        (ELU(), torch.nn.functional.elu),
+        (ELU(0.3), lambda x: torch.nn.functional.elu(x, 0.3)),
+        (Softplus(), torch.nn.functional.softplus),
+        (Mish(), torch.nn.functional.mish),
+        (Abs(), torch.abs),
         (GELU(), torch.nn.functional.gelu),
         (GELU(True), lambda x: torch.nn.functional.gelu(x, approximate="tanh")),
     ],

@@ -134,4 +134,5 @@ OTHER: dict[str, Emit] = {
     "LogSoftmax": log_softmax,
     **{kind: MOVES[kind] for kind in ("Concat", "Slice", "Reshape", "Transpose")},
     **dict.fromkeys(("Relu", "Relu6", "LeakyRelu", "Sigmoid", "Tanh", "HardSwish", "HardSigmoid", "SiLU", "GELU", "Rsqrt"), _pointwise),
+    **dict.fromkeys(("Abs", "ELU", "Mish", "Softplus"), _pointwise),
 }

@@ -79,6 +79,12 @@ def _rsqrt(writer: Writer, node: Node) -> Tensor:
     return Tensor(writer.node("Reciprocal", [writer.node("Sqrt", [source.name])]), source.layout)
 
 
+def _mish(writer: Writer, node: Node) -> Tensor:
+    """Spelled out: the operator of its own came with opset 18."""
+    source = writer.tensor(node.inputs[0])
+    return Tensor(writer.node("Mul", [source.name, writer.node("Tanh", [writer.node("Softplus", [source.name])])]), source.layout)
+
+
 def _gelu(writer: Writer, node: Node) -> Tensor:
     """Spelled out: the operator of its own came with opset 20."""
     op: Any = node.op
@@ -195,6 +201,10 @@ OTHER: dict[str, Emit] = {
     "HardSwish": _pointwise("HardSwish"),
     "Rsqrt": _rsqrt,
     "HardSigmoid": _pointwise("HardSigmoid", alpha="alpha", beta="beta"),
+    "Abs": _pointwise("Abs"),
+    "ELU": _pointwise("Elu", alpha="alpha"),
+    "Mish": _mish,
+    "Softplus": _pointwise("Softplus"),
     "SiLU": _silu,
     "GELU": _gelu,
     "Quantize": _same,

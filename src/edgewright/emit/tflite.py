@@ -27,6 +27,7 @@ OPERATORS: Mapping[str, Writing] = {
     "Relu": plain("RELU"), "Relu6": elementwise.relu6, "LeakyRelu": elementwise.leaky_relu, "PRelu": elementwise.prelu,
     "Sigmoid": plain("LOGISTIC"), "Tanh": plain("TANH"),
     "Rsqrt": plain("RSQRT"), "HardSwish": plain("HARD_SWISH", schema.HardSwishOptionsT),
+    "Abs": plain("ABS", schema.AbsOptionsT), "ELU": elementwise.elu,
     "HardSigmoid": elementwise.hard_sigmoid, "SiLU": elementwise.silu, "GELU": elementwise.gelu,
     "Quantize": elementwise.quantize, "Dequantize": elementwise.dequantize,
     "Requantize": elementwise.quantize,
@@ -36,10 +37,12 @@ EXPANDABLE = frozenset({"SiLU", "HardSigmoid"})
 """Without an int8 kernel in the format; pass expand_activations writes them as operators that have one."""
 FLOAT_ONLY = EXPANDABLE | {"LayerNorm"}
 """All operators without an int8 kernel in the format."""
-ABSENT = frozenset({"GRU"})
+ABSENT = frozenset({"GRU", "Mish", "Softplus"})
 """Operators that the format does not have."""
 WITHOUT_TFLM_KERNEL = frozenset({"GELU"})
 """Operators that LiteRT runs at int8 and TensorFlow Lite Micro does not."""
+WITHOUT_REFERENCE_KERNEL = frozenset({"ELU"})
+"""Operators that LiteRT has among its optimized kernels alone."""
 
 
 def emit_tflite(graph: Graph) -> dict[str, bytes]:
@@ -89,7 +92,7 @@ def _raise(problems: Sequence[UnsupportedError]) -> None:
 def _check(graph: Graph) -> None:
     unknown = [f"{node.op.kind} {node.name!r}" for node in graph.nodes if node.op.kind not in OPERATORS]
     if unknown:
-        hint = "write C or .onnx, or replace the operator: a GRU by an LSTM"
+        hint = "write C or .onnx, or replace the operator: a GRU by an LSTM, Mish by HardSwish"
         raise UnsupportedError(f".tflite has no operator for {', '.join(unknown)}", hint=hint)
     odd = [value for name, value in graph.values.items() if name not in graph.constants and value.dtype.is_integer]
     odd = [value for value in odd if value.dtype not in (DType.INT8, DType.INT16, DType.INT32)]

@@ -16,6 +16,7 @@ from edgewright.ir.graph import Level, Node
 from edgewright.ops.add import Add
 from edgewright.ops.batch_norm import BatchNorm
 from edgewright.ops.concat import Concat
+from edgewright.ops.elu import ELU
 from edgewright.ops.gelu import GELU
 from edgewright.ops.hard_sigmoid import HardSigmoid
 from edgewright.ops.leaky_relu import LeakyRelu
@@ -180,6 +181,14 @@ def leaky_relu(writer: Writer, node: Node) -> None:
     options = schema.LeakyReluOptionsT()
     options.alpha = node.op.alpha
     plain("LEAKY_RELU", lambda: options)(writer, node)
+
+
+def elu(writer: Writer, node: Node) -> None:
+    """ELU → ELU, which has no alpha but 1."""
+    assert isinstance(node.op, ELU)
+    if node.op.alpha != 1.0:
+        raise UnsupportedError(f"ELU {node.name!r} has alpha {node.op.alpha}, .tflite's has 1", hint="use alpha 1, or write C or .onnx")
+    plain("ELU")(writer, node)
 
 
 def prelu(writer: Writer, node: Node) -> None:

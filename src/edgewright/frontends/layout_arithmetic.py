@@ -18,12 +18,14 @@ from edgewright.ops.add import Add
 from edgewright.ops.gelu import GELU
 from edgewright.ops.hard_sigmoid import HardSigmoid
 from edgewright.ops.hard_swish import HardSwish
+from edgewright.ops.mish import Mish
 from edgewright.ops.mul import Mul
 from edgewright.ops.relu import Relu
 from edgewright.ops.relu6 import Relu6
 from edgewright.ops.rsqrt import Rsqrt
 from edgewright.ops.sigmoid import Sigmoid
 from edgewright.ops.silu import SiLU
+from edgewright.ops.softplus import Softplus
 from edgewright.ops.sub import Sub
 from edgewright.ops.tanh import Tanh
 
@@ -49,7 +51,7 @@ def sub(door: Door, a: Operand, b: Operand) -> Held:
 
 
 def mul(door: Door, a: Operand, b: Operand) -> Held:
-    """The product; SiLU, HardSwish, HardSigmoid and GELU where it is the end of their formula."""
+    """The product; SiLU, Mish, HardSwish, HardSigmoid and GELU where it is the end of their formula."""
     names, layout = _operands(door, a, b)
     found = recognise(door, names)
     if found is not None:
@@ -184,6 +186,8 @@ def recognise(door: Door, names: Sequence[str]) -> tuple[Operator, str] | None:
         op, inputs = made
         if _near(product.coefficient, 1.0) and inputs[0] == x and isinstance(op, Sigmoid):
             return SiLU(), x
+        if _near(product.coefficient, 1.0) and isinstance(op, Tanh) and door.expression(inputs[0]) == (Softplus(), (x,)):
+            return Mish(), x
         if (
             _near(product.coefficient, 1.0)
             and inputs[0] == x

@@ -1,19 +1,14 @@
-"""What attention is made of, in the source's axes: products of two activations, layer normalization, scaled dot products."""
+"""What attention is made of, in the source's axes: products of two activations, scaled dot products."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-
-import numpy as np
 
 from edgewright.errors import ModelError, UnsupportedError
-from edgewright.frontends.layout import INCONSISTENT, Door, Held, Known, Operand, as_reals
+from edgewright.frontends.layout import INCONSISTENT, Door, Held, Operand
 from edgewright.frontends.layout_arithmetic import mul, scalar
 from edgewright.frontends.layout_compute import softmax
 from edgewright.ir.layout import Atom, Axes, Group, Layout, flat
-from edgewright.ir.layout_plan import reordered, trailing
-from edgewright.ops.layer_norm import LayerNorm
 from edgewright.ops.matmul import MatMul
 from edgewright.ops.mul import Mul
 
@@ -74,21 +69,6 @@ def _is_turned(layout: Layout) -> bool:
         return False
     order = flat(layout.held)
     return order.index(last[0]) < order.index(inner[0])
-
-
-def layer_norm(door: Door, x: Held, sizes: Sequence[int], scale: Known | None, offset: Known | None, epsilon: float) -> Held:
-    """Normalization over the last seen axis, of ``sizes`` (one number)."""
-    axis = x.layout.rank - 1
-    if len(sizes) != 1 or axis < 1:
-        raise UnsupportedError(f"layer normalization over the axes {list(sizes)}", hint="only the last axis is supported")
-    parameters = [scale or Known(np.ones(sizes[0], np.float32), "scale"), offset or Known(np.zeros(sizes[0], np.float32), "offset")]
-    if x.layout.shape[axis] != sizes[0] or any(known.array.shape != (sizes[0],) for known in parameters):
-        raise ModelError(f"{sizes[0]} parameters do not fit an input of shape {list(x.layout.shape)}", hint=INCONSISTENT)
-    x = door.bring(x, trailing(x.layout, axis, compact=False))
-    seen, held = x.layout.seen[axis], x.layout.held[-1]
-    key = tuple(seen.index(atom) for atom in held)
-    names = [door.constant(known, reordered(as_reals(known), seen, held), key=key) for known in parameters]
-    return Held(door.emit(LayerNorm(epsilon), [x.name, *names]), x.layout)
 
 
 def scaled_dot_product(door: Door, query: Held, key: Held, value: Held, scale: float | None) -> Held:

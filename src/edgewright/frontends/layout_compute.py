@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from edgewright.errors import ModelError, UnsupportedError
 from edgewright.frontends.layout import INCONSISTENT, Door, Held, Known, Operand, as_reals
 from edgewright.frontends.layout_arithmetic import add
-from edgewright.frontends.layout_shape import pad
+from edgewright.frontends.layout_shape import pad, permute, reshape
 from edgewright.ir.dtype import DType, Quant
 from edgewright.ir.layout import Atom, Axes, Group, Layout
 from edgewright.ir.layout_plan import reduced, reordered, trailing
@@ -199,6 +199,21 @@ def mean(door: Door, x: Held, axes: Sequence[int], *, keep_dims: bool) -> Held:
     name = door.emit(Mean(places, keep_dims=True), [door.bring(x, wanted).name]) if places else x.name
     kept = layout.seen if keep_dims else tuple(group for axis, group in enumerate(layout.seen) if axis not in axes)
     return Held(name, Layout(kept, layout.held))
+
+
+def largest(door: Door, x: Held, axes: Sequence[int], *, keep_dims: bool) -> Held:
+    """The maximum over seen axes, the batch not among them: as a pooling over all of them."""
+    shape = x.layout.shape
+    if 0 in axes or len(shape) < 2:
+        raise UnsupportedError(f"a maximum over the axes {sorted(axes)} of {len(shape)}", hint="leave the batch axis out of it")
+    kept = [axis for axis in range(len(shape)) if axis not in axes]
+    if len(shape) in (3, 4) and kept == [0, 1]:
+        pooled = adaptive_pool(door, x, "max", [1] * (len(shape) - 2))
+    else:
+        moved = permute(x, (*kept, *axes))
+        flat = reshape(door, moved, (shape[0], math.prod(shape[axis] for axis in kept[1:]), math.prod(shape[axis] for axis in axes)))
+        pooled = adaptive_pool(door, flat, "max", [1])
+    return reshape(door, pooled, [1 if axis in axes else size for axis, size in enumerate(shape) if keep_dims or axis not in axes])
 
 
 def pool(

@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 from edgewright.errors import UnsupportedError
 from edgewright.frontends.layout import INCONSISTENT, Door, Held, Known, as_reals
 from edgewright.frontends.layout_arithmetic import mul, scalar
-from edgewright.frontends.layout_attention import layer_norm, matmul
+from edgewright.frontends.layout_attention import matmul
 from edgewright.frontends.layout_compute import (
     adaptive_pool,
     batch_norm,
     convolution,
     dense,
+    largest,
     mean,
     pool,
     prelu,
@@ -26,7 +27,8 @@ from edgewright.frontends.layout_compute import (
     softmax,
     transposed_convolution,
 )
-from edgewright.frontends.onnx_arguments import Arguments, Handler
+from edgewright.frontends.layout_normalize import group_norm, layer_norm
+from edgewright.frontends.onnx_arguments import Arguments, Handler, axis_of
 
 
 def _window(a: Arguments, kernel: Sequence[int], sizes: Sequence[int]) -> tuple[list[int], list[int], list[tuple[int, int]]]:
@@ -127,10 +129,24 @@ def _gemm(door: Door, a: Arguments) -> Held:
 
 def _layer_norm(door: Door, a: Arguments) -> list[Held | None]:
     x, scale = a.held(0), a.known(1)
-    axis = a.integer("axis", -1)
-    if axis not in (-1, x.layout.rank - 1):
-        raise UnsupportedError(f"layer normalization from axis {axis} on", hint="only the last axis is supported")
-    return [layer_norm(door, x, x.layout.shape[-1:], scale, a.maybe_known(2), a.real("epsilon", 1e-5)), None, None]
+    axis = axis_of(a.integer("axis", -1), x.layout.rank)
+    return [layer_norm(door, x, x.layout.shape[axis:], scale, a.maybe_known(2), a.real("epsilon", 1e-5)), None, None]
+
+
+def _instance_norm(door: Door, a: Arguments) -> Held:
+    x = a.held(0)
+    return group_norm(door, x, x.layout.shape[1], a.known(1), a.known(2), a.real("epsilon", 1e-5))
+
+
+def _group_norm(door: Door, a: Arguments) -> Held:
+    """Up to opset 20 a scale and an offset for each group, from 21 on for each channel."""
+    x, groups = a.held(0), a.integer("num_groups", 1)
+    per_group = max(1, x.layout.shape[1] // max(groups, 1))
+
+    def by_channel(known: Known) -> Known:
+        return Known(np.repeat(as_reals(known), per_group), known.name) if known.array.size == groups else known
+
+    return group_norm(door, x, groups, by_channel(a.known(1)), by_channel(a.known(2)), a.real("epsilon", 1e-5))
 
 
 def _batch_norm(door: Door, a: Arguments) -> Held:
@@ -178,13 +194,16 @@ def _reduce_sum(door: Door, a: Arguments) -> Held:
     return mul(door, _reduce_mean(door, a), scalar(float(count)))
 
 
-def _reduce_max(door: Door, a: Arguments) -> Held:
-    x = a.held(0)
-    axes = _axes(a, x)
-    if x.layout.rank not in (3, 4) or set(axes) != set(range(2, x.layout.rank)):
-        raise UnsupportedError("a maximum over other axes than height and width", hint="only global max pooling is supported")
-    pooled = adaptive_pool(door, x, "max", [1] * (x.layout.rank - 2))
-    return pooled if a.integer("keepdims", 1) else Held(pooled.name, pooled.layout.squeezed(axes))
+def _reduce_extreme(sign: float) -> Handler:
+    """The maximum over axes, or with -1 the minimum."""
+
+    def handler(door: Door, a: Arguments) -> Held:
+        x = a.held(0)
+        axes, keep = sorted(set(_axes(a, x))), bool(a.integer("keepdims", 1))
+        found = largest(door, x if sign > 0 else mul(door, x, scalar(sign)), axes, keep_dims=keep)
+        return found if sign > 0 else mul(door, found, scalar(sign))
+
+    return handler
 
 
 def _softmax(log: bool) -> Handler:
@@ -272,8 +291,11 @@ COMPUTE: dict[str, Handler] = {
     "GlobalMaxPool": _global_pool("max"),
     "ReduceMean": _reduce_mean,
     "ReduceSum": _reduce_sum,
-    "ReduceMax": _reduce_max,
+    "ReduceMax": _reduce_extreme(1.0),
+    "ReduceMin": _reduce_extreme(-1.0),
     "LayerNormalization": _layer_norm,
+    "InstanceNormalization": _instance_norm,
+    "GroupNormalization": _group_norm,
     "Softmax": _softmax(log=False),
     "LogSoftmax": _softmax(log=True),
     "PRelu": _prelu,

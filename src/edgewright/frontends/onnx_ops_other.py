@@ -25,12 +25,16 @@ from edgewright.frontends.layout_shape import (
 from edgewright.frontends.onnx_arguments import Arguments, Handler, Pieces, axis_of
 from edgewright.frontends.onnx_fold import TYPES, equal_parts
 from edgewright.ir.operator import Operator
+from edgewright.ops.abs import Abs
+from edgewright.ops.elu import ELU, SELU_ALPHA, SELU_SCALE
 from edgewright.ops.gelu import GELU
 from edgewright.ops.hard_sigmoid import HardSigmoid
 from edgewright.ops.hard_swish import HardSwish
 from edgewright.ops.leaky_relu import LeakyRelu
+from edgewright.ops.mish import Mish
 from edgewright.ops.relu import Relu
 from edgewright.ops.sigmoid import Sigmoid
+from edgewright.ops.softplus import Softplus
 from edgewright.ops.tanh import Tanh
 
 
@@ -73,6 +77,11 @@ def _hard_sigmoid(door: Door, a: Arguments) -> Held:
 
 def _gelu(door: Door, a: Arguments) -> Held:
     return unary(door, a.held(0), GELU(approximate=a.text("approximate", "none") == "tanh"))
+
+
+def _selu(door: Door, a: Arguments) -> Held:
+    """gamma ELU(x), where ELU has alpha."""
+    return mul(door, unary(door, a.held(0), ELU(a.real("alpha", SELU_ALPHA))), scalar(a.real("gamma", SELU_SCALE)))
 
 
 def _leaky_relu(door: Door, a: Arguments) -> Held:
@@ -239,6 +248,11 @@ OTHER: dict[str, Handler] = {
     "HardSigmoid": _hard_sigmoid,
     "Gelu": _gelu,
     "com.microsoft.Gelu": _gelu,
+    "Abs": _unary(Abs()),
+    "Elu": lambda door, a: unary(door, a.held(0), ELU(a.real("alpha", 1.0))),
+    "Selu": _selu,
+    "Mish": _unary(Mish()),
+    "Softplus": _unary(Softplus()),
     "LeakyRelu": _leaky_relu,
     "Clip": _clip,
     "Sqrt": lambda door, a: sqrt(door, a.held(0)),

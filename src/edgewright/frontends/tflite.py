@@ -21,7 +21,9 @@ from edgewright.frontends.tflite_importer import Importer, Importing
 from edgewright.frontends.tflite_recurrent import unidirectional_sequence_lstm
 from edgewright.frontends.tflite_states import Variables
 from edgewright.ir.graph import Graph, Level
+from edgewright.ops.abs import Abs
 from edgewright.ops.add import Add
+from edgewright.ops.elu import ELU
 from edgewright.ops.hard_swish import HardSwish
 from edgewright.ops.log_softmax import LogSoftmax
 from edgewright.ops.mul import Mul
@@ -51,6 +53,7 @@ OPERATORS: Mapping[str, Importing] = {
     "RELU": elementwise.simple(Relu()), "RELU6": elementwise.simple(Relu6()), "RELU_N1_TO_1": elementwise.relu_n1_to_1,
     "RELU_0_TO_1": elementwise.relu_0_to_1,
     "LOGISTIC": elementwise.simple(Sigmoid()), "TANH": elementwise.simple(Tanh()),
+    "ABS": elementwise.simple(Abs()), "ELU": elementwise.simple(ELU()),
     "RSQRT": elementwise.simple(Rsqrt()), "HARD_SWISH": elementwise.simple(HardSwish()),
     "LEAKY_RELU": elementwise.leaky_relu, "PRELU": elementwise.prelu, "GELU": elementwise.gelu,
     "BATCH_MATMUL": layers.batch_matmul, "UNIDIRECTIONAL_SEQUENCE_LSTM": unidirectional_sequence_lstm,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -163,18 +164,27 @@ def mean(importer: Importer, operation: Operation) -> None:
 
 
 def reduce_max(importer: Importer, operation: Operation) -> None:
-    """REDUCE_MAX over height and width: global maximum pooling."""
+    """REDUCE_MAX over neighbouring axes: maximum pooling of all that lies along them."""
     name = importer.operand(operation, 0)
     shape = importer.value(name).shape
-    if _reduced_axes(importer, operation, len(shape)) != (1, 2) or len(shape) != 4:
-        raise InexpressibleError("a maximum over other axes than height and width", "use global maximum pooling")
+    axes = _reduced_axes(importer, operation, len(shape))
+    first, last = axes[0], axes[-1]
+    if first < 1 or axes != tuple(range(first, last + 1)):
+        raise InexpressibleError(f"a maximum over the axes {list(axes)}", "use neighbouring axes, not the batch")
     importer.require_same_quant(operation, 0)
-    size = (int(shape[1] or 1), int(shape[2] or 1))
-    if operation.options(schema.ReducerOptionsT).keepDims:
-        importer.finish(operation, MaxPool2D(size, size), (name,))
+    keep = bool(operation.options(schema.ReducerOptionsT).keepDims)
+    sizes = [int(size or 1) for size in shape]
+    rows, along, rest = math.prod(sizes[1:first]), math.prod(sizes[first : last + 1]), math.prod(sizes[last + 1 :])
+    window, pooled = (1, along), (shape[0], rows, 1, rest)
+    if len(shape) == 4 and axes == (1, 2):
+        window, pooled = (sizes[1], sizes[2]), (shape[0], 1, 1, rest)
+    elif shape != (shape[0], rows, along, rest):
+        name = importer.step(operation, Reshape((shape[0], rows, along, rest)), (name,))
+    given = (*shape[:first], *((1,) * len(axes) if keep else ()), *shape[last + 1 :])
+    if given == pooled:
+        importer.finish(operation, MaxPool2D(window, window), (name,))
     else:
-        pooled = importer.step(operation, MaxPool2D(size, size), (name,))
-        importer.finish(operation, Reshape((shape[0], shape[3])), (pooled,))
+        importer.finish(operation, Reshape(given), (importer.step(operation, MaxPool2D(window, window), (name,)),))
 
 
 def quantize(importer: Importer, operation: Operation) -> None:

@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 from edgewright.errors import ModelError, UnsupportedError
 from edgewright.frontends.layout import INCONSISTENT, Door, Held, Known, as_reals
 from edgewright.frontends.layout_arithmetic import add, mul, scalar
-from edgewright.frontends.layout_attention import layer_norm, matmul, scaled_dot_product
+from edgewright.frontends.layout_attention import matmul, scaled_dot_product
 from edgewright.frontends.layout_compute import (
     adaptive_pool,
     batch_norm,
     convolution,
     dense,
+    largest,
     mean,
     pool,
     prelu,
@@ -24,7 +25,8 @@ from edgewright.frontends.layout_compute import (
     softmax,
     transposed_convolution,
 )
-from edgewright.frontends.torch_arguments import Arguments, Handler
+from edgewright.frontends.layout_normalize import group_norm, layer_norm
+from edgewright.frontends.torch_arguments import Arguments, Handler, axis_of
 
 Kind = Literal["max", "average"]
 
@@ -106,6 +108,17 @@ def _addmm(door: Door, a: Arguments) -> Held:
 def _layer_norm(door: Door, a: Arguments) -> Held:
     sizes = a.integers("normalized_shape")
     return layer_norm(door, a.held("input"), sizes, a.maybe_known("weight"), a.maybe_known("bias"), a.number("eps", 1e-5))
+
+
+def _group_norm(door: Door, a: Arguments) -> Held:
+    return group_norm(door, a.held("input"), a.integer("num_groups"), a.maybe_known("weight"), a.maybe_known("bias"), a.number("eps", 1e-5))
+
+
+def _instance_norm(door: Door, a: Arguments) -> Held:
+    if not a.flag("use_input_stats"):
+        raise UnsupportedError("instance normalization by stored statistics", hint="that is batch normalization: use BatchNorm")
+    x = a.held("input")
+    return group_norm(door, x, x.layout.shape[1], a.maybe_known("weight"), a.maybe_known("bias"), a.number("eps", 1e-5))
 
 
 def _attention(door: Door, a: Arguments) -> Held:
@@ -192,13 +205,16 @@ def _sum(door: Door, a: Arguments) -> Held:
     return mul(door, _mean(door, a), scalar(count))
 
 
-def _largest(door: Door, a: Arguments) -> Held:
-    x = a.held()
-    axes = a.axes("dim", x.layout.rank)
-    if axes is None or x.layout.rank not in (3, 4) or set(axes) != set(range(2, x.layout.rank)):
-        raise UnsupportedError("a maximum over other axes than height and width", hint="only global max pooling is supported")
-    pooled = adaptive_pool(door, x, "max", [1] * (x.layout.rank - 2))
-    return pooled if a.flag("keepdim") else Held(pooled.name, pooled.layout.squeezed(axes))
+def _extreme(sign: float) -> Handler:
+    """The maximum over axes, or with -1 the minimum."""
+
+    def handler(door: Door, a: Arguments) -> Held:
+        x = a.held()
+        axes = sorted({axis_of(axis, x.layout.rank) for axis in a.integers("dim")}) if a.raw("dim") != [] else range(x.layout.rank)
+        found = largest(door, x if sign > 0 else mul(door, x, scalar(sign)), tuple(axes), keep_dims=a.flag("keepdim"))
+        return found if sign > 0 else mul(door, found, scalar(sign))
+
+    return handler
 
 
 def _softmax(log: bool) -> Handler:
@@ -265,6 +281,8 @@ COMPUTE: dict[str, Handler] = {
     "aten._native_batch_norm_legit_no_training.default": _first_only(_batch_norm),
     "aten.layer_norm.default": _layer_norm,
     "aten.native_layer_norm.default": _first_only(_layer_norm),
+    "aten.group_norm.default": _group_norm,
+    "aten.instance_norm.default": _instance_norm,
     "aten.scaled_dot_product_attention.default": _attention,
     "aten.max_pool1d.default": _pool("max"),
     "aten.max_pool2d.default": _pool("max"),
@@ -279,7 +297,10 @@ COMPUTE: dict[str, Handler] = {
     "aten.mean.dim": _mean,
     "aten.mean.default": _mean,
     "aten.sum.dim_IntList": _sum,
-    "aten.amax.default": _largest,
+    "aten.amax.default": _extreme(1.0),
+    "aten.amin.default": _extreme(-1.0),
+    "aten.max.dim": _first_only(_extreme(1.0)),
+    "aten.min.dim": _first_only(_extreme(-1.0)),
     "aten.softmax.int": _softmax(log=False),
     "aten._softmax.default": _softmax(log=False),
     "aten.log_softmax.int": _softmax(log=True),

@@ -12,15 +12,19 @@ from edgewright.frontends.layout import Door, Held, Known, Operand, as_reals
 from edgewright.frontends.layout_arithmetic import add, clip, div, erf, mul, power, scalar, sqrt, sub, unary
 from edgewright.frontends.torch_arguments import Arguments, Handler
 from edgewright.ir.operator import Operator
+from edgewright.ops.abs import Abs
+from edgewright.ops.elu import ELU, SELU_ALPHA, SELU_SCALE
 from edgewright.ops.gelu import GELU
 from edgewright.ops.hard_sigmoid import HardSigmoid
 from edgewright.ops.hard_swish import HardSwish
 from edgewright.ops.leaky_relu import LeakyRelu
+from edgewright.ops.mish import Mish
 from edgewright.ops.relu import Relu
 from edgewright.ops.relu6 import Relu6
 from edgewright.ops.rsqrt import Rsqrt
 from edgewright.ops.sigmoid import Sigmoid
 from edgewright.ops.silu import SiLU
+from edgewright.ops.softplus import Softplus
 from edgewright.ops.tanh import Tanh
 
 
@@ -87,6 +91,28 @@ def _leaky_relu(door: Door, a: Arguments) -> Held:
     return unary(door, a.held(), LeakyRelu(a.number("negative_slope", 0.01)))
 
 
+def _elu(door: Door, a: Arguments) -> Held:
+    """``scale`` times it; ``input_scale`` stands in front of x below zero only."""
+    if a.number("input_scale", 1.0) != 1.0:
+        raise UnsupportedError("an ELU that scales its input", hint="multiply the input in front of it instead")
+    y, scale = unary(door, a.held(), ELU(a.number("alpha", 1.0))), a.number("scale", 1.0)
+    return y if scale == 1.0 else mul(door, y, scalar(scale))
+
+
+def _selu(door: Door, a: Arguments) -> Held:
+    return mul(door, unary(door, a.held(), ELU(SELU_ALPHA)), scalar(SELU_SCALE))
+
+
+def _softplus(door: Door, a: Arguments) -> Held:
+    """log(1 + exp(beta x)) / beta; beyond torch's threshold it is the same to float32."""
+    beta = a.number("beta", 1.0)
+    if beta <= 0 or a.number("threshold", 20.0) < 15:
+        raise UnsupportedError("softplus with a low threshold", hint="leave the threshold at 20")
+    if beta == 1.0:
+        return unary(door, a.held(), Softplus())
+    return mul(door, unary(door, mul(door, a.held(), scalar(beta)), Softplus()), scalar(1.0 / beta))
+
+
 def _power(door: Door, a: Arguments) -> Held:
     return power(door, a.held(), a.number("exponent"))
 
@@ -115,6 +141,11 @@ POINTWISE: dict[str, Handler] = {
     "aten.sqrt.default": lambda door, a: sqrt(door, a.held()),
     "aten.reciprocal.default": lambda door, a: div(door, scalar(1.0), a.held()),
     "aten.hardsigmoid.default": _unary(HardSigmoid()),
+    "aten.abs.default": _unary(Abs()),
+    "aten.elu.default": _elu,
+    "aten.selu.default": _selu,
+    "aten.softplus.default": _softplus,
+    "aten.mish.default": _unary(Mish()),
     "aten.gelu.default": _gelu,
     "aten.leaky_relu.default": _leaky_relu,
     "aten.hardtanh.default": _clip("min_val", "max_val", -1.0, 1.0),

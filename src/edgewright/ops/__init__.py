@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from edgewright.ops.abs import Abs
 from edgewright.ops.add import Add
 from edgewright.ops.average_pool2d import AveragePool2D
 from edgewright.ops.batch_norm import BatchNorm
@@ -10,6 +11,7 @@ from edgewright.ops.conv2d import Conv2D
 from edgewright.ops.dense import Dense
 from edgewright.ops.depthwise_conv2d import DepthwiseConv2D
 from edgewright.ops.dequantize import Dequantize
+from edgewright.ops.elu import ELU
 from edgewright.ops.gelu import GELU
 from edgewright.ops.gru import GRU
 from edgewright.ops.hard_sigmoid import HardSigmoid
@@ -21,6 +23,7 @@ from edgewright.ops.lstm import LSTM
 from edgewright.ops.matmul import MatMul
 from edgewright.ops.max_pool2d import MaxPool2D
 from edgewright.ops.mean import Mean
+from edgewright.ops.mish import Mish
 from edgewright.ops.mul import Mul
 from edgewright.ops.pad import Pad
 from edgewright.ops.prelu import PRelu
@@ -35,15 +38,18 @@ from edgewright.ops.sigmoid import Sigmoid
 from edgewright.ops.silu import SiLU
 from edgewright.ops.slice import Slice
 from edgewright.ops.softmax import Softmax
+from edgewright.ops.softplus import Softplus
 from edgewright.ops.sub import Sub
 from edgewright.ops.tanh import Tanh
 from edgewright.ops.transpose import Transpose
 from edgewright.ops.transpose_conv2d import TransposeConv2D
 
 __all__ = [
+    "ELU",
     "GELU",
     "GRU",
     "LSTM",
+    "Abs",
     "Add",
     "AveragePool2D",
     "BatchNorm",
@@ -60,6 +66,7 @@ __all__ = [
     "MatMul",
     "MaxPool2D",
     "Mean",
+    "Mish",
     "Mul",
     "PRelu",
     "Pad",
@@ -74,6 +81,7 @@ __all__ = [
     "Sigmoid",
     "Slice",
     "Softmax",
+    "Softplus",
     "Sub",
     "Tanh",
     "Transpose",

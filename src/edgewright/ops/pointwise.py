@@ -70,17 +70,22 @@ def expect_int8(op: Operator, input: Value, output: Value) -> None:
                                hint="use int8 activations here")
 
 
-def round_function(op: Operator, x: Tensor, input: Value, output: Value) -> Tensor:
-    """The integers of ``output`` nearest to float ``op`` of the reals that int8 ``x`` stands for; ties away from zero.
+def round_function(
+    op: Operator, x: Tensor, input: Value, output: Value, function: Callable[[Tensor], Tensor] | None = None, *, by_reciprocal: bool = False
+) -> Tensor:
+    """The integers of ``output`` nearest to float ``op`` (or ``function``) of the reals that int8 ``x`` stands for; ties away from zero.
 
     This defines operators that TFLM has no integer kernel for, as LiteRT makes its tables: the real is rounded to float32, so is the
-    function's value, and so is its ratio to the output's scale; the function itself is taken in float64.
+    function's value, and so is its ratio to the output's scale (``by_reciprocal``: its product with the reciprocal, rounded too); the
+    function itself is taken in float64.
     """
     expect_int8(op, input, output)
     (scale, zero_point), (out_scale, out_zero_point) = tensor_quant(input), tensor_quant(output)
     reals = (x - zero_point).to(torch.float32) * torch.tensor(scale, dtype=torch.float32)
-    results = op.evaluate([reals.to(torch.float64)])[0].to(torch.float32)
-    steps = (results / torch.tensor(out_scale, dtype=torch.float32)).to(torch.float64)
+    exact = reals.to(torch.float64)
+    results = (op.evaluate([exact])[0] if function is None else function(exact)).to(torch.float32)
+    wide = torch.tensor(out_scale, dtype=torch.float32)
+    steps = (results * wide.reciprocal() if by_reciprocal else results / wide).to(torch.float64)
     nearest = torch.copysign(torch.floor(steps.abs() + 0.5), steps)
     return (nearest + out_zero_point).clamp_(output.dtype.minimum, output.dtype.maximum).to(torch.int32)
 
