@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from ai_edge_litert import schema_py_generated as schema
 
+from edgewright.emit import tflite_activations as activations
 from edgewright.emit import tflite_attention as attention
 from edgewright.emit import tflite_elementwise as elementwise
 from edgewright.emit import tflite_layers as layers
@@ -22,13 +23,13 @@ OPERATORS: Mapping[str, Writing] = {
     "MaxPool2D": layers.max_pool2d, "AveragePool2D": layers.average_pool2d, "Resize": layers.resize,
     "Add": elementwise.add, "Sub": elementwise.sub, "Mul": elementwise.mul, "BatchNorm": elementwise.batch_norm,
     "Reshape": elementwise.reshape, "Transpose": elementwise.transpose, "Slice": elementwise.slice_, "Concat": elementwise.concat,
-    "Pad": elementwise.pad_operator, "Mean": elementwise.mean, "Softmax": elementwise.softmax,
+    "Pad": elementwise.pad_operator, "Mean": elementwise.mean, "Softmax": activations.softmax,
     "LogSoftmax": plain("LOG_SOFTMAX", schema.LogSoftmaxOptionsT),
-    "Relu": plain("RELU"), "Relu6": elementwise.relu6, "LeakyRelu": elementwise.leaky_relu, "PRelu": elementwise.prelu,
+    "Relu": plain("RELU"), "Relu6": activations.relu6, "LeakyRelu": activations.leaky_relu, "PRelu": activations.prelu,
     "Sigmoid": plain("LOGISTIC"), "Tanh": plain("TANH"),
     "Rsqrt": plain("RSQRT"), "HardSwish": plain("HARD_SWISH", schema.HardSwishOptionsT),
-    "Abs": plain("ABS", schema.AbsOptionsT), "ELU": elementwise.elu,
-    "HardSigmoid": elementwise.hard_sigmoid, "SiLU": elementwise.silu, "GELU": elementwise.gelu,
+    "Abs": plain("ABS", schema.AbsOptionsT), "ELU": activations.elu,
+    "HardSigmoid": activations.hard_sigmoid, "SiLU": activations.silu, "GELU": activations.gelu,
     "Quantize": elementwise.quantize, "Dequantize": elementwise.dequantize,
     "Requantize": elementwise.quantize,
 }

@@ -16,15 +16,10 @@ from edgewright.ir.graph import Level, Node
 from edgewright.ops.add import Add
 from edgewright.ops.batch_norm import BatchNorm
 from edgewright.ops.concat import Concat
-from edgewright.ops.elu import ELU
-from edgewright.ops.gelu import GELU
-from edgewright.ops.hard_sigmoid import HardSigmoid
-from edgewright.ops.leaky_relu import LeakyRelu
 from edgewright.ops.mean import Mean
 from edgewright.ops.mul import Mul
 from edgewright.ops.pad import Pad
 from edgewright.ops.slice import Slice
-from edgewright.ops.softmax import Softmax
 from edgewright.ops.sub import Sub
 from edgewright.ops.transpose import Transpose
 
@@ -167,52 +162,10 @@ def mean(writer: Writer, node: Node) -> None:
     writer.operator("MEAN", [x, axes], [writer.value(node.outputs[0])], options, version=simple_version("MEAN", x.type))
 
 
-def softmax(writer: Writer, node: Node) -> None:
-    """Softmax → SOFTMAX."""
-    assert isinstance(node.op, Softmax)
-    options = schema.SoftmaxOptionsT()
-    options.beta = node.op.beta
-    plain("SOFTMAX", lambda: options)(writer, node)
-
-
-def leaky_relu(writer: Writer, node: Node) -> None:
-    """LeakyRelu → LEAKY_RELU."""
-    assert isinstance(node.op, LeakyRelu)
-    options = schema.LeakyReluOptionsT()
-    options.alpha = node.op.alpha
-    plain("LEAKY_RELU", lambda: options)(writer, node)
-
-
-def elu(writer: Writer, node: Node) -> None:
-    """ELU → ELU, which has no alpha but 1."""
-    assert isinstance(node.op, ELU)
-    if node.op.alpha != 1.0:
-        raise UnsupportedError(f"ELU {node.name!r} has alpha {node.op.alpha}, .tflite's has 1", hint="use alpha 1, or write C or .onnx")
-    plain("ELU")(writer, node)
-
-
-def prelu(writer: Writer, node: Node) -> None:
-    """PRelu → PRELU; its alpha gets axes of size 1 for all but the batch and the channels."""
-    x = writer.value(node.inputs[0])
-    ones = (1,) * (len(x.shape) - 2)
-    alpha = writer.constant(node.inputs[1], f"alpha{len(ones)}", lambda array: array.reshape(*ones, -1), 0)
-    writer.operator("PRELU", [x, alpha], [writer.value(node.outputs[0])])
-
-
 def quantize(writer: Writer, node: Node) -> None:
     """Quantize and Requantize → QUANTIZE."""
     out = writer.value(node.outputs[0])
     writer.operator("QUANTIZE", [writer.value(node.inputs[0])], [out], schema.QuantizeOptionsT(), version=quantize_version(out.type))
-
-
-def relu6(writer: Writer, node: Node) -> None:
-    """Relu6 → RELU6; behind a RELU that changes the scale, because TensorFlow Lite Micro's RELU6 clamps only."""
-    x, out = writer.value(node.inputs[0]), writer.value(node.outputs[0])
-    if x.quant != out.quant:
-        rescaled = writer.like(out, f"{node.outputs[0]}_rescaled")
-        writer.operator("RELU", [x], [rescaled], version=simple_version("RELU", x.type))
-        x = rescaled
-    writer.operator("RELU6", [x], [out], version=simple_version("RELU6", x.type))
 
 
 def dequantize(writer: Writer, node: Node) -> None:
@@ -220,14 +173,6 @@ def dequantize(writer: Writer, node: Node) -> None:
     x = writer.value(node.inputs[0])
     writer.operator("DEQUANTIZE", [x], [writer.value(node.outputs[0])], schema.DequantizeOptionsT(),
                     version=dequantize_version(x.type, per_channel=False))
-
-
-def gelu(writer: Writer, node: Node) -> None:
-    """GELU → GELU."""
-    assert isinstance(node.op, GELU)
-    options = schema.GeluOptionsT()
-    options.approximate = node.op.approximate
-    plain("GELU", lambda: options)(writer, node)
 
 
 def float_only(writer: Writer, node: Node) -> None:
@@ -239,34 +184,6 @@ def float_only(writer: Writer, node: Node) -> None:
 def no_int8_kernel(node: Node) -> UnsupportedError:
     """What is said of an operator that the format knows in float only."""
     return UnsupportedError(f"{node.op.kind} {node.name!r} has no int8 kernel in .tflite", hint=NO_KERNEL_HINT)
-
-
-def silu(writer: Writer, node: Node) -> None:
-    """SiLU → LOGISTIC and MUL; float networks only."""
-    float_only(writer, node)
-    x = writer.value(node.inputs[0])
-    gate = writer.like(x, f"{node.outputs[0]}_sigmoid")
-    writer.operator("LOGISTIC", [x], [gate])
-    writer.operator("MUL", [x, gate], [writer.value(node.outputs[0])], schema.MulOptionsT())
-
-
-def hard_sigmoid(writer: Writer, node: Node) -> None:
-    """HardSigmoid → relu6(6 alpha x + 6 beta) / 6; float networks only."""
-    float_only(writer, node)
-    op = node.op
-    assert isinstance(op, HardSigmoid)
-    x = writer.value(node.inputs[0])
-    factor = float(np.float32(6 * op.alpha))
-    if factor != 1.0:
-        scaled = writer.like(x, f"{node.outputs[0]}_scaled")
-        writer.operator("MUL", [x, writer.reals(f"{node.outputs[0]}_alpha", factor)], [scaled], schema.MulOptionsT())
-        x = scaled
-    clamped = writer.like(x, f"{node.outputs[0]}_clamped")
-    options = schema.AddOptionsT()
-    options.fusedActivationFunction = activation("relu6")
-    writer.operator("ADD", [x, writer.reals(f"{node.outputs[0]}_beta", 6 * op.beta)], [clamped], options)
-    writer.operator("MUL", [clamped, writer.reals(f"{node.outputs[0]}_sixth", 1 / 6)], [writer.value(node.outputs[0])],
-                    schema.MulOptionsT())
 
 
 def batch_norm(writer: Writer, node: Node) -> None:
