@@ -1,4 +1,4 @@
-"""Many single layers in one program: every value and every workspace lies apart, with poisoned bytes between, under the sanitizers."""
+"""Many single layers in one program: what may not share memory lies apart, with poisoned bytes between, under the sanitizers."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from edgewright.ir.graph import Graph, Level
 from edgewright.ir.operator import Operator
 from edgewright.ir.verify import verify
 from edgewright.lower.memory import Buffer, MemoryPlan
+from edgewright.lower.overlap import all_slides, is_safe, reading_orders
 from edgewright.lower.plan_memory import scratch_buffer
 from edgewright.lower.program import Program
 from edgewright.lower.schedule import single_sample
@@ -28,6 +29,7 @@ from edgewright.targets.target import Target, load_target
 HERE = Path(__file__).parent
 GAP = 64
 ALIGNMENT = 8
+SLIDE_ALIGNMENT = 4
 FOLDERS = ("portable", "dsp", "size", "thumb1", "thumb2", "rv32")
 """Kernels for some cores that any compiler takes."""
 X86 = {"x86 avx2": ("-O2", "-mno-avx512f"), "x86 sse2": ("-O2", "-march=x86-64"), "x86 plain": ("-O2", "-DEW_NO_VECTORS")}
@@ -136,9 +138,10 @@ def compare(graph: Graph, inputs: Sequence[NDArray[np.generic]], target: Target,
 
 
 def spread_program(graph: Graph, target: Target) -> Program:
-    """A program in which nothing shares memory and every workspace is a part of the arena.
+    """A program in which every workspace is a part of the arena, and nothing shares memory but for every second output that may lie over
+    its input: that lies as far over it as it may, or a step less.
 
-    Every second matrix product does without one, where there is a kernel for that.
+    Every second matrix product does without workspace, where there is a kernel for that.
     """
     graph = single_sample(graph)
     sizes = {name: value.bytes for name, value in graph.values.items() if not graph.is_constant(name)}
@@ -152,13 +155,31 @@ def spread_program(graph: Graph, target: Target) -> Program:
         if needed:
             scratch[node.name] = scratch_buffer(node.name)
             sizes[scratch[node.name]] = needed
+    under = overlapping(graph, target, frugal)
     offsets, end = {}, GAP
-    for name, size in sizes.items():
+    for name in [name for name in sizes if name not in under]:
         offsets[name] = end
-        end += -(-size // ALIGNMENT) * ALIGNMENT + GAP
+        for over in [over for over, (below, _) in under.items() if below == name]:
+            offsets[over] = end + under[over][1]
+            sizes[name] = max(sizes[name], under[over][1] + sizes.pop(over))
+        end += -(-sizes[name] // ALIGNMENT) * ALIGNMENT + GAP
     buffers = tuple(Buffer(name, size, 0, len(graph.nodes)) for name, size in sizes.items())
     plan = MemoryPlan(buffers, offsets, {name: name for name in graph.values if name in offsets}, end, end, "spread")
     return Program(graph, target, plan, scratch, graph, frugal=frugal)
+
+
+def overlapping(graph: Graph, target: Target, frugal: frozenset[str]) -> dict[str, tuple[str, int]]:
+    """Input of the network → (output that lies over it, how far before it that begins): every second layer that can."""
+    orders = reading_orders(graph, target, frugal)
+    found: dict[str, tuple[str, int]] = {}
+    for number, (name, slide) in enumerate(sorted(all_slides(graph, orders, SLIDE_ALIGNMENT).items())):
+        node = next(node for node in graph.nodes if node.name == name)
+        if number % 2 or slide.over not in graph.inputs or len(graph.consumers[slide.over]) != 1 or node.outputs[0] not in graph.outputs:
+            continue
+        distance = slide.least + (slide.step if number % 8 == 6 else 0)
+        assert is_safe(graph, node, orders[name], distance)
+        found[slide.over] = (node.outputs[0], distance)
+    return found
 
 
 def _watched(files: dict[str, bytes], program: Program) -> dict[str, bytes]:

@@ -1,11 +1,14 @@
 """Static memory allocation: buffers of known size and lifetime to offsets, so that the highest end is least.
 
-Greedy first-fit in several orders; where that misses the lower bound, searches that decide one capacity after another.
+Greedy first-fit in several orders; where that misses the lower bound, searches that decide one capacity after another. Where buffers may
+slide over others, some order of first-fit still reaches every optimum: a local search over orders stands in for the exact one.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import math
+import random
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
@@ -18,6 +21,8 @@ SEARCH_BUFFERS = 256
 SEARCH_CELLS = 12_288
 """Width of the beam × buffers: exhaustive for about a dozen buffers."""
 WIDEST = 1024
+MOST_ORDERS = 400
+ORDER_PAIRS = 1_000_000
 CAPACITIES = 5
 """How many capacities the library's own search tries where none of its answers is a proof."""
 
@@ -26,9 +31,43 @@ Decide = Callable[[Sections, int], tuple[Answer, Ints]]
 
 
 def lower_bound(buffers: Sequence[Buffer]) -> int:
-    """The most bytes that live at one step: no placement ends lower."""
+    """The most bytes that live at one step, those over which another slides counted once: no placement ends lower.
+
+    Where the two would not fit one beside the other, they must slide: of a chain of such, each ends the higher the more slide before it.
+    """
     points = {buffer.first for buffer in buffers}
-    return max((sum(b.size_bytes for b in buffers if b.first <= point <= b.last) for point in points), default=0)
+    apart = {point: sum(b.size_bytes for b in buffers if b.first <= point <= b.last) for point in points}
+    saved = saved_bytes(buffers)
+    bound = max((size - saved.get(point, 0) for point, size in apart.items()), default=0)
+    while True:
+        forced = [buffer for buffer in buffers if buffer.slide is not None and apart[buffer.first] > bound]
+        reached = _chain_end(buffers, forced)
+        if reached <= bound:
+            return bound
+        bound = min([reached, *(apart[buffer.first] for buffer in forced)])
+
+
+def _chain_end(buffers: Sequence[Buffer], sliding: Sequence[Buffer]) -> int:
+    """The highest end where each of ``sliding`` begins below the one that it slides over, and none below 0."""
+    sizes = {buffer.name: buffer.size_bytes for buffer in buffers}
+    start: dict[str, int] = {}
+    # A buffer begins after the one that it slides over: those that come last lie lowest.
+    for buffer in sorted(sliding, key=lambda b: -b.first):
+        if buffer.slide is not None:
+            start[buffer.slide.over] = start.get(buffer.name, 0) + buffer.slide.least
+    return max((offset + sizes.get(name, 0) for name, offset in start.items()), default=0)
+
+
+def saved_bytes(buffers: Sequence[Buffer]) -> dict[int, int]:
+    """Step → bytes that two buffers share at most in which one slides over the other."""
+    sizes = {buffer.name: buffer.size_bytes for buffer in buffers}
+    saved: dict[int, int] = {}
+    for buffer in buffers:
+        if buffer.slide is not None and buffer.slide.over in sizes:
+            under = sizes[buffer.slide.over]
+            shared = buffer.size_bytes + under - max(buffer.size_bytes, buffer.slide.least + under)
+            saved[buffer.first] = saved.get(buffer.first, 0) + shared
+    return saved
 
 
 def allocate(buffers: Sequence[Buffer], decide: Decide | None = None) -> tuple[dict[str, int], str]:
@@ -44,6 +83,8 @@ def allocate(buffers: Sequence[Buffer], decide: Decide | None = None) -> tuple[d
         return best, "greedy, optimal"
     if decide is None and len(buffers) > SEARCH_BUFFERS:
         return best, "greedy"
+    if any(buffer.slide for buffer in buffers):
+        return _sliding(buffers, best, bound)
     # What takes no room lies anywhere.
     solid = [buffer for buffer in buffers if buffer.size_bytes > 0]
     found, reached = _minimize(solid, bound, height, decide or _beam, CAPACITIES if decide is None else math.inf)
@@ -54,8 +95,65 @@ def allocate(buffers: Sequence[Buffer], decide: Decide | None = None) -> tuple[d
     return best, "exact, search limit reached" + (f", at least {reached:,}" if reached > bound else "")
 
 
+def _sliding(buffers: Sequence[Buffer], best: dict[str, int], bound: int) -> tuple[dict[str, int], str]:
+    """The better of a search over orders and of what is found with no buffer over another."""
+    best = reorder(buffers, best, bound)
+    height = end_of(buffers, best)
+    if height > bound:
+        apart, _ = allocate([dataclasses.replace(buffer, slide=None) for buffer in buffers])
+        best = apart if end_of(buffers, apart) < height else best
+    return best, "ordered, optimal" if end_of(buffers, best) <= bound else "ordered, search limit reached"
+
+
+def reorder(buffers: Sequence[Buffer], offsets: dict[str, int], enough: int) -> dict[str, int]:
+    """Better offsets than ``offsets`` where they are found: first-fit in orders that differ a little from the best so far.
+
+    Where buffers end highest, one of what they rest upon goes before another that lives with it.
+    """
+    pick = random.Random(0)
+    order = sorted(buffers, key=lambda b: (offsets[b.name], b.slide is None, b.name))
+    best = offsets
+    height = end_of(buffers, best)
+    for _ in range(min(MOST_ORDERS, ORDER_PAIRS // max(len(buffers) ** 2, 1))):
+        if height <= enough:
+            break
+        tower = _tower(order, best, height)
+        moved = pick.choice(tower)
+        place = order.index(moved)
+        near = [at for at, other in enumerate(order) if at != place and overlaps(other, moved)]
+        if not near:
+            continue
+        tried = [buffer for buffer in order if buffer is not moved]
+        tried.insert(pick.choice(near), moved)
+        found = first_fit(tried)
+        end = end_of(buffers, found)
+        if end <= height:
+            order, best, height = tried, found, end
+    return best
+
+
+def _tower(buffers: Sequence[Buffer], offsets: Mapping[str, int], height: int) -> list[Buffer]:
+    """The buffers that end at ``height``, what they rest upon, and so on, and the neighbours in time of the highest."""
+    top = [buffer for buffer in buffers if offsets[buffer.name] + buffer.size_bytes == height]
+    tower = list(top)
+    for buffer in tower:
+        below = [
+            other
+            for other in buffers
+            if other not in tower and overlaps(other, buffer) and offsets[other.name] <= offsets[buffer.name]
+        ]
+        tower += below
+    return tower
+
+
 def fit(buffers: Sequence[Buffer], capacity: int, decide: Decide | None = None) -> tuple[Answer, dict[str, int]]:
     """(answer, offsets whose ends lie at ``capacity`` bytes or below): NONE is a proof that there are no such offsets."""
+    if any(buffer.slide for buffer in buffers):
+        found = reorder(buffers, greedy(buffers), capacity)
+        if end_of(buffers, found) <= capacity:
+            return Answer.FOUND, found
+        answer, found = fit([dataclasses.replace(buffer, slide=None) for buffer in buffers], capacity, decide)
+        return (answer, found) if answer is Answer.FOUND else (Answer.LIMIT, {})
     problem = sections(buffers)
     answer, offsets = (decide or _beam)(problem, capacity // problem.unit)
     return answer, _named(buffers, problem, offsets) if answer is Answer.FOUND else {}
@@ -91,7 +189,7 @@ def _beam(problem: Sections, capacity: int) -> tuple[Answer, Ints]:
 
 
 def greedy(buffers: Sequence[Buffer]) -> dict[str, int]:
-    """The lowest of first-fit in five orders."""
+    """The lowest of first-fit in a few orders."""
     orders: tuple[Callable[[Buffer], tuple[int, ...]], ...] = (
         lambda b: (-b.size_bytes, b.first),
         lambda b: (-(b.last - b.first), -b.size_bytes),
@@ -99,8 +197,21 @@ def greedy(buffers: Sequence[Buffer]) -> dict[str, int]:
         lambda b: (b.first, -b.size_bytes),
         lambda b: (-b.last, -b.size_bytes),
     )
-    placed = (first_fit(sorted(buffers, key=lambda b: (*order(b), b.name))) for order in orders)
-    return min(placed, key=lambda offsets: end_of(buffers, offsets))
+    sorted_buffers = [sorted(buffers, key=lambda b: (*order(b), b.name)) for order in orders]
+    if any(buffer.slide for buffer in buffers):
+        sorted_buffers += [_sliders_first(each) for each in sorted_buffers]
+    return min((first_fit(each) for each in sorted_buffers), key=lambda offsets: end_of(buffers, offsets))
+
+
+def _sliders_first(order: Sequence[Buffer]) -> list[Buffer]:
+    """``order``, each buffer preceded by the one that slides over it: that lies below."""
+    over = {buffer.slide.over: buffer for buffer in order if buffer.slide is not None}
+    found: dict[str, Buffer] = {}
+    for buffer in order:
+        for each in (over.get(buffer.name), buffer):
+            if each is not None:
+                found.setdefault(each.name, each)
+    return list(found.values())
 
 
 def first_fit(order: Sequence[Buffer]) -> dict[str, int]:
@@ -114,13 +225,39 @@ def first_fit(order: Sequence[Buffer]) -> dict[str, int]:
 
 
 def lowest_gap(buffer: Buffer, placed: Sequence[Buffer], offsets: Mapping[str, int]) -> int:
-    """The lowest offset at which ``buffer`` overlaps none of ``placed`` that lives at the same time."""
+    """The lowest offset at which ``buffer`` overlaps none of ``placed`` that lives at the same time, further than it may slide."""
     offset = 0
-    for other in sorted((p for p in placed if overlaps(p, buffer)), key=lambda p: offsets[p.name]):
+    others = [other for other in placed if overlaps(other, buffer)]
+    if any(_slides(buffer, other) or _slides(other, buffer) for other in others):
+        raised = -1
+        while raised != offset:
+            raised = offset
+            for other in others:
+                offset = _allowed(buffer, offset, other, offsets[other.name])
+        return offset
+    for other in sorted(others, key=lambda p: offsets[p.name]):
         if offset + buffer.size_bytes <= offsets[other.name]:
             break
         offset = max(offset, offsets[other.name] + other.size_bytes)
     return offset
+
+
+def _slides(above: Buffer, other: Buffer) -> bool:
+    return above.slide is not None and above.slide.over == other.name
+
+
+def _allowed(buffer: Buffer, offset: int, other: Buffer, place: int) -> int:
+    """The lowest place for ``buffer`` from ``offset`` on, as far as ``other`` at ``place`` is concerned."""
+    if offset + buffer.size_bytes <= place or offset >= place + other.size_bytes:
+        return offset
+    if buffer.slide is not None and _slides(buffer, other):
+        distance = (place - offset) // buffer.slide.step * buffer.slide.step
+        if distance >= buffer.slide.least:
+            return place - distance
+    if other.slide is not None and _slides(other, buffer):
+        distance = max(offset - place, other.slide.least)
+        return min(place + -(-distance // other.slide.step) * other.slide.step, place + other.size_bytes)
+    return place + other.size_bytes
 
 
 def overlaps(a: Buffer, b: Buffer) -> bool:

@@ -9,6 +9,8 @@ import numpy as np
 from edgewright.errors import ModelError
 from edgewright.ir.graph import Graph, Node
 from edgewright.lower.memory import MemoryPlan
+from edgewright.lower.overlap import is_safe
+from edgewright.targets.overlap import Order
 
 FREE = -1
 PART_ALIGNMENT = 8
@@ -17,13 +19,21 @@ Span = tuple[int, int]
 """First byte, and the byte after the last."""
 
 
-def check_plan(graph: Graph, plan: MemoryPlan, scratch: Mapping[str, Span] | None = None, *, alignment: int = 4) -> None:
+def check_plan(
+    graph: Graph,
+    plan: MemoryPlan,
+    scratch: Mapping[str, Span] | None = None,
+    orders: Mapping[str, Order] | None = None,
+    *,
+    alignment: int = 4,
+) -> None:
     """ModelError where an operator would read an overwritten byte, or anything leaves the arena or stands at an odd place.
 
-    ``scratch``: node name → (offset, bytes). Independent of lifetimes and of the planner's choice of buffers: it only executes one call,
+    ``scratch``: node name → (offset, bytes). ``orders``: node name → in which order its kernel goes, where its output may lie over its
+    input. Independent of lifetimes and of the planner's choice of buffers: it only executes one call,
     copies the states to their places at its end, and looks whether inputs, states and outputs are where the program's user expects them.
     """
-    arena = _Arena(graph, plan, scratch or {}, alignment)
+    arena = _Arena(graph, plan, scratch or {}, orders or {}, alignment)
     sources = [*graph.inputs, *(state.read for state in graph.states)]
     arena.apart(sources, "inputs and states")
     for name in sources:
@@ -56,8 +66,10 @@ def check_parts(plan: MemoryPlan, limits: Mapping[str, int | None]) -> None:
 class _Arena:
     """Bytes that behave alike (no span begins or ends between them) are one cell."""
 
-    def __init__(self, graph: Graph, plan: MemoryPlan, scratch: Mapping[str, Span], alignment: int) -> None:
-        self.graph, self.plan, self.scratch = graph, plan, scratch
+    def __init__(
+        self, graph: Graph, plan: MemoryPlan, scratch: Mapping[str, Span], orders: Mapping[str, Order], alignment: int
+    ) -> None:
+        self.graph, self.plan, self.scratch, self.orders = graph, plan, scratch, orders
         self.numbers = {name: index for index, name in enumerate(graph.values)}
         self.same: dict[str, str] = {}
         self.spans = {name: self._span(name, alignment) for name in graph.values if not graph.is_constant(name)}
@@ -116,15 +128,24 @@ class _Arena:
         return node.op.view and self.spans.get(node.inputs[0]) == self.spans[node.outputs[0]]
 
     def _may_write(self, node: Node, output: str, position: int) -> None:
-        """None of the outputs may touch an input, but for output 0 over an input that the operator allows, at the same place."""
+        """None of the outputs may touch an input, but for output 0 over an input that the operator allows, at the same place, or over
+        input 0 behind what the kernel still reads."""
         allowed = (
             {node.inputs[index] for index in node.op.in_place(self.graph.ins(node), self.graph.outs(node))} if position == 0 else set()
         )
         for name in node.inputs:
             if self.graph.is_constant(name) or not _overlap(self.spans[name], self.spans[output]):
                 continue
+            if position == 0 and self._reads_in_time(node, name):
+                continue
             if name not in allowed or self.spans[name] != self.spans[output]:
                 raise ModelError(f"memory plan: {node.name!r} writes {output!r} over its input {name!r}")
+
+    def _reads_in_time(self, node: Node, name: str) -> bool:
+        order = self.orders.get(node.name)
+        if order is None or name != node.inputs[0] or node.inputs.count(name) != 1:
+            return False
+        return is_safe(self.graph, node, order, self.spans[name][0] - self.spans[node.outputs[0]][0])
 
     def write(self, name: str) -> None:
         self._fill(self.spans[name], self._content(name))

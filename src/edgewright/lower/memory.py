@@ -7,16 +7,27 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
+class Slide:
+    """A block may begin ``least`` bytes before buffer ``over``, or more, a multiple of ``step``: what it overwrites is read before."""
+
+    over: str
+    least: int
+    step: int
+
+
+@dataclass(frozen=True)
 class Buffer:
     """A block of the arena: live from step ``first`` to step ``last`` (indices of nodes, both included).
 
     Values that share a buffer (in place, views) share one Buffer; inputs are live from step 0, outputs until the last step, states always.
+    ``slide``: over which other buffer, that dies as this one begins, it may lie in part.
     """
 
     name: str
     size_bytes: int
     first: int
     last: int
+    slide: Slide | None = None
 
 
 @dataclass(frozen=True)

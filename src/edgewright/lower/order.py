@@ -7,33 +7,37 @@ written to a state in its place is not foreseen here, so the plan of the whole d
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from edgewright.ir.edit import rebuild
 from edgewright.ir.graph import Graph
 from edgewright.ir.verify import verify
-from edgewright.lower.memory import MemoryPlan
+from edgewright.lower.memory import MemoryPlan, Slide
 from edgewright.lower.plan_memory import ALIGNMENT, align, plan_memory
 
 SETS = 512
 """Sets of operators kept per level."""
 
 
-def plan_in_best_order(graph: Graph, scratch: Mapping[str, int] | None = None, *, alignment: int = ALIGNMENT) -> tuple[Graph, MemoryPlan]:
+def plan_in_best_order(
+    graph: Graph, scratch: Mapping[str, int] | None = None, slides: Mapping[str, Slide] | None = None, *, alignment: int = ALIGNMENT
+) -> tuple[Graph, MemoryPlan]:
     """(``graph`` with its nodes in the order that needs the smaller arena, the plan). The given order stays where no other is smaller."""
-    plan = plan_memory(graph, scratch, alignment=alignment)
-    order = best_order(graph, scratch, alignment=alignment)
+    plan = plan_memory(graph, scratch, slides, alignment=alignment)
+    order = best_order(graph, scratch, slides, alignment=alignment)
     if order is None:
         return graph, plan
     reordered = verify(rebuild(graph, nodes=[graph.nodes[index] for index in order]))
-    other = plan_memory(reordered, scratch, alignment=alignment)
+    other = plan_memory(reordered, scratch, slides, alignment=alignment)
     return (reordered, other) if other.arena_bytes < plan.arena_bytes else (graph, plan)
 
 
-def best_order(graph: Graph, scratch: Mapping[str, int] | None = None, *, alignment: int = ALIGNMENT) -> list[int] | None:
+def best_order(
+    graph: Graph, scratch: Mapping[str, int] | None = None, slides: Mapping[str, Slide] | None = None, *, alignment: int = ALIGNMENT
+) -> list[int] | None:
     """Indices of nodes in the order with the least peak that was found; None where none lies below that of the given order."""
-    steps = _Steps(graph, scratch or {}, alignment)
+    steps = _Steps(graph, scratch or {}, slides or {}, alignment)
     reached = {0: _Way(0, steps.start, None, -1)}
     limit = steps.peak(range(len(graph.nodes)))
     for _ in graph.nodes:
@@ -70,8 +74,9 @@ class _Way:
 class _Steps:
     """Bytes as nodes run. Sets of nodes are bits of an integer; a root is a value that is no view, with all views of it."""
 
-    def __init__(self, graph: Graph, scratch: Mapping[str, int], alignment: int) -> None:
+    def __init__(self, graph: Graph, scratch: Mapping[str, int], slides: Mapping[str, Slide], alignment: int) -> None:
         self.nodes = range(len(graph.nodes))
+        self.slides = [slides.get(node.name) for node in graph.nodes]
         self.scratch = [align(scratch.get(node.name, 0), alignment) for node in graph.nodes]
         root: dict[str, str] = {name: name for name in (*graph.inputs, *(state.read for state in graph.states))}
         states = {state.read for state in graph.states}
@@ -94,6 +99,7 @@ class _Steps:
             self.over.append([] if view else _taken_over(graph, index, root, states))
         for name in root:
             self.size[root[name]] = max(self.size.get(root[name], 0), align(graph.value(name).bytes, alignment))
+        self.root = root
         self.kept = states | {root[name] for name in graph.kept if name in root}
         producer = {name: index for index, node in enumerate(graph.nodes) for name in node.outputs}
         for index, node in enumerate(graph.nodes):
@@ -112,7 +118,8 @@ class _Steps:
         dying = [name for name in self.roots[node] if self._dead(name, after)]
         made = sum(self.size[name] for name in self.made[node])
         in_place = self.made[node][:1] if any(name in dying for name in self.over[node]) else []
-        needed = live + made - sum(self.size[name] for name in in_place) + self.scratch[node] + (0 if done else self.first)
+        shared = sum(self.size[name] for name in in_place) or self._slid(node, dying)
+        needed = live + made - shared + self.scratch[node] + (0 if done else self.first)
         unread = [name for name in self.made[node] if self._dead(name, after)]
         return needed, live + made - sum(self.size[name] for name in (*dying, *unread))
 
@@ -124,6 +131,14 @@ class _Steps:
             peak = max(peak, needed)
             done |= 1 << node
         return peak
+
+    def _slid(self, node: int, dying: Sequence[str]) -> int:
+        """Bytes of a dying input over which output 0 lies."""
+        slide = self.slides[node]
+        if slide is None or not self.made[node] or self.root.get(slide.over) not in dying:
+            return 0
+        under, over = self.size[self.root[slide.over]], self.size[self.made[node][0]]
+        return max(0, under + over - max(over, slide.least + under))
 
     def _dead(self, name: str, done: int) -> bool:
         return name not in self.kept and self.readers.get(name, 0) & ~done == 0

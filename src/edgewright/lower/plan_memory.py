@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import dataclasses
+from collections.abc import Mapping, Sequence
 
 from edgewright.ir.graph import Graph, Node
-from edgewright.lower.allocate import allocate, lower_bound
-from edgewright.lower.memory import Buffer, MemoryPlan
+from edgewright.lower.allocate import allocate, lower_bound, saved_bytes
+from edgewright.lower.memory import Buffer, MemoryPlan, Slide
 
 ALIGNMENT = 4
 
 
-def plan_memory(graph: Graph, scratch: Mapping[str, int] | None = None, *, alignment: int = ALIGNMENT) -> MemoryPlan:
+def plan_memory(
+    graph: Graph, scratch: Mapping[str, int] | None = None, slides: Mapping[str, Slide] | None = None, *, alignment: int = ALIGNMENT
+) -> MemoryPlan:
     """Place the values of integer ``graph`` (batch 1) at offsets that ``alignment`` divides.
 
     Inputs and states live from the start, states and outputs until the end. ``scratch``: node name → bytes; that of node ``n`` is the
-    buffer ``n/scratch``.
+    buffer ``n/scratch``. ``slides``: node name → how far its output may lie over an input.
     """
     scratch = {name: size for name, size in (scratch or {}).items() if size > 0}
     owner = share_buffers(graph)
-    buffers = _buffers(graph, owner, scratch, alignment)
+    buffers = with_slides(graph, owner, _buffers(graph, owner, scratch, alignment), slides or {})
     offsets, strategy = allocate(buffers)
     end = max((offsets[buffer.name] + buffer.size_bytes for buffer in buffers), default=0)
     return MemoryPlan(buffers, offsets, owner, end, lower_bound(buffers), strategy)
@@ -105,6 +108,20 @@ def _buffers(graph: Graph, owner: Mapping[str, str], scratch: Mapping[str, int],
     return tuple(buffers)
 
 
+def with_slides(graph: Graph, owner: Mapping[str, str], buffers: Sequence[Buffer], slides: Mapping[str, Slide]) -> tuple[Buffer, ...]:
+    """``buffers``, those that a node of ``slides`` begins with that slide, where the input dies with the same node."""
+    at = {buffer.name: buffer for buffer in buffers}
+    kept = {owner[name] for name in (*graph.kept, *(state.read for state in graph.states)) if name in owner}
+    for step, node in enumerate(graph.nodes):
+        slide, output = slides.get(node.name), node.outputs[0]
+        if slide is None or slide.over not in owner or node.inputs.count(slide.over) != 1 or owner[output] != output:
+            continue
+        over = at[owner[slide.over]]
+        if over.name not in kept and over.last == step and at[output].first == step:
+            at[output] = dataclasses.replace(at[output], slide=dataclasses.replace(slide, over=over.name))
+    return tuple(at[buffer.name] for buffer in buffers)
+
+
 def align(size: int, alignment: int) -> int:
     """``size`` rounded up to a multiple of ``alignment``."""
     return -(-size // alignment) * alignment
@@ -114,5 +131,6 @@ def peak_step(plan: MemoryPlan) -> tuple[int, list[Buffer]]:
     """The step at which most bytes live, and the buffers that live then, largest first."""
     steps = {buffer.first for buffer in plan.buffers}
     live = {step: [b for b in plan.buffers if b.first <= step <= b.last] for step in steps}
-    peak = max(sorted(steps), key=lambda step: sum(b.size_bytes for b in live[step]), default=0)
+    saved = saved_bytes(plan.buffers)
+    peak = max(sorted(steps), key=lambda step: sum(b.size_bytes for b in live[step]) - saved.get(step, 0), default=0)
     return peak, sorted(live.get(peak, []), key=lambda b: -b.size_bytes)

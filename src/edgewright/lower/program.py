@@ -11,7 +11,8 @@ from edgewright.lower.check_plan import check_parts, check_plan
 from edgewright.lower.check_tiles import check_loops
 from edgewright.lower.memory import MemoryPlan
 from edgewright.lower.order import plan_in_best_order
-from edgewright.lower.plan_memory import peak_step, plan_memory, scratch_buffer
+from edgewright.lower.overlap import all_slides, reading_orders
+from edgewright.lower.plan_memory import ALIGNMENT, peak_step, plan_memory, scratch_buffer
 from edgewright.lower.regions import place_tables, ram_limits, split_plan
 from edgewright.lower.schedule import order_states, single_sample
 from edgewright.lower.scratch import on_stack, scratch_bytes
@@ -100,15 +101,17 @@ def make_program(
     wanted = [node for node in executed.nodes if sizes[node.name] and frugal is not None and frugal(node.name)]
     changed = frozenset(node.name for node in wanted if scratch_bytes(executed, node, target, frugal=True) == 0)
     sizes |= dict.fromkeys(changed, 0)
+    orders = reading_orders(executed, target, changed)
+    slides = all_slides(executed, orders, ALIGNMENT)
     if tiled:  # Loops run over nodes that stand together: their order is the tiler's.
-        plan = plan_memory(executed, sizes)
+        plan = plan_memory(executed, sizes, slides)
     else:
-        graph, plan = plan_in_best_order(graph, sizes)
+        graph, plan = plan_in_best_order(graph, sizes, slides)
         executed = graph
     scratch = {name: scratch_buffer(name) for name, size in sizes.items() if size > 0}
     workspaces = {node.name: STACK for node in executed.nodes if node.name not in changed and on_stack(executed, node, target)}
     plan = split_plan(plan, target, value_traffic(executed, workspaces | scratch, loops))
-    check_plan(executed, plan, {name: (plan.offsets[buffer], sizes[name]) for name, buffer in scratch.items()})
+    check_plan(executed, plan, {name: (plan.offsets[buffer], sizes[name]) for name, buffer in scratch.items()}, orders)
     check_parts(plan, ram_limits(target))
     check_loops(executed, plan, loops)
     _check_fits(executed, target, plan)

@@ -54,8 +54,12 @@ class Memory(BaseModel, frozen=True):
 
 
 def live_bytes(memory: Memory, step: int) -> int:
-    """Bytes of the arena that are in use at ``step``."""
-    return sum(block.size_bytes for block in memory.blocks if block.first <= step <= block.last)
+    """Bytes of the arena that are in use at ``step``; what two blocks share counts once."""
+    found, end = 0, 0
+    for block in sorted((block for block in memory.blocks if block.first <= step <= block.last), key=lambda block: block.offset):
+        found += max(0, block.offset + block.size_bytes - max(end, block.offset))
+        end = max(end, block.offset + block.size_bytes)
+    return found
 
 
 def memory_of(program: Program) -> Memory:

@@ -22,7 +22,7 @@ struct ew_conv2d_s8 {
 
 /* `workspace`, aligned to four: four columns of halves, 8 * (kernel_height * kernel_width * input_channels / groups, rounded up to a
  * multiple of four) bytes; then what ew_fill_columns wants for bytes, unless `direct` and four divides the number of channels. */
-EW_KERNEL void ew_conv2d_s8(const struct ew_conv2d_s8 *layer, const int8_t *restrict input, int8_t *restrict output, void *restrict workspace)
+EW_KERNEL void ew_conv2d_s8(const struct ew_conv2d_s8 *layer, const int8_t *input, int8_t *output, void *restrict workspace)
 {
     const struct ew_window *window = &layer->window;
     const struct ew_output rescaling = {layer->bias, layer->multiplier, layer->shift, layer->simple,

@@ -164,7 +164,7 @@ static inline void ew_dense_put(const struct ew_dense_s8 *layer, int32_t row, in
     }
 }
 
-EW_KERNEL void ew_dense_s8(const struct ew_dense_s8 *layer, const int8_t *restrict input, int8_t *restrict output)
+EW_KERNEL void ew_dense_s8(const struct ew_dense_s8 *layer, const int8_t *input, int8_t *output)
 {
     const struct ew_bounds bounds = {layer->output_zero_point, layer->output_min, layer->output_max};
     const int32_t length = layer->inputs, rows = layer->outputs;

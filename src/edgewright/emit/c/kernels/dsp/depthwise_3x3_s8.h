@@ -7,7 +7,7 @@
 
 /* `workspace`, aligned to four: one channel of the input rows of a strip as halves, padded on all sides, its rows rounded up to an even
  * number; then four bytes that may be read for nothing. */
-EW_KERNEL void ew_depthwise_3x3_s8(const struct ew_depthwise_layer *layer, const int8_t *restrict input, int8_t *restrict output,
+EW_KERNEL void ew_depthwise_3x3_s8(const struct ew_depthwise_layer *layer, const int8_t *input, int8_t *output,
                                    void *restrict workspace)
 {
     const struct ew_window *window = &layer->window;

@@ -31,7 +31,7 @@ static inline int32_t ew_room(int32_t size, int32_t taps, int32_t spread)
 }
 
 /* `columns`: 4 * kernel_height * kernel_width * input_channels / groups bytes; unused where every window is contiguous and within the picture. */
-EW_KERNEL void ew_conv2d_s8(const struct ew_conv2d_s8 *layer, const int8_t *restrict input, int8_t *restrict output, int8_t *restrict columns)
+EW_KERNEL void ew_conv2d_s8(const struct ew_conv2d_s8 *layer, const int8_t *input, int8_t *output, int8_t *restrict columns)
 {
     const struct ew_window *window = &layer->window;
     const int32_t channels = window->input_channels / layer->groups;

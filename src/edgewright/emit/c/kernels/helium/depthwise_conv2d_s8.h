@@ -21,7 +21,7 @@ struct ew_depthwise_conv2d_s8 {
 };
 
 /* `plane`: sixteen bytes for each pixel that the window sees at rows x columns positions. */
-EW_KERNEL void ew_depthwise_conv2d_s8(const struct ew_depthwise_conv2d_s8 *layer, const int8_t *restrict input, int8_t *restrict output,
+EW_KERNEL void ew_depthwise_conv2d_s8(const struct ew_depthwise_conv2d_s8 *layer, const int8_t *input, int8_t *output,
                                       int8_t *restrict plane)
 {
     const struct ew_window *window = &layer->window;

@@ -25,7 +25,7 @@ struct ew_conv2d_packed_s8 {
 
 /* `workspace`: 2 * kernel_height * kernel_width * input_channels / groups bytes unless `direct`, then twice that for weights, rounded up to
  * whole words of indices. */
-EW_KERNEL void ew_conv2d_packed_s8(const struct ew_conv2d_packed_s8 *layer, const int8_t *restrict input, int8_t *restrict output, int8_t *restrict workspace)
+EW_KERNEL void ew_conv2d_packed_s8(const struct ew_conv2d_packed_s8 *layer, const int8_t *input, int8_t *output, int8_t *restrict workspace)
 {
     const struct ew_window *window = &layer->window;
     const struct ew_output rescaling = {layer->bias, layer->multiplier, layer->shift, layer->simple,

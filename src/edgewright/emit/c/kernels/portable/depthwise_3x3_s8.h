@@ -10,7 +10,7 @@
 /* `plane`: one channel of the input rows of a strip, padded on all sides:
  * ((strip - 1) * stride_height + (kernel_height - 1) * dilation_height + 1)
  * * ((output_width - 1) * stride_width + (kernel_width - 1) * dilation_width + 1) bytes. */
-EW_KERNEL void ew_depthwise_3x3_s8(const struct ew_depthwise_layer *layer, const int8_t *restrict input, int8_t *restrict output,
+EW_KERNEL void ew_depthwise_3x3_s8(const struct ew_depthwise_layer *layer, const int8_t *input, int8_t *output,
                                    int8_t *restrict plane)
 {
     const struct ew_window *window = &layer->window;

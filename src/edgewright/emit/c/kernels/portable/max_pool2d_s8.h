@@ -11,7 +11,7 @@ struct ew_max_pool2d_s8 {
     int32_t output_min, output_max;
 };
 
-EW_KERNEL void ew_max_pool2d_s8(const struct ew_max_pool2d_s8 *layer, const int8_t *restrict input, int8_t *restrict output)
+EW_KERNEL void ew_max_pool2d_s8(const struct ew_max_pool2d_s8 *layer, const int8_t *input, int8_t *output)
 {
     const struct ew_window *window = &layer->window;
     const int32_t channels = window->input_channels;

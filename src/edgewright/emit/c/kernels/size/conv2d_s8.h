@@ -20,7 +20,7 @@ struct ew_conv2d_s8 {
 };
 
 /* `workspace`: kernel_height * kernel_width * input_channels / groups bytes; unused where `direct`. */
-EW_KERNEL void ew_conv2d_s8(const struct ew_conv2d_s8 *layer, const int8_t *restrict input, int8_t *restrict output, int8_t *restrict workspace)
+EW_KERNEL void ew_conv2d_s8(const struct ew_conv2d_s8 *layer, const int8_t *input, int8_t *output, int8_t *restrict workspace)
 {
     const struct ew_window *window = &layer->window;
     const struct ew_bounds bounds = {layer->output_zero_point, layer->output_min, layer->output_max};
