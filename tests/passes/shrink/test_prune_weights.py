@@ -7,7 +7,7 @@ import pytest
 
 from edgewright.data import Data
 from edgewright.errors import RecipeError
-from edgewright.ir.edit import GraphBuilder
+from edgewright.ir.edit import GraphBuilder, rebuild
 from edgewright.ir.graph import Constant, Graph, Structure
 from edgewright.ops import Conv2D, Dense, DepthwiseConv2D, Mean
 from edgewright.ops.evaluate import evaluate
@@ -100,6 +100,39 @@ def test_data_choose_better_than_magnitude_and_refitting_better_still(pattern: s
     plain, chosen = error(), error(importance="activation")
     assert chosen < 0.7 * plain
     assert error(importance="activation", refit_layers=True) < 0.7 * chosen
+
+
+def test_weights_that_move_to_zero_leave_first():
+    came = network()
+    now = came.array("last") * np.linspace(0.5, 1.5, 16, dtype=np.float32)
+    trained = rebuild(came, constants={"last": Constant(now)})
+    ctx = Context(teacher=came)
+    after = prune(trained, ctx, sparsity=0.5, importance="movement")
+    mask, moved = after.constants["last"].structure.mask, now**2 - came.array("last") ** 2
+    assert moved[mask].min() >= moved[~mask].max()
+    assert share(after, "last") == 0.5
+    by_size = prune(trained, sparsity=0.5).constants["last"].structure.mask
+    assert (mask != by_size).mean() > 0.2, "another choice than magnitude's"
+    np.testing.assert_array_equal(after.constants["first"].structure.mask, prune(trained, sparsity=0.5).constants["first"].structure.mask)
+    assert any(line.where == "conv" and "no training moved them" in line.detail for line in ctx.lines)
+    again = prune(after, ctx, sparsity=0.8, importance="movement").constants["last"].structure.mask
+    assert not (again & ~mask).any(), "what was pruned stays pruned"
+    with pytest.raises(RecipeError, match="before training"):
+        prune(trained, importance="movement")
+
+
+def test_movement_is_what_the_steps_of_training_sum_up_to():
+    """Against the paper's own sum over the steps of gradient descent."""
+    came = network()
+    weight, goal = came.array("last").astype(np.float64), np.random.default_rng(0).normal(size=(10, 16))
+    total = np.zeros((10, 16))
+    for _ in range(2000):
+        gradient = weight - goal
+        total -= 0.001 * gradient * weight
+        weight -= 0.001 * gradient
+    trained = rebuild(came, constants={"last": Constant(weight.astype(np.float32))})
+    mask = prune(trained, Context(teacher=came), sparsity=0.5, importance="movement").constants["last"].structure.mask
+    assert (mask != (total > np.median(total))).mean() < 0.02, "but for ties within the error of a step"
 
 
 def test_refitting_keeps_the_mask():

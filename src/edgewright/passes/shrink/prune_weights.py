@@ -21,7 +21,7 @@ from edgewright.passes.registry import Context, graph_pass
 from edgewright.passes.side_by_side import affordable
 
 SCOPES = ("layer", "global")
-IMPORTANCES = ("magnitude", "activation")
+IMPORTANCES = ("magnitude", "activation", "movement")
 LEAST_ROW = 16
 """Layers with fewer weights for an output (depthwise ones, mostly) keep them all: there is little to win and much to lose."""
 MOST_SAMPLES = 1024
@@ -46,7 +46,8 @@ def prune_weights(
     2017, arXiv:1710.01878). ``pattern``: "2:4" leaves two of each four neighbours along the input axis, whatever ``sparsity`` is.
     ``scope``: the same share of every layer, or of all layers together by layer-adaptive magnitude (LAMP, arXiv:2010.07611).
     ``importance``: magnitude, or activation: magnitude times the norm of what the weight is multiplied with, output by output (Wanda,
-    arXiv:2306.11695; with data). ``refit_layers``: the weights that stay take over, by least squares on the calibration data.
+    arXiv:2306.11695; with data), or movement: how far training took the weight away from zero since the network came (``ctx.teacher``),
+    for after fine_tune. ``refit_layers``: the weights that stay take over, by least squares on the calibration data.
     """
     share = _kept(pattern)
     if not 0 <= sparsity < 1 or scope not in SCOPES or importance not in IMPORTANCES:
@@ -121,11 +122,34 @@ def _scores(graph: Graph, layers: dict[str, Linear], importance: str, ctx: Conte
                 norm = norms[part.node.name]
                 matrices = as_matrices(torch.from_numpy(score), int(graph.value(part.data).shape[-1] or 1)) * norm[:, None, :]
                 score = matrices.reshape(score.shape).numpy()
+        elif importance == "movement":
+            score = _movement(graph, part, ctx)
         structure = graph.constants[name].structure
         if structure is not None and structure.mask is not None:
             score = np.where(structure.mask, score, -1.0)
         scores[name] = score
     return scores
+
+
+def _movement(graph: Graph, part: Linear, ctx: Context) -> FloatArray:
+    """How far each weight moved away from zero, at least 0; its magnitude where that is not known.
+
+    Movement pruning (Sanh et al. 2020, arXiv:2005.07683) sums up -rate * gradient * weight over the steps of training; under plain gradient
+    descent that is the sum of weight * change, and for small steps (new^2 - old^2) / 2.
+    """
+    if ctx.teacher is None:
+        raise RecipeError("movement needs the network before training", hint="give Context(teacher=graph); optimize takes it as it came")
+    now: FloatArray = graph.array(part.weight).astype(np.float64)
+    before = ctx.teacher.constants.get(part.weight)
+    if before is None or before.array.shape != now.shape:
+        ctx.skipped(part.node.name, "the network as it came has no weight of that name and shape: its weights count by magnitude")
+        return np.abs(now)
+    moved: FloatArray = np.square(now) - np.square(before.array.astype(np.float64))
+    if not moved.any():
+        ctx.skipped(part.node.name, "its weights are where they were, no training moved them: they count by magnitude")
+        return np.abs(now)
+    least = float(moved.min())
+    return moved - least
 
 
 def _norms(graph: Graph, layers: dict[str, Linear], ctx: Context) -> dict[str, Tensor]:
