@@ -1,5 +1,5 @@
 """``python -m benchmarks [NAME …]``: run benchmarks, print their tables, keep the rows in build/benchmarks/NAME.json, and
-fill in the tables of README.md."""
+fill in the tables of README.md and docs/results.md."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.readme import fill
+from benchmarks.readme import TABLES, fill
+from benchmarks.results import write
 from edgewright.errors import EdgewrightError
 
 NAMES = (
@@ -75,6 +76,7 @@ def main(names: list[str]) -> int:
         partial.write_text(json.dumps(rows, indent=2) + "\n")
         os.replace(partial, FOLDER / f"{name}.json")
     fill(FOLDER)
+    write(FOLDER, [name for name in NAMES if name not in TABLES])
     return 0
 
 
