@@ -31,6 +31,7 @@ from edgewright.ops import (
     Dense,
     DepthwiseConv2D,
     Dequantize,
+    Embedding,
     HardSigmoid,
     HardSwish,
     LayerNorm,
@@ -61,7 +62,7 @@ from edgewright.ops import (
     TransposeConv2D,
 )
 from edgewright.ops.convolution import Padding
-from edgewright.ops.evaluate import quantize_inputs
+from edgewright.ops.evaluate import quantize_inputs, rows_to_choose
 from edgewright.passes import load_passes
 from edgewright.passes.registry import Context
 from edgewright.recipe import CLEAN
@@ -443,6 +444,19 @@ def encoder() -> Graph:
     return net.finish([net.dense(net.node(Mean((1,)), [y], name="pooled"), 3, name="head")])
 
 
+@animal
+def sentence() -> Graph:
+    """Tokens looked up in a table, places added, a mask that keeps attention from what is not there and weighs the mean."""
+    net = Net("sentence", 44)
+    tokens, mask = net.input("tokens", (None, 5)), net.input("mask", (None, 5))
+    x = net.node(Embedding(), [net.weight("table", (11, 8), 8), tokens], name="embedding")
+    x = net.node(Add(), [x, net.weight("places", (5, 8), 8)], name="placed")
+    column = net.node(Reshape((None, 5, 1)), [mask], name="column")
+    there = net.node(Mul(), [x, column], name="there")
+    joined = net.node(Add(), [there, net.dense(_attend(net, there, 2, 4), 8, name="out")], name="residual")
+    return net.finish([net.dense(net.node(Mean((1,)), [net.node(Mul(), [joined, column], name="kept")], name="pooled"), 3, name="head")])
+
+
 def _cell(net: Net, x: str, units: int, gates: int, name: str) -> list[str]:
     """The weights and the bias of a recurrent layer."""
     inputs = int(net.value(x).shape[2] or 1)
@@ -743,7 +757,7 @@ def float_edges() -> Graph:
 
 
 def zoo_inputs(graph: Graph, count: int, seed: int = 0) -> list[NDArray[np.generic]]:
-    """``count`` samples for every input of ``graph``: normal reals, or (integer inputs) integers over the whole range.
+    """``count`` samples for every input of ``graph``: normal reals, indices of tables, or (integer inputs) integers over the whole range.
 
     More samples of one seed begin with the same ones.
     """
@@ -752,7 +766,9 @@ def zoo_inputs(graph: Graph, count: int, seed: int = 0) -> list[NDArray[np.gener
         rng = np.random.default_rng([seed, index])
         value = graph.value(name)
         shape = (count, *value.shape[1:])
-        if value.dtype.is_integer:
+        if (rows := rows_to_choose(graph, name)) is not None:
+            arrays.append(rng.integers(0, rows, shape).astype(np.int32))
+        elif value.dtype.is_integer:
             arrays.append(rng.integers(value.dtype.minimum, value.dtype.maximum + 1, shape).astype(value.dtype.numpy))
         else:
             arrays.append(rng.normal(0, 1, shape).astype(np.float32))

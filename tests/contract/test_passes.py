@@ -102,7 +102,7 @@ def samples(graph: Graph) -> list[list[NDArray[np.generic]]]:
     calls = [zoo_inputs(graph, 4, seed) for seed in range(3)]
     for array, name in zip(calls[0], graph.inputs, strict=True):
         value = graph.value(name)
-        if value.dtype.is_integer:
+        if value.dtype.is_integer and name not in graph.indices:
             array[0], array[1] = value.dtype.minimum, value.dtype.maximum
     return calls
 

@@ -92,6 +92,8 @@ def _record(writer: Writer, name: str, layout: Layout, tensor: str) -> dict[str,
     """What a user of the file needs to give or take a value as the graph does: its axes, and its integers."""
     value = writer.graph.value(name)
     record: dict[str, Any] = {"name": tensor, "order": _order(layout)}
+    if name in writer.graph.indices:
+        return record | {"indices": True}
     if writer.edge_type(value) != TensorProto.FLOAT:
         record["integers"] = True
     if value.dtype.is_integer and value.quant is not None:

@@ -27,7 +27,8 @@ def audit_integer(graph: Graph) -> None:
         raise UnsupportedError(f"{graph.name!r} is at the {graph.level.value} level, the exact form in ONNX takes integers", hint=hint)
     found = [f"{node.op.kind} {node.name!r}" for node in graph.nodes if node.op.kind not in TABLE]
     computed = [value for name, value in graph.values.items() if not graph.is_constant(name)]
-    found += [f"{value.dtype.value} {value.name!r}" for value in computed if value.dtype not in (DType.INT8, DType.FLOAT32)]
+    computed = [value for value in computed if value.name not in graph.indices and value.dtype not in (DType.INT8, DType.FLOAT32)]
+    found += [f"{value.dtype.value} {value.name!r}" for value in computed]
     found += [f"the constant output {name!r}" for name in graph.outputs if graph.is_constant(name)]
     if found:
         raise UnsupportedError(f"the exact form in ONNX has no {', '.join(found)}", hint="emit .tflite or C, or QDQ (int8, uint8)")
@@ -53,7 +54,7 @@ class IntegerWriter(Writer):
         return layout
 
     def edge_type(self, value: Value) -> int:
-        return TensorProto.INT8 if _is_int8(value) else TensorProto.FLOAT
+        return TensorProto.INT8 if _is_int8(value) else super().edge_type(value)
 
     def edge_axes(self, layout: Layout) -> Axes:
         return layout.seen

@@ -8,7 +8,7 @@ import numpy as np
 from onnx import TensorProto
 
 from edgewright.emit.onnx_integer_arithmetic import UNSIGNED, cast, number, requantized
-from edgewright.emit.onnx_ops_attention import factors, last_axis
+from edgewright.emit.onnx_ops_attention import embedding, factors, last_axis
 from edgewright.emit.onnx_writer import Emit, Tensor, Writer
 from edgewright.ir.graph import Node
 from edgewright.ir.layout_plan import reordered
@@ -76,4 +76,4 @@ def _with(writer: Writer, op: str, x: str, value: int) -> str:
     return writer.node(op, [x, _number(writer, value)])
 
 
-INTEGER_ATTENTION: dict[str, Emit] = {"MatMul": _matmul, "LayerNorm": _layer_norm}
+INTEGER_ATTENTION: dict[str, Emit] = {"Embedding": embedding, "MatMul": _matmul, "LayerNorm": _layer_norm}

@@ -1,4 +1,4 @@
-"""Emission of what attention is made of, products of two activations and layer normalization: operator → function."""
+"""Emission of what transformers are made of, embeddings, products of two activations, layer normalization: operator → function."""
 
 from __future__ import annotations
 
@@ -41,6 +41,17 @@ def last_axis(writer: Writer, node: Node) -> tuple[str, Layout, Group, Group]:
     return writer.fetch(node.inputs[0], wanted), Layout(layout.seen, wanted), layout.seen[-1], wanted[-1]
 
 
+def embedding(writer: Writer, node: Node) -> Tensor:
+    """Gather, of the rows of a table."""
+    table, indices = node.inputs
+    layout = writer.layout(indices)
+    known = writer.layout(table)
+    rows = writer.operand(table, known, known.seen)
+    fresh = Layout.fresh([int(writer.graph.value(table).shape[1] or 1)], batch=False).seen
+    axes: Axes = (*layout.seen, *fresh)
+    return Tensor(writer.node("Gather", [rows, writer.fetch(indices, layout.seen)], axis=0), Layout(axes, axes))
+
+
 def _layer_norm(writer: Writer, node: Node) -> Tensor:
     op: Any = node.op
     x, layout, seen, held = last_axis(writer, node)
@@ -51,4 +62,4 @@ def _layer_norm(writer: Writer, node: Node) -> Tensor:
     return Tensor(writer.node("LayerNormalization", [x, *parameters], axis=-1, epsilon=op.epsilon), layout)
 
 
-ATTENTION: dict[str, Emit] = {"MatMul": _matmul, "LayerNorm": _layer_norm}
+ATTENTION: dict[str, Emit] = {"Embedding": embedding, "MatMul": _matmul, "LayerNorm": _layer_norm}

@@ -95,7 +95,7 @@ class Writer:
 
     def edge_type(self, value: Value) -> int:
         """The element type, as ONNX numbers them, of ``value`` where it enters or leaves the file."""
-        return TensorProto.FLOAT
+        return TensorProto.INT64 if value.name in self.graph.indices else TensorProto.FLOAT
 
     def edge_axes(self, layout: Layout) -> Axes:
         """The axes in which a value leaves the file: channels first for four, and for three that are held so."""
@@ -114,7 +114,7 @@ class Writer:
 
     def define(self, value: Value, raw: Tensor) -> None:
         """``value`` is what ``raw`` computes, rounded to its grid where it has one."""
-        on_grid = value.quant is None or self._grids.get(raw.name) == value.quant
+        on_grid = value.quant is None or value.name in self.graph.indices or self._grids.get(raw.name) == value.quant
         name = raw.name if on_grid or value.quant is None else self.rounded(raw.name, value.quant, value.name)
         self.tensors[value.name] = Tensor(name, raw.layout)
 
@@ -142,7 +142,7 @@ class Writer:
 
     def fetch(self, name: str, wanted: Axes) -> str:
         """The tensor that holds value ``name`` in ``wanted`` axes (of the layout that :meth:`layout` tells)."""
-        return self.bring(self.tensor(name), wanted, self.graph.value(name).quant, name)
+        return self.bring(self.tensor(name), wanted, None if name in self.graph.indices else self.graph.value(name).quant, name)
 
     def tensor(self, name: str) -> Tensor:
         """The tensor that holds value ``name``; a constant is made one, held as it is seen."""

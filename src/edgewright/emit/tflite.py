@@ -19,7 +19,7 @@ from edgewright.ir.graph import Graph, State
 
 OPERATORS: Mapping[str, Writing] = {
     "Conv2D": layers.conv2d, "DepthwiseConv2D": layers.depthwise_conv2d, "TransposeConv2D": layers.transpose_conv2d, "Dense": layers.dense,
-    "MatMul": attention.matmul, "LSTM": recurrent.lstm, "LayerNorm": attention.layer_norm,
+    "Embedding": attention.embedding, "MatMul": attention.matmul, "LSTM": recurrent.lstm, "LayerNorm": attention.layer_norm,
     "MaxPool2D": layers.max_pool2d, "AveragePool2D": layers.average_pool2d, "Resize": layers.resize,
     "Add": elementwise.add, "Sub": elementwise.sub, "Mul": elementwise.mul, "BatchNorm": elementwise.batch_norm,
     "Reshape": elementwise.reshape, "Transpose": elementwise.transpose, "Slice": elementwise.slice_, "Concat": elementwise.concat,

@@ -1,4 +1,4 @@
-"""Writers of what attention is made of: products of two activations, and layer normalization."""
+"""Writers of what transformers are made of: embeddings, products of two activations, and layer normalization."""
 
 from __future__ import annotations
 
@@ -10,6 +10,14 @@ from edgewright.emit.tflite_writer import Tensor, Writer
 from edgewright.ir.graph import Node
 from edgewright.ops.layer_norm import LayerNorm
 from edgewright.ops.matmul import MatMul
+
+
+def embedding(writer: Writer, node: Node) -> None:
+    """Embedding → GATHER."""
+    table, indices, out = (writer.value(name) for name in (*node.inputs, node.outputs[0]))
+    options = schema.GatherOptionsT()
+    options.axis = 0
+    writer.operator("GATHER", [table, indices], [out], options, version=simple_version("GATHER", table.type))
 
 
 def matmul(writer: Writer, node: Node) -> None:

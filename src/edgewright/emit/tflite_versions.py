@@ -7,7 +7,7 @@ fits is written.
 from __future__ import annotations
 
 _INT8_IS_2 = ("ADD", "SUB", "AVERAGE_POOL_2D", "MAX_POOL_2D", "CONCATENATION", "LOGISTIC", "TANH", "LOG_SOFTMAX", "MEAN", "RELU", "RELU6",
-              "SLICE", "SOFTMAX", "GELU", "MIRROR_PAD", "BATCH_MATMUL", "RSQRT", "ABS")
+              "SLICE", "SOFTMAX", "GATHER", "GELU", "MIRROR_PAD", "BATCH_MATMUL", "RSQRT", "ABS")
 """Version 1 in float, 2 at int8."""
 _INT16 = {"SUB": 5, "LEAKY_RELU": 2, "PRELU": 1, "SLICE": 4}
 """At int16; 3 where it does not stand here."""
@@ -126,6 +126,7 @@ _RUNTIMES: dict[tuple[str, int], str] = {
     ("PRELU", 1): "1.8.0",
     ("LOGISTIC", 1): "1.14.0", ("LOGISTIC", 2): "1.14.0", ("TANH", 1): "1.14.0", ("TANH", 2): "1.14.0", ("HARD_SWISH", 1): "1.15.0",
     ("ELU", 1): "1.14.0", ("ABS", 1): "1.13.0", ("ABS", 2): "2.4.0",
+    ("GATHER", 1): "1.6.0", ("GATHER", 2): "1.14.0",
     ("GELU", 1): "2.9.0", ("GELU", 2): "2.9.0",
     ("QUANTIZE", 1): "1.14.0", ("DEQUANTIZE", 2): "1.14.0", ("DEQUANTIZE", 3): "1.15.0", ("DEQUANTIZE", 5): "2.7.0",
     ("DEQUANTIZE", 6): "2.18.0",

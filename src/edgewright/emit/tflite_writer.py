@@ -113,7 +113,9 @@ class Writer:
                 if value.quant is not None and self.graph.level is Level.QUANTIZED:
                     raise UnsupportedError(f"activation {name!r} of {self.graph.name!r} is quantized but not lowered to integers",
                                            hint="lower the network for a target first; only weights may be quantized in a float .tflite")
-                self._tensors[name, ""] = self.tensor(name, batch_of_one(value.shape), _TYPES[value.dtype], quant=value.quant)
+                chooses = name in self.graph.indices
+                kind = _TYPES[DType.INT32 if chooses else value.dtype]
+                self._tensors[name, ""] = self.tensor(name, batch_of_one(value.shape), kind, quant=None if chooses else value.quant)
         return self._tensors[name, ""]
 
     def constant(

@@ -92,6 +92,12 @@ class Door:
         self.quants: dict[str, Quant] = {}
         self.numbers: dict[str, Array] = {}
         self.waiting: dict[str, tuple[str, str, str]] = {}
+        self.whole: set[str] = set()
+        """Inputs that hold integers in the source."""
+        self.positive: set[str] = set()
+        """Values that are clipped to numbers above 0."""
+        self.expanded: dict[str, Held] = {}
+        """What was repeated along axes of size 1 → what it was before, with as many axes."""
         self.transposes = 0
         self.wishes: dict[str, tuple[int, ...]] = {}
         self._orders = dict(orders or {})
@@ -100,14 +106,16 @@ class Door:
         self._constants: dict[tuple[int, tuple[int, ...]], str] = {}
         self._kept_alive: list[Array] = []
 
-    def input(self, name: str, shape: Sequence[int]) -> Held:
-        """A float32 graph input of seen ``shape``; ModelError for a shape that no network has."""
+    def input(self, name: str, shape: Sequence[int], *, whole: bool = False) -> Held:
+        """A float32 graph input of seen ``shape``, integers in the source where ``whole``; ModelError for a shape that no network has."""
         if any(size < 1 for size in shape) or int(np.prod(shape, dtype=object)) > MAX_ELEMENTS:
             raise ModelError(f"input {name!r} has shape {list(shape)}", hint="export the model with the shape of its real inputs")
         order = self._orders.get(name, ())
         order = order if len(order) == len(shape) else channels_last(len(shape))
         layout = Layout.fresh(shape, batch=self.symbolic_batch and len(shape) > 0, order=order)
         self._inputs[name] = layout
+        if whole:
+            self.whole.add(name)
         return Held(self.builder.input(name, shape_of(layout.held)), layout)
 
     def emit(self, op: Operator, inputs: Sequence[str], quants: Sequence[Quant | None] = (), *, name: str = "") -> str:

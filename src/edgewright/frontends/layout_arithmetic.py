@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from edgewright.errors import UnsupportedError
 from edgewright.frontends.layout import Door, Held, Known, Operand
-from edgewright.frontends.layout_shape import fuse
+from edgewright.frontends.layout_shape import fuse, unsqueeze
 from edgewright.ir.layout import BatchMixedError, Layout, common, flat, shape_of
 from edgewright.ir.layout_plan import broadcast, channels_last, rearranged, restricted
 from edgewright.ir.operator import Operator
@@ -32,6 +33,8 @@ from edgewright.ops.tanh import Tanh
 
 def unary(door: Door, x: Held, op: Operator) -> Held:
     """A pointwise operator; the layout stays."""
+    if x.name in door.expanded:
+        return _again(door, x, unary(door, door.expanded[x.name], op))
     return Held(door.emit(op, [x.name]), x.layout)
 
 
@@ -52,6 +55,10 @@ def sub(door: Door, a: Operand, b: Operand) -> Held:
 
 def mul(door: Door, a: Operand, b: Operand) -> Held:
     """The product; SiLU, Mish, HardSwish, HardSigmoid and GELU where it is the end of their formula."""
+    return _before_expansion(door, _mul, a, b)
+
+
+def _mul(door: Door, a: Operand, b: Operand) -> Held:
     names, layout = _operands(door, a, b)
     found = recognise(door, names)
     if found is not None:
@@ -63,17 +70,29 @@ def mul(door: Door, a: Operand, b: Operand) -> Held:
 
 
 def div(door: Door, a: Operand, b: Operand) -> Held:
-    """Division by a constant, or by a square root."""
+    """Division by a constant, by a square root, or by what is clipped to positive numbers."""
+    if not isinstance(b, Known) and b.name in door.expanded:
+        return _before_expansion(door, div, a, b)
     if not isinstance(b, Known):
+        if b.name in door.positive:
+            # Of two roots, which int8 holds where it cannot hold the numbers that a square leads to.
+            root = unary(door, b, Rsqrt())
+            inverse = mul(door, root, root)
+            return inverse if _is_one(a) else mul(door, a, inverse)
         waiting = door.waiting.get(b.name)
         if waiting is not None and waiting[0] == "sqrt":
             inverse = Held(door.emit(Rsqrt(), [waiting[1]]), b.layout)
-            return inverse if isinstance(a, Known) and a.array.size == 1 and float(a.array.reshape(-1)[0]) == 1.0 else mul(door, a, inverse)
-        raise UnsupportedError("it divides by an activation", hint="only constants and square roots can divide; replace it before export")
+            return inverse if _is_one(a) else mul(door, a, inverse)
+        hint = "only constants, square roots and what is clipped to positive numbers can divide; replace it before export"
+        raise UnsupportedError("it divides by an activation", hint=hint)
     divisor = np.asarray(b.array, np.float64)
     if not divisor.all():
         raise UnsupportedError("it divides by zero", hint="check how the model was exported")
     return mul(door, a, Known((1.0 / divisor).astype(np.float32), b.name))
+
+
+def _is_one(operand: Operand) -> bool:
+    return isinstance(operand, Known) and operand.array.size == 1 and float(operand.array.reshape(-1)[0]) == 1.0
 
 
 def power(door: Door, x: Held, exponent: float) -> Held:
@@ -92,6 +111,17 @@ def clip(door: Door, x: Held, low: float, high: float) -> Held:
     """x limited to [low, high], either of which may be infinite; the operator that says it, or a few that amount to it."""
     if not low < high:
         raise UnsupportedError(f"it clips to [{low:g}, {high:g}]", hint="check how the model was exported")
+    if x.name in door.expanded:
+        return _again(door, x, clip(door, door.expanded[x.name], low, high))
+    waiting = door.waiting.get(x.name)
+    if waiting is not None and waiting[0] == "sqrt" and low > 0.0 and math.isinf(high):
+        # The least length of what is divided by its length: an epsilon under the root, which only vectors of about nothing can tell.
+        squares = add(door, Held(waiting[1], x.layout), scalar(low * low))
+        return sqrt(door, squares)
+    if math.isinf(high) and low > 0.0:
+        result = add(door, unary(door, sub(door, x, scalar(low)), Relu()), scalar(low))
+        door.positive.add(result.name)
+        return result
     if (low, high) == (0.0, 6.0):
         return unary(door, x, Relu6())
     if (low, high) == (-1.0, 1.0):
@@ -118,7 +148,59 @@ def sqrt(door: Door, x: Held) -> Held:
     return Held(door.pending("sqrt", x.name), x.layout)
 
 
+def expand(door: Door, x: Operand, wanted: Sequence[int]) -> Operand:
+    """Broadcast to ``wanted`` (-1: as it is). What an activation is then combined with may repeat it by itself: see :class:`Door`."""
+    if isinstance(x, Known):
+        sizes = [x.array.shape[axis - len(wanted)] if size == -1 else size for axis, size in enumerate(wanted)]
+        return Known(np.broadcast_to(x.array, sizes), x.name)
+    shape = (1,) * (len(wanted) - x.layout.rank) + x.layout.shape
+    batch = x.layout.batch_axis
+    moved = None if batch is None else batch + len(wanted) - x.layout.rank
+    pairs = enumerate(zip(wanted, shape, strict=False))
+    repeats = [size if own == 1 and size != -1 and axis != moved else 1 for axis, (size, own) in pairs]
+    if len(wanted) < x.layout.rank or any(size not in (-1, own * times) for size, own, times in zip(wanted, shape, repeats, strict=True)):
+        raise UnsupportedError(
+            f"it repeats an activation of shape {list(x.layout.shape)} to {list(wanted)}", hint="only axes of size 1 can be repeated"
+        )
+    inner = unsqueeze(x, range(len(wanted) - x.layout.rank))
+    if max(repeats) == 1:
+        return inner
+    if door.symbolic_batch and batch is None:
+        raise BatchMixedError
+    result = Held(*_repeated(door, inner, repeats))
+    door.expanded[result.name] = door.expanded.get(x.name, inner)
+    return result
+
+
+def _again(door: Door, x: Held, result: Held) -> Held:
+    """``result``, made of what ``x`` was before it was repeated, repeated as ``x`` is."""
+    repeated = expand(door, result, x.layout.shape)
+    assert isinstance(repeated, Held)
+    return repeated
+
+
+def _repeated(door: Door, x: Held, repeats: Sequence[int]) -> tuple[str, Layout]:
+    """A product with ones; nobody reads it where what comes behind can repeat by itself."""
+    names, layout = _operands(door, x, Known(np.ones(repeats, np.float32), "ones"))
+    return door.emit(Mul(), names), layout
+
+
+def _before_expansion(door: Door, function: Callable[[Door, Operand, Operand], Held], a: Operand, b: Operand) -> Held:
+    """``function`` of both, as they were before axes of size 1 were repeated; its result is repeated as far as that makes a difference."""
+    plain = [door.expanded.get(x.name, x) if isinstance(x, Held) else x for x in (a, b)]
+    if plain[0] is a and plain[1] is b:
+        return function(door, a, b)
+    wanted = np.broadcast_shapes(*(x.layout.shape if isinstance(x, Held) else x.array.shape for x in (a, b)))
+    result = expand(door, function(door, *plain), wanted)
+    assert isinstance(result, Held)
+    return result
+
+
 def _binary(door: Door, op: Operator, a: Operand, b: Operand) -> Held:
+    return _before_expansion(door, partial(_combined, op), a, b)
+
+
+def _combined(op: Operator, door: Door, a: Operand, b: Operand) -> Held:
     names, layout = _operands(door, a, b)
     return Held(door.emit(op, names), layout)
 

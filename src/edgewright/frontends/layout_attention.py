@@ -1,4 +1,4 @@
-"""What attention is made of, in the source's axes: products of two activations, scaled dot products."""
+"""What transformers are made of, in the source's axes: embeddings, products of two activations, scaled dot products."""
 
 from __future__ import annotations
 
@@ -9,8 +9,21 @@ from edgewright.frontends.layout import INCONSISTENT, Door, Held, Operand
 from edgewright.frontends.layout_arithmetic import mul, scalar
 from edgewright.frontends.layout_compute import softmax
 from edgewright.ir.layout import Atom, Axes, Group, Layout, flat
+from edgewright.ops.embedding import Embedding
 from edgewright.ops.matmul import MatMul
 from edgewright.ops.mul import Mul
+
+
+def embedding(door: Door, table: Known, indices: Held) -> Held:
+    """Rows of ``table`` (V, C) for every number of ``indices``, which count from 0."""
+    if table.array.ndim != 2 or not table.array.size:
+        raise UnsupportedError(f"a look-up in a table of shape {list(table.array.shape)}", hint="a table has two axes, rows and channels")
+    if table.quant is not None and table.quant.axis is not None:
+        raise UnsupportedError("a look-up in a table that is quantized per channel", hint="quantize the table per tensor")
+    x = door.bring(indices, indices.layout.seen)
+    group: Group = (Atom(table.array.shape[1]),) if table.array.shape[1] != 1 else ()
+    axes: Axes = (*x.layout.seen, group)
+    return Held(door.emit(Embedding(), [door.constant(table), x.name], [table.quant]), Layout(axes, axes))
 
 
 def matmul(door: Door, first: Operand, second: Operand) -> Held:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from edgewright.errors import ModelError, UnsupportedError
 from edgewright.frontends.layout import INCONSISTENT, Door, Held, Known, Operand, as_reals
-from edgewright.frontends.layout_arithmetic import add
+from edgewright.frontends.layout_arithmetic import add, expand, mul, scalar, sqrt
 from edgewright.frontends.layout_shape import pad, permute, reshape
 from edgewright.ir.dtype import DType, Quant
 from edgewright.ir.layout import Atom, Axes, Group, Layout
@@ -195,6 +195,12 @@ def softmax(door: Door, x: Held, axis: int, *, log: bool) -> Held:
 
 def mean(door: Door, x: Held, axes: Sequence[int], *, keep_dims: bool) -> Held:
     """The mean over seen axes."""
+    inner = door.expanded.get(x.name)
+    if inner is not None:
+        sizes = [1 if axis in axes else size for axis, size in enumerate(x.layout.shape) if keep_dims or axis not in axes]
+        result = expand(door, mean(door, inner, axes, keep_dims=keep_dims), sizes)
+        assert isinstance(result, Held)
+        return result
     wanted, places, layout = reduced(x.layout, axes)
     name = door.emit(Mean(places, keep_dims=True), [door.bring(x, wanted).name]) if places else x.name
     kept = layout.seen if keep_dims else tuple(group for axis, group in enumerate(layout.seen) if axis not in axes)
@@ -214,6 +220,12 @@ def largest(door: Door, x: Held, axes: Sequence[int], *, keep_dims: bool) -> Hel
         flat = reshape(door, moved, (shape[0], math.prod(shape[axis] for axis in kept[1:]), math.prod(shape[axis] for axis in axes)))
         pooled = adaptive_pool(door, flat, "max", [1])
     return reshape(door, pooled, [1 if axis in axes else size for axis, size in enumerate(shape) if keep_dims or axis not in axes])
+
+
+def length(door: Door, x: Held, axes: Sequence[int], *, keep_dims: bool) -> Held:
+    """The Euclidean norm over seen axes: only as a divisor."""
+    count = math.prod(x.layout.shape[axis] for axis in axes)
+    return sqrt(door, mul(door, mean(door, mul(door, x, x), axes, keep_dims=keep_dims), scalar(float(count))))
 
 
 def pool(

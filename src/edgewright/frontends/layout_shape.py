@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from edgewright.errors import ModelError, UnsupportedError
-from edgewright.frontends.layout import INCONSISTENT, Door, Held, Known, Operand
+from edgewright.frontends.layout import INCONSISTENT, Door, Held, Operand
 from edgewright.ir.layout import Axes, BatchMixedError, Layout, common, shape_of
 from edgewright.ir.layout_plan import channels_last, locate, rearranged, resized
 from edgewright.ops.concat import Concat
@@ -173,21 +173,6 @@ def pad(door: Door, x: Held, amounts: Mapping[int, tuple[int, int]], value: floa
         padding[places[axis]] = amount
     name = door.emit(Pad(tuple(padding), value=value, mode=mode), [x.name], [door.quants.get(x.name)])
     return Held(name, resized(x.layout, wanted, places, {axis: x.layout.shape[axis] + sum(amount) for axis, amount in grown.items()}))
-
-
-def expand(x: Operand, wanted: Sequence[int]) -> Operand:
-    """Broadcast to ``wanted`` (-1: as it is): constants, and activations that have that shape already."""
-    if isinstance(x, Known):
-        sizes = [x.array.shape[axis - len(wanted)] if size == -1 else size for axis, size in enumerate(wanted)]
-        return Known(np.broadcast_to(x.array, sizes), x.name)
-    rank = x.layout.rank
-    shape = (1,) * (len(wanted) - rank) + x.layout.shape
-    if len(wanted) < rank or any(size not in (-1, own) for size, own in zip(wanted, shape, strict=True)):
-        raise UnsupportedError(
-            f"it repeats an activation of shape {list(x.layout.shape)} to {list(wanted)}",
-            hint="let broadcasting in the addition or multiplication behind it do this",
-        )
-    return unsqueeze(x, range(len(wanted) - rank))
 
 
 def depth_to_space(door: Door, x: Held, block: int, *, depth_first: bool) -> Held:

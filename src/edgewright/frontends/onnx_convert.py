@@ -44,6 +44,8 @@ ON_INTEGERS = (
 )
 """Operators that move integers without looking at them; optimizers put them between QuantizeLinear and DequantizeLinear."""
 
+OF_INTEGERS = frozenset({"Cast", "Shape", "Gather", "Unsqueeze", "Squeeze", "Reshape", "Expand", "Slice", "Transpose", "Identity"})
+"""What may read an input of integers: it chooses rows of a table, is moved, or becomes real."""
 DYNAMIC_BATCH = 7
 """What a dynamic batch counts while shapes are computed: a number that other axes hardly have."""
 FLOATS = (1, 10, 11, 16)
@@ -132,14 +134,15 @@ class _Conversion:
     def _input(self, entry: OnnxInput, env: dict[str, Item]) -> None:
         dynamic = DYNAMIC_BATCH if self.door.symbolic_batch else 1
         readers = {node.kind for node in self.readers.get(entry.name, [])}
-        held = self.door.input(entry.name, [dynamic if size is None else size for size in entry.shape])
+        whole = entry.dtype in INTEGERS and readers != {"DequantizeLinear"}
+        held = self.door.input(entry.name, [dynamic if size is None else size for size in entry.shape], whole=whole)
         if entry.dtype in INTEGERS and readers == {"DequantizeLinear"}:
             env[entry.name] = Integers(held, None, INTEGERS[entry.dtype])
             return
-        if entry.dtype not in FLOATS and not (entry.dtype in INTEGERS and readers <= {"Cast", "Shape"}):
+        if entry.dtype not in FLOATS and not (entry.dtype in INTEGERS and readers <= OF_INTEGERS):
             raise UnsupportedError(
                 f"input {entry.name!r} holds integers that the network computes with",
-                hint="inputs are real numbers; convert integers to float first thing in the network",
+                hint="inputs are real numbers, or choose rows of a table; convert other integers to float first thing in the network",
             )
         env[entry.name] = held
 

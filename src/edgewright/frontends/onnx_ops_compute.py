@@ -19,6 +19,7 @@ from edgewright.frontends.layout_compute import (
     convolution,
     dense,
     largest,
+    length,
     mean,
     pool,
     prelu,
@@ -206,6 +207,11 @@ def _reduce_extreme(sign: float) -> Handler:
     return handler
 
 
+def _reduce_l2(door: Door, a: Arguments) -> Held:
+    x = a.held(0)
+    return length(door, x, _axes(a, x), keep_dims=bool(a.integer("keepdims", 1)))
+
+
 def _softmax(log: bool) -> Handler:
     def handler(door: Door, a: Arguments) -> Held:
         x = a.held(0)
@@ -291,6 +297,7 @@ COMPUTE: dict[str, Handler] = {
     "GlobalMaxPool": _global_pool("max"),
     "ReduceMean": _reduce_mean,
     "ReduceSum": _reduce_sum,
+    "ReduceL2": _reduce_l2,
     "ReduceMax": _reduce_extreme(1.0),
     "ReduceMin": _reduce_extreme(-1.0),
     "LayerNormalization": _layer_norm,

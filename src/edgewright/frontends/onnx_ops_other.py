@@ -8,11 +8,11 @@ import numpy as np
 
 from edgewright.errors import UnsupportedError
 from edgewright.frontends.layout import INCONSISTENT, Door, Held, Known, Operand
-from edgewright.frontends.layout_arithmetic import add, clip, div, erf, mul, power, scalar, sqrt, sub, unary
+from edgewright.frontends.layout_arithmetic import add, clip, div, erf, expand, mul, power, scalar, sqrt, sub, unary
+from edgewright.frontends.layout_attention import embedding
 from edgewright.frontends.layout_shape import (
     concat,
     depth_to_space,
-    expand,
     pad,
     permute,
     reshape,
@@ -89,11 +89,12 @@ def _leaky_relu(door: Door, a: Arguments) -> Held:
 
 
 def _cast(door: Door, a: Arguments) -> Operand:
-    if TYPES.get(a.integer("to", 1)) is not np.float32:
+    x = a.operand(0)
+    if TYPES.get(a.integer("to", 1)) is not np.float32 and not (isinstance(x, Held) and x.name in door.whole):
         raise UnsupportedError(
             "it turns an activation into integers", hint="activations are real numbers; leave integer work outside of the network"
         )
-    return a.operand(0)
+    return x
 
 
 def _dropout(door: Door, a: Arguments) -> list[Operand | None]:
@@ -192,6 +193,11 @@ def _sequence_at(door: Door, a: Arguments) -> Operand:
 
 
 def _gather(door: Door, a: Arguments) -> Held:
+    table, wanted_rows = a.operand(0), a.operand(1)
+    if isinstance(table, Known) and isinstance(wanted_rows, Held):
+        if a.axis(table.array.ndim, 0):
+            raise UnsupportedError("it looks up columns of a constant", hint="transpose the constant and look up its rows")
+        return embedding(door, table, wanted_rows)
     x, indices = a.held(0), a.known(1).array
     axis = a.axis(x.layout.rank, 0)
     if indices.ndim == 0:
@@ -223,7 +229,7 @@ def _expand(door: Door, a: Arguments) -> Operand:
     shape = x.layout.shape
     padded = [1] * (len(shape) - len(wanted)) + wanted
     offset = len(padded) - len(shape)
-    return expand(x, [shape[axis - offset] if size == 1 and axis >= offset else size for axis, size in enumerate(padded)])
+    return expand(door, x, [shape[axis - offset] if size == 1 and axis >= offset else size for axis, size in enumerate(padded)])
 
 
 def _tile(door: Door, a: Arguments) -> Operand:

@@ -42,7 +42,7 @@ OPERATORS: Mapping[str, Importing] = {
     "FULLY_CONNECTED": layers.fully_connected, "MAX_POOL_2D": layers.max_pool_2d, "AVERAGE_POOL_2D": layers.average_pool_2d,
     "RESIZE_BILINEAR": layers.resize_bilinear, "RESIZE_NEAREST_NEIGHBOR": layers.resize_nearest_neighbor,
     "RESHAPE": shapes.reshape, "EXPAND_DIMS": shapes.reshape_as_declared, "SQUEEZE": shapes.reshape_as_declared,
-    "TRANSPOSE": shapes.transpose,
+    "TRANSPOSE": shapes.transpose, "GATHER": shapes.gather, "EMBEDDING_LOOKUP": shapes.embedding_lookup,
     "CONCATENATION": shapes.concatenation, "PACK": shapes.pack, "UNPACK": shapes.unpack, "SPLIT": shapes.split, "SPLIT_V": shapes.split_v,
     "SLICE": shapes.slice_, "STRIDED_SLICE": shapes.strided_slice, "PAD": shapes.pad, "PADV2": shapes.pad, "MIRROR_PAD": shapes.mirror_pad,
     "ADD": elementwise.binary(Add, schema.AddOptionsT), "SUB": elementwise.binary(Sub, schema.SubOptionsT),

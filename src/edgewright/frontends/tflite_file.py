@@ -116,6 +116,11 @@ class Subgraph:
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
 
+    def chooses(self, index: int) -> bool:
+        """Whether tensor ``index`` holds integers that are read to choose rows of a table, and for nothing else."""
+        readers = [(operation.kind, place) for operation in self.operations for place, name in enumerate(operation.inputs) if name == index]
+        return self.tensors[index].type in ("INT32", "INT64") and bool(readers) and {*readers} <= {("GATHER", 1), ("EMBEDDING_LOOKUP", 0)}
+
 
 def read_tflite(data: bytes) -> tuple[Subgraph, ...]:
     """All subgraphs of a .tflite file; the first is the network. ModelError where the bytes are no such file."""

@@ -14,7 +14,7 @@ from edgewright.frontends.audit import Finding, raise_unsupported
 from edgewright.frontends.tflite_file import Operation, Subgraph, TensorRecord, damaged
 from edgewright.frontends.tflite_names import Names
 from edgewright.frontends.tflite_quants import along, product_quant
-from edgewright.ir.dtype import DType, Quant
+from edgewright.ir.dtype import INDEX_QUANT, DType, Quant
 from edgewright.ir.edit import GraphBuilder
 from edgewright.ir.graph import Graph, Level, Shape, Value
 from edgewright.ir.layout import BatchMixedError
@@ -27,7 +27,6 @@ _ARITHMETIC = ("FLOAT32", "INT8", "UINT8", "INT16")
 """Types of tensors that a network computes on; the others carry shapes, indices and handles."""
 _EDGES = ("QUANTIZE", "DEQUANTIZE")
 REPLACE = "replace it in the network, or cut the network before it"
-
 
 Arrange = Callable[[NDArray[Any]], NDArray[Any]]
 
@@ -75,8 +74,7 @@ class Importer:
         self._constants: dict[tuple[int, str], str] = {}
         self._named: set[int] = set()
         self._room = room_bytes
-        shapes = [self.main.tensors[index].shape for index in self.main.inputs[:1]]
-        self.batch = shapes[0][0] if shapes and shapes[0] else 1
+        self.batch = next((size for index in self.main.inputs[:1] for size in self.main.tensors[index].shape[:1]), 1)
 
     def run(self, operators: Mapping[str, Importing], folds: Mapping[str, Folding], hints: Mapping[str, str],
             finish: Callable[[Importer, list[str]], Graph]) -> Graph:
@@ -322,12 +320,14 @@ class Importer:
                 raise BatchMixedError()
             dynamic = [axis for axis, size in enumerate(record.signature) if size < 0 and axis > 0]
             try:
-                if record.type not in _ARITHMETIC:
+                chooses = self.main.chooses(index)
+                if record.type not in _ARITHMETIC and not chooses:
                     raise InexpressibleError(f"type {record.type}", "convert the network with float32 or int8 inputs")
                 if dynamic:
                     raise InexpressibleError(f"axes {dynamic} have no fixed size",
                                              "only axis 0, the batch, may be dynamic: fix the others and export again")
-                dtype, quant = self.dtype(record), self.quant(record)
+                whole = (DType.INT32, INDEX_QUANT) if self.level is Level.INTEGER else (DType.FLOAT32, None)
+                dtype, quant = whole if chooses else (self.dtype(record), self.quant(record))
                 if dtype.is_integer and quant is None:
                     raise InexpressibleError(f"type {record.type} without a scale",
                                              "convert the network with float32 or quantized int8 inputs")

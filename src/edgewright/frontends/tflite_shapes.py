@@ -10,9 +10,10 @@ from ai_edge_litert import schema_py_generated as schema
 
 from edgewright.frontends.tflite_file import MOST_AXES, Operation
 from edgewright.frontends.tflite_importer import Importer, InexpressibleError
-from edgewright.ir.graph import Shape
+from edgewright.ir.graph import Level, Shape
 from edgewright.ir.layout import BatchMixedError
 from edgewright.ops.concat import Concat
+from edgewright.ops.embedding import Embedding
 from edgewright.ops.pad import Pad
 from edgewright.ops.reshape import Reshape
 from edgewright.ops.slice import Slice
@@ -64,6 +65,27 @@ def reshape_as_declared(importer: Importer, operation: Operation) -> None:
     """EXPAND_DIMS and SQUEEZE: the shape that the file declares for the output says all."""
     importer.require_same_quant(operation, 0)
     _finish_reshape(importer, operation, importer.operand(operation, 0), importer.output_record(operation).shape)
+
+
+def gather(importer: Importer, operation: Operation) -> None:
+    """GATHER of the rows of a constant."""
+    options = operation.options(schema.GatherOptionsT)
+    _look_up(importer, operation, 0, 1, options.axis, options.batchDims)
+
+
+def embedding_lookup(importer: Importer, operation: Operation) -> None:
+    """EMBEDDING_LOOKUP."""
+    _look_up(importer, operation, 1, 0, 0, 0)
+
+
+def _look_up(importer: Importer, operation: Operation, table: int, indices: int, axis: int, batch_axes: int) -> None:
+    record = importer.record(operation, table)
+    if importer.known(record.index) is None or len(record.shape) != 2 or axis not in (0, -2) or batch_axes:
+        raise InexpressibleError("it chooses from other than the rows of a constant table", "slice activations, or transpose the table")
+    chosen = importer.operand(operation, indices)
+    if importer.level is Level.INTEGER:
+        importer.require_same_quant(operation, table)
+    importer.finish(operation, Embedding(), (importer.operand(operation, table), chosen))
 
 
 def transpose(importer: Importer, operation: Operation) -> None:

@@ -69,6 +69,13 @@ SYMBOLS: dict[str, Callable[..., Any]] = {
     "floor": math.floor,
     "ceil": math.ceil,
 }
+OF_INTEGERS = (
+    "aten._assert",
+    "aten.sym_size.",
+    *(f"aten.{name}." for name in ("to", "_to_copy", "embedding", "view", "reshape", "unsqueeze", "squeeze", "expand", "slice", "permute")),
+    *(f"aten.{name}." for name in ("transpose", "contiguous", "clone", "detach", "alias")),
+)
+"""What may read an input of integers: it chooses rows of a table, is moved, or becomes real."""
 PLACEMENT = ("device", "layout", "pin_memory", "memory_format", "requires_grad", "non_blocking")
 """Arguments that say where numbers lie, not what they are."""
 
@@ -98,7 +105,7 @@ class _Conversion:
         self._check_inputs()
         env: dict[str, Any] = {name: Known(array, qualified) for name, (qualified, array) in self.program.constants.items()}
         for entry in self.program.inputs:
-            env[entry.name] = self.door.input(entry.name, entry.shape)
+            env[entry.name] = self.door.input(entry.name, entry.shape, whole=not entry.dtype.is_floating_point)
         self._calls(self.program.calls, env)
         for name, buffer in self.program.mutated.items():
             if isinstance(env.get(name), (Held, _Missing)):
@@ -131,12 +138,10 @@ class _Conversion:
                     f"axis {moving[0]} of input {entry.name!r} has no fixed size", hint="only the batch, axis 0, may be dynamic"
                 )
             readers = [call.target for call in self.program.calls if entry.name in references(list(call.arguments.values()))]
-            if not entry.dtype.is_floating_point and not all(
-                target.startswith(("aten.to.", "aten._to_copy.", "aten._assert")) for target in readers
-            ):
+            if not entry.dtype.is_floating_point and not all(target.startswith(OF_INTEGERS) for target in readers):
                 raise UnsupportedError(
                     f"input {entry.name!r} is {entry.dtype}, and the network computes with such integers",
-                    hint="inputs are real numbers; convert integers to float first thing in forward",
+                    hint="inputs are real numbers, or choose rows of a table; convert other integers to float first thing in forward",
                 )
 
     def _calls(self, calls: Sequence[Call], env: dict[str, Any]) -> None:

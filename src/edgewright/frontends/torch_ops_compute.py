@@ -11,13 +11,14 @@ from numpy.typing import NDArray
 from edgewright.errors import ModelError, UnsupportedError
 from edgewright.frontends.layout import INCONSISTENT, Door, Held, Known, as_reals
 from edgewright.frontends.layout_arithmetic import add, mul, scalar
-from edgewright.frontends.layout_attention import matmul, scaled_dot_product
+from edgewright.frontends.layout_attention import embedding, matmul, scaled_dot_product
 from edgewright.frontends.layout_compute import (
     adaptive_pool,
     batch_norm,
     convolution,
     dense,
     largest,
+    length,
     mean,
     pool,
     prelu,
@@ -217,6 +218,18 @@ def _extreme(sign: float) -> Handler:
     return handler
 
 
+def _length(door: Door, a: Arguments) -> Held:
+    x = a.held()
+    if a.number("ord", 2.0) != 2.0:
+        raise UnsupportedError(f"a norm of order {a.number('ord', 2.0):g}", hint="only the Euclidean norm is supported")
+    axes = a.axes("dim", x.layout.rank)
+    return length(door, x, tuple(range(x.layout.rank)) if axes is None else axes, keep_dims=a.flag("keepdim"))
+
+
+def _embedding(door: Door, a: Arguments) -> Held:
+    return embedding(door, a.known("weight"), a.held("indices"))
+
+
 def _softmax(log: bool) -> Handler:
     def handler(door: Door, a: Arguments) -> Held:
         x = a.held()
@@ -294,6 +307,8 @@ COMPUTE: dict[str, Handler] = {
     "aten._adaptive_avg_pool2d.default": _adaptive_pool("average"),
     "aten.adaptive_max_pool1d.default": _first_only(_adaptive_pool("max")),
     "aten.adaptive_max_pool2d.default": _first_only(_adaptive_pool("max")),
+    "aten.linalg_vector_norm.default": _length,
+    "aten.embedding.default": _embedding,
     "aten.mean.dim": _mean,
     "aten.mean.default": _mean,
     "aten.sum.dim_IntList": _sum,

@@ -118,12 +118,12 @@ def _power(door: Door, a: Arguments) -> Held:
 
 
 def _cast(door: Door, a: Arguments) -> Operand:
-    dtype = a.raw("dtype")
-    if isinstance(dtype, torch.dtype) and not dtype.is_floating_point:
+    dtype, x = a.raw("dtype"), a.operand("self")
+    if isinstance(dtype, torch.dtype) and not dtype.is_floating_point and not (isinstance(x, Held) and x.name in door.whole):
         raise UnsupportedError(
             f"it turns an activation into {dtype}", hint="activations are real numbers; leave integer work outside of the network"
         )
-    return a.operand("self")
+    return x
 
 
 def _same(name: str) -> Handler:

@@ -6,10 +6,10 @@ import math
 
 from edgewright.errors import UnsupportedError
 from edgewright.frontends.layout import Door, Held, Operand
+from edgewright.frontends.layout_arithmetic import expand
 from edgewright.frontends.layout_shape import (
     concat,
     depth_to_space,
-    expand,
     flatten,
     pad,
     permute,
@@ -158,7 +158,12 @@ def _pad(mode: str | None) -> Handler:
 
 
 def _expand(door: Door, a: Arguments) -> Operand:
-    return expand(a.operand("self"), a.integers("size"))
+    return expand(door, a.operand("self"), a.integers("size"))
+
+
+def _expand_as(door: Door, a: Arguments) -> Operand:
+    like = a.operand("other")
+    return expand(door, a.operand("self"), like.layout.shape if isinstance(like, Held) else like.array.shape)
 
 
 def _pixel_shuffle(door: Door, a: Arguments) -> Held:
@@ -205,6 +210,7 @@ SHAPE: dict[str, Handler] = {
     "aten.reflection_pad1d.default": _pad("reflect"),
     "aten.reflection_pad2d.default": _pad("reflect"),
     "aten.expand.default": _expand,
+    "aten.expand_as.default": _expand_as,
     "aten.pixel_shuffle.default": _pixel_shuffle,
     "aten.channel_shuffle.default": _channel_shuffle,
 }

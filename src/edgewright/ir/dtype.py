@@ -123,3 +123,7 @@ class Quant:
         centred = integer.astype(np.float64) - self.zero_points(integer.ndim)
         real: NDArray[np.float32] = (centred * self.scales(integer.ndim)).astype(np.float32)
         return real
+
+
+INDEX_QUANT = Quant(DType.INT32, (1.0,), (0,))
+"""Of whole numbers that choose elements (tokens): the integer is the number."""

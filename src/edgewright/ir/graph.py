@@ -172,6 +172,16 @@ class Graph:
         """Values that are visible outside: outputs and what states write."""
         return frozenset(self.outputs) | {state.write for state in self.states}
 
+    @cached_property
+    def indices(self) -> frozenset[str]:
+        """Values that are read as whole numbers which choose elements, and what they are moved from."""
+        found: set[str] = set()
+        for node in reversed(self.nodes):
+            found.update(node.inputs[index] for index in node.op.index_inputs)
+            if node.op.same_quant and found & {*node.outputs} and not node.op.index_inputs:
+                found.update(node.inputs)
+        return frozenset(found)
+
     def sole_consumer(self, name: str) -> Node | None:
         """The only node that reads ``name``, or None: read by several, by none, or visible outside."""
         readers = self.consumers.get(name, ())

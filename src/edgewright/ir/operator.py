@@ -74,10 +74,12 @@ class Operator:
     """Equal blocks of output channels that share one scale (the gates of a recurrent operator); None: each has its own."""
     channel_inputs: ClassVar[tuple[int, ...]] = ()
     """Indices of inputs with one factor for each channel of the output, quantized as weights are; nothing is summed over them."""
+    index_inputs: ClassVar[tuple[int, ...]] = ()
+    """Indices of inputs that hold whole numbers, which choose and are not computed with: int32 (INDEX_QUANT) where others are quantized."""
     bias_input: ClassVar[int | None] = None
     """Index of the input that is an int32 bias with scale input * weight."""
     same_quant: ClassVar[bool] = False
-    """Integers pass through unchanged (reshape, max, gather, …): data inputs and outputs share one Quant."""
+    """Integers pass through unchanged (reshape, max, gather, …): inputs (index inputs aside) and outputs share one Quant."""
     view: ClassVar[bool] = False
     """Output 0 is input 0 with other axes: the same bytes in the same order, nothing to do at run time."""
     monotone: ClassVar[bool] = False

@@ -12,6 +12,7 @@ from edgewright.ops.dense import Dense
 from edgewright.ops.depthwise_conv2d import DepthwiseConv2D
 from edgewright.ops.dequantize import Dequantize
 from edgewright.ops.elu import ELU
+from edgewright.ops.embedding import Embedding
 from edgewright.ops.gelu import GELU
 from edgewright.ops.gru import GRU
 from edgewright.ops.hard_sigmoid import HardSigmoid
@@ -58,6 +59,7 @@ __all__ = [
     "Dense",
     "DepthwiseConv2D",
     "Dequantize",
+    "Embedding",
     "HardSigmoid",
     "HardSwish",
     "LayerNorm",

@@ -86,10 +86,34 @@ def check_inputs(graph: Graph, inputs: Arrays) -> list[NDArray[np.generic]]:
         if graph.level is Level.INTEGER and value.dtype.is_integer and array.dtype != value.dtype.numpy:
             raise DataError(f"input {name!r} is {array.dtype}, the network takes {value.dtype.value}",
                             hint="quantize it with the input's scale and zero point")
+        _check_indices(graph, name, array)
         checked.append(array if graph.level is Level.INTEGER and value.dtype.is_integer else array.astype(np.float32, copy=False))
     if len(_counts(graph, checked)) > 1:
         raise DataError("the inputs differ in their number of samples")
     return checked
+
+
+def rows_to_choose(graph: Graph, name: str) -> int | None:
+    """How many rows the tables have (the shortest of them) that value ``name`` chooses from; None where it chooses from none."""
+    if name not in graph.indices:
+        return None
+    found = [graph.value(node.inputs[0]).shape[0] for node in graph.consumers.get(name, ()) if node.op.index_inputs]
+    moved = [rows_to_choose(graph, node.outputs[0]) for node in graph.consumers.get(name, ()) if not node.op.index_inputs]
+    return min((rows for rows in (*found, *moved) if rows is not None), default=None)
+
+
+def _check_indices(graph: Graph, name: str, array: NDArray[np.generic]) -> None:
+    """DataError where input ``name`` chooses rows of a table and ``array`` holds what is none."""
+    rows = rows_to_choose(graph, name)
+    if rows is None or not array.size:
+        return
+    if array.dtype.kind == "f" and not np.array_equal(array, np.rint(array)):
+        raise DataError(f"input {name!r} chooses rows of a table, and holds numbers that are not whole",
+                        hint="give the indices as integers")
+    low, high = int(array.min()), int(array.max())
+    if low < 0 or high >= rows:
+        raise DataError(f"input {name!r} chooses rows {low} to {high} of a table of {rows}",
+                        hint="indices count from 0; was the tokenizer made for this network?")
 
 
 def _is_symbolic(graph: Graph) -> bool:

@@ -46,7 +46,9 @@ class _Clashes:
             return [node]
         wanted = self._quant(node.outputs[0])
         made: list[Node] = []
-        inputs = tuple(self._on_grid(name, wanted, made) for name in node.inputs)
+        inputs = tuple(
+            name if index in node.op.index_inputs else self._on_grid(name, wanted, made) for index, name in enumerate(node.inputs)
+        )
         return [*made, dataclasses.replace(node, inputs=inputs)]
 
     def at_the_end(self, state: State) -> State:

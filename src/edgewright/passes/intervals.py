@@ -53,7 +53,7 @@ class Intervals:
             found = self._of_sums(part, outs[0])
         elif node.op.pointwise and outs[0].dtype is DType.INT8 and self.graph.value(node.inputs[0]).dtype is DType.INT8:
             found = self._of_table(node, outs[0])
-        elif node.op.monotone or node.op.same_quant:
+        elif (node.op.monotone or node.op.same_quant) and not node.op.index_inputs:
             found = self._ends(node, outs)
         else:
             return

@@ -144,6 +144,8 @@ def _inward(array: NDArray[Any], record: Mapping[str, Any]) -> NDArray[Any]:
         raise DataError(
             f"input {record['name']!r} has shape {list(array.shape)}, the network takes {len(order)} axes", hint="axis 0 is the batch"
         )
+    if record.get("indices"):
+        return np.ascontiguousarray(array.astype(np.int64).transpose(order))
     if record.get("integers"):
         if array.dtype != record["dtype"]:
             raise DataError(

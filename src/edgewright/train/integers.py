@@ -197,7 +197,7 @@ def _groups(graph: Graph, learned: str) -> dict[str, int]:
     shared = _Shared()
     for node in graph.nodes:
         if node.op.same_quant:
-            shared.join(*node.inputs, *node.outputs)
+            shared.join(*(name for index, name in enumerate(node.inputs) if index not in node.op.index_inputs), *node.outputs)
     for state in graph.states:
         shared.join(state.read, state.write, state.initial)
     weights = {node.inputs[index] for node in graph.nodes for index in node.op.weight_inputs}

@@ -18,6 +18,7 @@ from edgewright.ir.edit import rebuild
 from edgewright.ir.graph import Constant, Graph, Level, Node, Structure
 from edgewright.ir.verify import verify
 from edgewright.ops.batch_norm import BatchNorm
+from edgewright.ops.embedding import Embedding
 from edgewright.ops.grids import with_requantize
 from edgewright.ops.prelu import PRelu
 from edgewright.train.integers import Integers
@@ -87,6 +88,7 @@ def _learned(graph: Graph) -> Iterator[str]:
         weights = (*node.op.weight_inputs, *node.op.channel_inputs)
         own = [*weights, *(bias for bias in map(node.op.bias_of, weights) if bias is not None)]
         own += [1, 2] if isinstance(node.op, BatchNorm) else [1] if isinstance(node.op, PRelu) else []
+        own += [0] if isinstance(node.op, Embedding) else []
         yield from (node.inputs[index] for index in own if index < len(node.inputs) and graph.is_constant(node.inputs[index]))
 
 

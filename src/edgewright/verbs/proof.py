@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from edgewright import pipeline
 from edgewright.errors import ToolError
 from edgewright.ir.graph import Graph
-from edgewright.ops.evaluate import evaluate_in_order, quantize_inputs
+from edgewright.ops.evaluate import evaluate_in_order, quantize_inputs, rows_to_choose
 from edgewright.passes.registry import Line
 from edgewright.run.run import Run
 from edgewright.run.vela import VelaReport
@@ -65,13 +65,15 @@ def same_bytes(expected: Sequence[NDArray[np.generic]], outputs: Sequence[NDArra
 
 
 def random_inputs(graph: Graph, samples: int) -> list[NDArray[np.generic]]:
-    """Uniformly random integers (seed 0), normally distributed reals for float inputs: one array an input."""
+    """Uniformly random integers (seed 0), rows of tables, normally distributed reals for float inputs: one array an input."""
     random = np.random.default_rng(0)
     arrays: list[NDArray[np.generic]] = []
     for name in graph.inputs:
         value = graph.value(name)
         shape = (samples * (value.shape[0] or 1), *(size or 1 for size in value.shape[1:]))
-        if value.dtype.is_integer:
+        if (rows := rows_to_choose(graph, name)) is not None:
+            arrays.append(random.integers(0, rows, shape).astype(np.int32))
+        elif value.dtype.is_integer:
             arrays.append(random.integers(value.dtype.minimum, value.dtype.maximum + 1, shape).astype(value.dtype.numpy))
         else:
             arrays.append(random.standard_normal(shape).astype(np.float32))

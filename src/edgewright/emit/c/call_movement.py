@@ -1,4 +1,4 @@
-"""Operators that only move elements as calls of kernels: concatenation, slices, transposition, padding, nearest neighbours."""
+"""Operators that only move elements as calls of kernels: concatenation, slices, look-ups, transposition, padding, nearest neighbours."""
 
 from __future__ import annotations
 
@@ -48,6 +48,13 @@ def call_transpose(layer: Layer) -> list[Call]:
     assert isinstance(op, Transpose)
     steps, shape = steps_of(known(layer.ins[0].shape)), known(layer.outs[0].shape)
     return _copy(layer, layer.input(), layer.output(), shape, [steps[axis] for axis in op.permutation], steps_of(shape))
+
+
+def call_embedding(layer: Layer) -> list[Call]:
+    """One copy for each index."""
+    rows, channels = known(layer.ins[0].shape)
+    fields: dict[str, Parameter] = {"count": layer.ins[1].elements, "rows": rows, "bytes": layer.outs[0].dtype.bytes_of(channels)}
+    return [Call("choose_rows", fields, [layer.input(0), layer.input(1), layer.output()])]
 
 
 def call_pad(layer: Layer) -> list[Call]:

@@ -9,7 +9,7 @@ from edgewright.emit.c.call_attention import call_layer_norm, call_matmul
 from edgewright.emit.c.call_convolution import call_conv2d, call_dense, call_depthwise_conv2d, call_transpose_conv2d
 from edgewright.emit.c.call_elementwise import call_dequantize, call_lookup, call_mul, call_prelu, call_quantize, call_sum
 from edgewright.emit.c.call_int16 import WIDE, is_wide
-from edgewright.emit.c.call_movement import call_concat, call_pad, call_slice, call_transpose
+from edgewright.emit.c.call_movement import call_concat, call_embedding, call_pad, call_slice, call_transpose
 from edgewright.emit.c.call_recurrent import call_gru, call_lstm
 from edgewright.emit.c.call_reduction import call_log_softmax, call_mean, call_pool, call_resize, call_softmax
 from edgewright.emit.c.call_size import call_products
@@ -35,6 +35,7 @@ CALLS: Mapping[str, Callable[[Layer], list[Call]]] = {
     "Dense": call_dense,
     "DepthwiseConv2D": call_depthwise_conv2d,
     "Dequantize": call_dequantize,
+    "Embedding": call_embedding,
     "FillBorder": call_fill_border,
     "KeepRows": call_keep_rows,
     "GRU": call_gru,

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgewright.errors import ModelError, RecipeError, UnsupportedError
-from edgewright.ir.dtype import DType, Quant
+from edgewright.ir.dtype import INDEX_QUANT, DType, Quant
 from edgewright.ir.edit import fresh_name, rebuild
 from edgewright.ir.graph import Graph, Level, Node, State
 from edgewright.ir.operator import Operator
@@ -133,7 +133,7 @@ def _activation_quants(widths: Widths, observed: Mapping[str, Range], narrow: DT
         dtype = narrow if narrow.bits < 8 and narrowed & {*members} and not edge else width
         quant = only if only is not None and _holds(only, whole) else affine_quant(*whole, dtype)
         quants.update({name: fixed.get(name, quant) for name in members})
-    return quants
+    return quants | dict.fromkeys(graph.indices, INDEX_QUANT)
 
 
 def _fixed_quants(widths: Widths) -> dict[str, Quant]:
@@ -163,9 +163,10 @@ def _groups(graph: Graph) -> _Groups:
     groups = _Groups()
     for node in graph.nodes:
         if node.op.same_quant:
-            for name in (*node.inputs, *node.outputs[1:]):
+            data = [name for index, name in enumerate(node.inputs) if index not in node.op.index_inputs]
+            for name in (*data, *node.outputs[1:]):
                 # A joined value that others read too keeps its own range; lowering puts a Requantize before the join.
-                if len(node.inputs) == 1 or name in node.outputs or _leads_only_there(graph, name):
+                if len(data) == 1 or name in node.outputs or _leads_only_there(graph, name):
                     groups.join(name, node.outputs[0])
     for state in graph.states:
         groups.join(state.read, state.write)

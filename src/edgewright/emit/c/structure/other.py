@@ -137,6 +137,14 @@ def fill(fields: Fields) -> Counts:
     return counts
 
 
+def choose_rows(fields: Fields) -> Counts:
+    """One run of bytes for each index; which row it is depends on the data."""
+    count, size = number(fields, "count"), number(fields, "bytes")
+    counts: Counts = {"call": 1}
+    add_copies(counts, "run", np.zeros(count, np.int64), np.arange(count) * size % 4, size)
+    return counts
+
+
 def lookup(fields: Fields) -> Counts:
     """Element by element."""
     return {"call": 1, "element": number(fields, "count")}

@@ -23,6 +23,7 @@ PORTABLE: Mapping[str, Structure] = {
     "dequantize_s8_f32": other.edge,
     "fill": other.fill,
     "fill_border": tile.fill_border,
+    "choose_rows": other.choose_rows,
     "gru_s8": other.recurrent,
     "layer_norm_s8": other.layer_norm,
     "log_softmax_s8": other.softmax,

@@ -1,0 +1,111 @@
+"""Sentence encoders in torch: the shape of BERT (Devlin et al. 2018, arXiv:1810.04805) with mean pooling, as all-MiniLM-L6-v2 has it.
+
+Inputs: ids (N, T) of tokens, and a mask (N, T), 1 where a token stands and 0 behind the end. Output: (N, outputs).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from benchmarks.sentences import minilm_weights
+
+FAR = -10000.0
+"""Added to the scores of places where no token stands."""
+EPSILON = 1e-12
+
+
+@dataclass(frozen=True)
+class Shape:
+    """``embedding``: numbers a token is looked up as, brought to ``width`` by a linear layer where they differ; ``inner``: of the layers
+    that feed forward; ``outputs`` of 0: the mean itself; ``unit``: the output has length 1."""
+
+    vocabulary: int = 30522
+    embedding: int = 384
+    width: int = 384
+    heads: int = 12
+    inner: int = 1536
+    layers: int = 6
+    outputs: int = 0
+    unit: bool = True
+
+
+class Block(nn.Module):
+    """One layer of the encoder, normalized behind each sum."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.heads, width = shape.heads, shape.width
+        self.query, self.key, self.value, self.mixed = (nn.Linear(width, width) for _ in range(4))
+        self.wide, self.narrow = nn.Linear(width, shape.inner), nn.Linear(shape.inner, width)
+        self.attended, self.fed = nn.LayerNorm(width, eps=EPSILON), nn.LayerNorm(width, eps=EPSILON)
+
+    def forward(self, x: Tensor, far: Tensor) -> Tensor:
+        length, width = x.shape[1], x.shape[2]
+        query, key, value = (
+            layer(x).reshape(-1, length, self.heads, width // self.heads).transpose(1, 2) for layer in (self.query, self.key, self.value)
+        )
+        scores = query @ key.transpose(2, 3) / math.sqrt(width // self.heads) + far
+        mixed = (scores.softmax(-1) @ value).transpose(1, 2).reshape(-1, length, width)
+        x = self.attended(x + self.mixed(mixed))
+        fed: Tensor = self.fed(x + self.narrow(F.gelu(self.wide(x))))
+        return fed
+
+
+class Encoder(nn.Module):
+    """Look-up, places, blocks, and the mean over the tokens that are there."""
+
+    def __init__(self, shape: Shape, length: int) -> None:
+        super().__init__()
+        self.shape = shape
+        self.tokens = nn.Embedding(shape.vocabulary, shape.embedding)
+        self.widened = nn.Linear(shape.embedding, shape.width) if shape.embedding != shape.width else nn.Identity()
+        self.places = nn.Parameter(torch.zeros(length, shape.width))
+        self.normal = nn.LayerNorm(shape.width, eps=EPSILON)
+        self.blocks = nn.ModuleList([Block(shape) for _ in range(shape.layers)])
+        self.outputs = nn.Linear(shape.width, shape.outputs) if shape.outputs else nn.Identity()
+
+    def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
+        far = (1.0 - mask).reshape(-1, 1, 1, mask.shape[1]) * FAR
+        x = self.normal(self.widened(self.tokens(ids)) + self.places)
+        for block in self.blocks:
+            x = block(x, far)
+        there = mask.reshape(-1, mask.shape[1], 1)
+        mean = (x * there).sum(1) / there.sum(1).clamp(min=1.0)
+        out: Tensor = self.outputs(mean)
+        return F.normalize(out, dim=1) if self.shape.unit else out
+
+
+def minilm(length: int) -> Encoder:
+    """all-MiniLM-L6-v2 with its weights, for sentences of ``length`` tokens; positions and the one token type are added up beforehand."""
+    state, sizes = minilm_weights()
+    shape = Shape(sizes["vocab_size"], sizes["hidden_size"], sizes["hidden_size"], sizes["num_attention_heads"], sizes["intermediate_size"],
+                  sizes["num_hidden_layers"])
+    encoder = Encoder(shape, length)
+    encoder.load_state_dict(_renamed(state, shape.layers, length))
+    return encoder.eval()
+
+
+def _renamed(state: Mapping[str, Tensor], layers: int, length: int) -> dict[str, Tensor]:
+    names = {
+        "attention.self.query": "query",
+        "attention.self.key": "key",
+        "attention.self.value": "value",
+        "attention.output.dense": "mixed",
+        "attention.output.LayerNorm": "attended",
+        "intermediate.dense": "wide",
+        "output.dense": "narrow",
+        "output.LayerNorm": "fed",
+    }
+    places = state["embeddings.position_embeddings.weight"][:length] + state["embeddings.token_type_embeddings.weight"][0]
+    found = {"tokens.weight": state["embeddings.word_embeddings.weight"], "places": places}
+    for part in ("weight", "bias"):
+        found[f"normal.{part}"] = state[f"embeddings.LayerNorm.{part}"]
+        for layer in range(layers):
+            found.update({f"blocks.{layer}.{new}.{part}": state[f"encoder.layer.{layer}.{old}.{part}"] for old, new in names.items()})
+    return found
