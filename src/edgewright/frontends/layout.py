@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from edgewright.errors import ModelError, UnsupportedError
 from edgewright.frontends.audit import Finding, raise_unsupported
 from edgewright.frontends.fuse import drop_unit_axes, fuse_activations, fuse_biases
-from edgewright.ir.dtype import Quant
+from edgewright.ir.dtype import INDEX_QUANT, Quant
 from edgewright.ir.edit import GraphBuilder, rebuild
 from edgewright.ir.graph import Graph, Level, Node
 from edgewright.ir.layout import Axes, BatchMixedError, Layout, flat, moves, shape_of
@@ -210,6 +210,7 @@ class Door:
         """Enter the quantizations."""
         quants = {name: quant for name, quant in self.quants.items() if name in graph.values}
         level = Level.QUANTIZED if quants else Level.FLOAT
+        quants |= dict.fromkeys(graph.indices if quants else (), INDEX_QUANT)
         return rebuild(graph, level=level, values=[dataclasses.replace(graph.value(name), quant=quant) for name, quant in quants.items()])
 
 
