@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from edgewright.errors import ModelError, UnsupportedError
-from edgewright.frontends.layout import INCONSISTENT, Door, Held, Operand
+from edgewright.frontends.layout import INCONSISTENT, Door, Held, Known, Operand
 from edgewright.frontends.layout_arithmetic import mul, scalar
 from edgewright.frontends.layout_compute import softmax
 from edgewright.ir.layout import Atom, Axes, Group, Layout, flat
