@@ -186,9 +186,9 @@ def test_a_view_of_a_constant_is_copied(needs_cc: None) -> None:
 
 def test_what_the_kernels_lack_is_said() -> None:
     with pytest.raises(
-        UnsupportedError, match="Dense 'dense' from int16, int8 to int16 has no C kernel\nhint: it takes int8, int8 and gives int8"
+        UnsupportedError, match="Dense 'dense' from int32, int8 to int32 has no C kernel\nhint: it takes int8, int8 and gives int8"
     ):
-        emit_c(make_program(dense_graph(dtype=DType.INT16), HOST))
+        emit_c(make_program(dense_graph(dtype=DType.INT32), HOST))
     builder = GraphBuilder("net", Level.INTEGER)
     x, w = builder.input("x", (None, 4, 4, 1), DType.INT8, QUANT), builder.input("w", (2, 1, 1, 1), DType.INT8, Quant.per_tensor(0.1))
     graph = builder.finish([builder.node(Conv2D(), [x, w], name="conv", quants=[QUANT])])

@@ -40,8 +40,7 @@ def workspace_bytes(op: Operator, ins: Sequence[Value], outs: Sequence[Value], k
     if isinstance(op, LSTM | GRU):
         return 2 * int(ins[2].shape[1] or 1)
     if is_wide(ins):
-        gathered = isinstance(op, Conv2D) and not is_matrix_product(op, ins, outs)
-        return 2 * (ins[1].elements // int(ins[1].shape[0] or 1)) if gathered else 0
+        return _wide_bytes(op, ins, outs, simd="dsp" in kernels)
     if "size" in kernels:
         column = isinstance(op, DepthwiseConv2D) or (isinstance(op, Conv2D) and not is_matrix_product(op, ins, outs))
         return ins[1].elements // int(ins[1].shape[0] or 1) if column else 0
@@ -66,6 +65,17 @@ def workspace_bytes(op: Operator, ins: Sequence[Value], outs: Sequence[Value], k
     if isinstance(op, Dense) and simd and outs[0].elements > int(ins[1].shape[0] or 1):
         return _unpacked_bytes(int(ins[1].shape[1] or 1), 1, direct=True)
     return 0
+
+
+def _wide_bytes(op: Operator, ins: Sequence[Value], outs: Sequence[Value], *, simd: bool) -> int:
+    """One column of int16; with the DSP instructions two, padded to fours, for weights of 8 bits."""
+    if not isinstance(op, Conv2D | Dense):
+        return 0
+    length = ins[1].elements // int(ins[1].shape[0] or 1)
+    direct = isinstance(op, Dense) or is_matrix_product(op, ins, outs)
+    if not simd or ins[1].dtype is DType.INT16:
+        return 0 if direct else 2 * length
+    return 0 if direct and length % 4 == 0 else 4 * (-(-length // 4) * 4)
 
 
 def can_be_frugal(op: Operator, ins: Sequence[Value], outs: Sequence[Value], kernels: Sequence[str]) -> bool:

@@ -13,7 +13,7 @@ from edgewright.emit.c.call_convolution import window_between, window_of
 from edgewright.emit.c.call_elementwise import broadcast_of, factor_fields
 from edgewright.emit.c.call_reduction import mean_walks, rows_of
 from edgewright.emit.c.layer import Call, Layer, Parameter, Table, Workspace
-from edgewright.emit.c.packing import plain_bias
+from edgewright.emit.c.packing import pack_fours, pack_wide, plain_bias
 from edgewright.errors import UnsupportedError
 from edgewright.ir.dtype import DType
 from edgewright.ops.add import Add
@@ -41,6 +41,8 @@ from edgewright.targets.workspace import is_matrix_product
 
 NARROW = 1 << 31
 """Sums below this stay within 32 bits."""
+SIMPLE_SHIFT = -2
+"""Shifts up to this take 32-bit sums to outputs in one multiplication of words."""
 MOST_AVERAGED = 1 << 16
 """Numbers of 16 bits whose sum does."""
 MOST_TAPS = 256
@@ -56,33 +58,38 @@ def is_wide(layer: Layer) -> bool:
 def _products(layer: Layer, kernel: str, window: Mapping[str, int], activation: str, groups: int = 1, *, direct: bool = False) -> Call:
     """A call of ``kernel``, or of its form for weights of 16 bits."""
     layer.expect_types([DType.INT16], DType.INT16)
-    weight, bias = layer.array(1), layer.array(2) if len(layer.ins) > 2 else None
+    weight, bias = layer.array(1), plain_bias(layer.array(2) if len(layer.ins) > 2 else None, len(layer.array(1)))
     words = layer.ins[1].dtype is DType.INT16
-    largest = np.abs(weight.astype(np.int64)).reshape(len(weight), -1).sum(1).max(initial=0) << 15
+    factors = reduce_multiplier(output_multiplier(layer.ins[0], layer.ins[1], layer.outs[0]))
+    largest = (np.abs(weight.astype(np.int64)).reshape(len(weight), -1).sum(1) << 15) + np.abs(bias.astype(np.int64))
+    low, high = activation_range(activation, layer.outs[0])
     parameters: dict[str, Parameter] = {
         "window": window,
         "groups": groups,
         "direct": direct,
-        "narrow": bool(largest < NARROW),
-        "weights": Table("weights", weight.astype(np.int16 if words else np.int8)),
-        **_rescaling(layer, bias, len(weight), activation),
+        "narrow": bool(largest.max(initial=0) < NARROW and max(factors.shift) <= SIMPLE_SHIFT),
+        "output_min": low,
+        "output_max": high,
+        "weights": Table("weights", _rows(weight, kernel, window) if layer.simd and not words else weight.astype(layer.ins[1].dtype.numpy)),
+        "bias": Table("bias", bias),
+        **{name: Table(name, _by_channel(part, len(weight), dtype)) for name, part, dtype in (
+            ("multiplier", factors.multiplier, np.int16), ("shift", factors.shift, np.int8))},
     }
     room = [Workspace()] if kernel == "conv2d_s16" else []
     return Call(f"{kernel}_w16" if words else kernel, parameters, [layer.input(), layer.output(), *room], "wide_layer")
 
 
-def _rescaling(layer: Layer, bias: NDArray[np.generic] | None, channels: int, activation: str) -> dict[str, Parameter]:
-    """What becomes of sums."""
-    factors = reduce_multiplier(output_multiplier(layer.ins[0], layer.ins[1], layer.outs[0]))
-    multiplier, shift = (np.array(part * channels if len(part) == 1 else part) for part in (factors.multiplier, factors.shift))
-    low, high = activation_range(activation, layer.outs[0])
-    return {
-        "bias": Table("bias", plain_bias(bias, channels)),
-        "multiplier": Table("multiplier", multiplier.astype(np.int16)),
-        "shift": Table("shift", shift.astype(np.int8)),
-        "output_min": low,
-        "output_max": high,
-    }
+def _rows(weight: NDArray[np.generic], kernel: str, window: Mapping[str, int]) -> NDArray[np.generic]:
+    """Weights of 8 bits in the order of the kernels with DSP instructions."""
+    rows = weight.astype(np.int8)
+    if kernel == "conv2d_s16":
+        return pack_wide(rows)
+    single = kernel == "depthwise_conv2d_s16" and window["input_channels"] == window["output_channels"]
+    return pack_fours(rows) if single else rows
+
+
+def _by_channel(part: tuple[int, ...], channels: int, dtype: type[np.integer]) -> NDArray[np.integer]:
+    return np.array(part * channels if len(part) == 1 else part).astype(dtype)
 
 
 def call_conv2d(layer: Layer) -> list[Call]:

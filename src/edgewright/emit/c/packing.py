@@ -91,3 +91,18 @@ def pack_dense_simd(weight: NDArray[np.generic]) -> Int8:
     rest = rows[: 4 * blocks, inputs:].reshape(blocks, 4, left).transpose(0, 2, 1)
     packed = np.concatenate([pairs.reshape(blocks, 4 * inputs), rest.reshape(blocks, 4 * left)], 1)
     return np.concatenate([packed.reshape(-1), rows[4 * blocks :].reshape(-1)])
+
+
+def pack_wide(weight: Int8) -> Int8:
+    """Rows of weights beside int16 activations, with DSP instructions: padded with zeros to fours, of each four the bytes 0, 2, 1, 3."""
+    rows = weight.reshape(weight.shape[0], -1)
+    padded = np.pad(rows, ((0, 0), (0, -rows.shape[1] % 4)))
+    return padded.reshape(-1, 4)[:, [0, 2, 1, 3]].reshape(-1)
+
+
+def pack_fours(weight: Int8) -> Int8:
+    """(channels, kh, kw, 1) weights: tap by tap the bytes 0, 2, 1, 3 of four channels, then the channels left over as they are."""
+    rows = weight.reshape(weight.shape[0], -1)
+    whole = rows.shape[0] // 4 * 4
+    blocks = rows[:whole].reshape(-1, 4, rows.shape[1])[:, [0, 2, 1, 3]].transpose(0, 2, 1)
+    return np.concatenate([blocks.reshape(-1), rows[whole:].reshape(-1)])

@@ -57,6 +57,11 @@ static inline int32_t ew_dot_high_low(int32_t a, int32_t b, int32_t sum)
     return (int32_t)__smlatb(a, b, sum);
 }
 
+static inline int32_t ew_dot_high_high(int32_t a, int32_t b, int32_t sum)
+{
+    return (int32_t)__smlatt(a, b, sum);
+}
+
 /* Two numbers of 16 bits in a word. */
 static inline int32_t ew_halves(int32_t low, int32_t high)
 {

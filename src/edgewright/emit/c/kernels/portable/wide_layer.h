@@ -10,7 +10,7 @@ struct ew_wide_layer {
     struct ew_window window;
     int32_t groups;
     int32_t direct; /* 1: a window of one pixel that sees every pixel once, in one group */
-    int32_t narrow; /* 1: no sum of products leaves 32 bits */
+    int32_t narrow; /* 1: no sum, its bias included, leaves 32 bits, and every shift is -2 or less */
     int32_t output_min, output_max;
     const void *weights;
     const int32_t *bias;

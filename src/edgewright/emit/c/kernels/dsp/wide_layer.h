@@ -1,0 +1,41 @@
+/* A convolution or dense layer of int16 activations for the DSP instructions. */
+#ifndef EW_WIDE_LAYER_H
+#define EW_WIDE_LAYER_H
+
+#include "high_word.h"
+#include "window.h"
+
+/* Weights: a row for each output channel, of int8 or int16 as the kernel's name says. A sum times multiplier * 2**(shift - 15), rounded to the
+ * nearest integer (halves up), is the output. Multipliers have 15 bits, shifts are from -31 to 7; abs(sum) < 2**47. */
+struct ew_wide_layer {
+    struct ew_window window;
+    int32_t groups;
+    int32_t direct; /* 1: a window of one pixel that sees every pixel once, in one group */
+    int32_t narrow; /* 1: no sum, its bias included, leaves 32 bits, and every shift is -2 or less */
+    int32_t output_min, output_max;
+    const void *weights;
+    const int32_t *bias;
+    const int16_t *multiplier;
+    const int8_t *shift;
+};
+
+/* The output for `sum`, which has no bias yet. */
+static inline int16_t ew_rescale_wide(const struct ew_wide_layer *layer, int32_t channel, int64_t sum)
+{
+    const int32_t right = 15 - layer->shift[channel];
+    int32_t x;
+
+    if (layer->narrow) {
+        /* The high word of the product with the multiplier in the high half: the product without its lowest 16 bits. */
+        const int32_t high = ew_high_word((int32_t)sum + layer->bias[channel], (int32_t)layer->multiplier[channel] * 65536);
+
+        x = (high + ((int32_t)1 << (right - 17))) >> (right - 16);
+    } else {
+        const int64_t product = (sum + layer->bias[channel]) * layer->multiplier[channel];
+
+        x = (int32_t)((product + ((int64_t)1 << (right - 1))) >> right);
+    }
+    return (int16_t)(x < layer->output_min ? layer->output_min : x > layer->output_max ? layer->output_max : x);
+}
+
+#endif
