@@ -27,6 +27,7 @@ NAMES = (
     "interchange",
     "quantization",
     "precision",
+    "wide_activations",
     "quantizers",
     "allocation",
     "pruning",

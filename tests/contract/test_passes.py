@@ -31,6 +31,7 @@ LEAST_SIGNAL_TO_NOISE_DB = {
     "fine_tune": 5.0,
     "distill": 10.0,
     "train_quantized": 5.0,
+    "widen_activations": 20.0,
     "prune_channels": 3.0,
     "slim_channels": 5.0,
     "remove_blocks": -1.0,

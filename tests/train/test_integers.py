@@ -27,10 +27,10 @@ PASSES = load_passes()
 HOST = load_target("host")
 
 
-def quantized(name: str) -> Graph:
+def quantized(name: str, **options: int) -> Graph:
     graph = clean_zoo(ZOO[name]())
     data = Data(tuple(np.asarray(array, np.float32) for array in zoo_inputs(graph, 60)))
-    return PASSES["quantize_static"].function(graph, Context(data=data))
+    return PASSES["quantize_static"].function(graph, Context(data=data), **options)
 
 
 def device_outputs(graph: Graph, inputs: list[np.ndarray]) -> list[np.ndarray]:
@@ -56,7 +56,17 @@ def assert_same(module: torch.nn.Module, graph: Graph, inputs: list[np.ndarray])
 @pytest.mark.parametrize("learned", LEARNED)
 @pytest.mark.parametrize("name", ZOO)
 def test_training_computes_the_integers_of_the_device(name, learned):
-    graph = quantized(name)
+    check_training(quantized(name), learned)
+
+
+@pytest.mark.parametrize("weights", [8, 16])
+@pytest.mark.parametrize("name", ["residual_batch_norm", "inverted_bottleneck", "transpose_convolution", "attention", "long_memory"])
+def test_training_computes_the_int16_of_the_device(name, weights):
+    check_training(quantized(name, weight_bits=weights, activation_bits=16), "all")
+
+
+def check_training(graph: Graph, learned: str) -> None:
+    """The device's integers before training, and after three steps."""
     inputs = [np.asarray(array, np.float32) for array in zoo_inputs(graph, 8)]
     module = to_module(graph, learned_steps=learned).train()
     assert from_module(module) is graph

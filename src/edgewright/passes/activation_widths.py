@@ -54,6 +54,8 @@ class _Bridges:
 
     def before(self, node: Node, width: DType) -> list[Node]:
         """``node``, and what must stand before it."""
+        if isinstance(node.op, Requantize):
+            return [node]
         made: list[Node] = []
         inputs = [
             name if self.graph.is_constant(name) else self._at(name, DType.INT8 if index in node.op.int8_inputs else width, made)

@@ -15,7 +15,7 @@ from edgewright.ir.dtype import DType, Quant
 from edgewright.ir.graph import Constant, Graph, Node, Value
 from edgewright.ir.operator import Operator
 from edgewright.ops.convolution import exact_sums
-from edgewright.ops.requant import activation_range, output_multiplier, requantize, tensor_quant
+from edgewright.ops.requant import activation_range, rescale_products, tensor_quant
 
 LEARNED = ("none", "weights", "all")
 """Which step sizes are trained: of no value, of weights, of weights and activations."""
@@ -26,10 +26,10 @@ LEVELS: tuple[tuple[int, ...], ...] = ((-1, 1), (-1, 0, 1))
 class Integers(nn.Module):
     """The grids of a quantized graph (one in which every change of grid is a Requantize), and operators on them.
 
-    Values are integers, zero point included, in float32: exact, and differentiable. A gradient passes a rounding as if it were not there,
-    and a clamp where the number lies within it (the straight-through estimator, arXiv:1308.3432). Learned step sizes are trained as in
-    LSQ (arXiv:1902.08153), by their logarithm (arXiv:1903.08066), so that a step of the optimizer is a relative one. What an operator's
-    arithmetic fixes and the network's inputs keep their grids; zero points stay.
+    Values are integers, zero point included, in float32, biases in float64: exact, and differentiable. A gradient passes a rounding as if
+    it were not there, and a clamp where the number lies within it (the straight-through estimator, arXiv:1308.3432). Learned step sizes
+    are trained as in LSQ (arXiv:1902.08153), by their logarithm (arXiv:1903.08066), so that a step of the optimizer is a relative one.
+    What an operator's arithmetic fixes and the network's inputs keep their grids; zero points stay.
     """
 
     def __init__(self, graph: Graph, learned: str = "none") -> None:
@@ -70,7 +70,7 @@ class Integers(nn.Module):
     def leave(self, name: str, x: Tensor) -> Tensor:
         """Integers ``x`` of value ``name`` as reals."""
         zero, scale = self._shaped(name, x.ndim)
-        return (x - zero) * scale
+        return ((x - zero) * scale).to(torch.float32)
 
     def steps(self, name: str, latent: Tensor, mask: Tensor | None = None) -> Tensor:
         """Real numbers ``latent`` of constant ``name`` as integers; where ``mask`` is False, the one that stands for 0."""
@@ -88,7 +88,9 @@ class Integers(nn.Module):
         zero, scale = self._shaped(name, x.ndim)
         high = _quant(self.values[name]).dtype.maximum
         with torch.no_grad():
-            exact = ((x.double() / scale.double()).round_() + zero).clamp_(low, high).to(torch.float32)
+            exact = ((x.double() / scale.double()).round_() + zero).clamp_(low, high)
+            if _quant(self.values[name]).dtype is not DType.INT32:
+                exact = exact.to(torch.float32)
         if not (torch.is_grad_enabled() and (x.requires_grad or scale.requires_grad)):
             return exact
         return _pass(x / scale + zero, exact, low, high)
@@ -108,7 +110,7 @@ class Integers(nn.Module):
             return node.op.evaluate(tensors)
         if not (torch.is_grad_enabled() and any(x.requires_grad for x in tensors)) and not self._learns(node):
             return tuple(x.to(torch.float32) for x in node.op.evaluate_integer([_int32(x) for x in tensors], ins, outs))
-        if is_product(node.op) and all(value.dtype.bits <= 8 for value in (ins[0], ins[1], outs[0])):
+        if is_product(node.op):
             return (self._product(node, tensors, ins, outs[0]),)
         exact = node.op.evaluate_integer([_int32(x) for x in tensors], ins, outs)
         reals = node.op.evaluate([self.leave(name, x) for name, x in zip(node.inputs, tensors, strict=True)])
@@ -129,10 +131,10 @@ class Integers(nn.Module):
             return plain.evaluate([x, weight] if bias is None else [x, weight, bias])[0]
 
         sums = exact_sums(multiply, tensors, ins)
-        low, high = activation_range(str(getattr(node.op, "activation", "none")), out)
-        zero = tensor_quant(out)[1]
+        activation = str(getattr(node.op, "activation", "none"))
+        (low, high), zero = activation_range(activation, out), tensor_quant(out)[1]
         with torch.no_grad():
-            exact = requantize(sums, output_multiplier(ins[0], ins[1], out), zero, low, high).to(torch.float32)
+            exact = rescale_products(sums, ins[0], ins[1], out, activation).to(torch.float32)
         factor = self.scale(node.inputs[0]) * self.scale(node.inputs[1]) / self.scale(out.name)
         return _pass(sums.to(torch.float32) * factor + zero, exact, low, high)
 
