@@ -8,15 +8,19 @@ from functools import cache
 import numpy as np
 import pytest
 
+from edgewright.emit.onnx import emit_onnx
 from edgewright.emit.tflite import ABSENT, FLOAT_ONLY, WITHOUT_TFLM_KERNEL, emit_tflite
 from edgewright.errors import ToolError, UnsupportedError
+from edgewright.frontends.onnx import load_onnx
 from edgewright.frontends.tflite import load_tflite
 from edgewright.ir.dtype import DType, Quant
 from edgewright.ir.edit import GraphBuilder
 from edgewright.ir.graph import Graph, Level
 from edgewright.ops import Dense, Dequantize, Quantize
+from edgewright.lower.integer import lower_integer
 from edgewright.ops.evaluate import evaluate
 from edgewright.run.litert import run_litert
+from edgewright.run.onnxruntime import run_onnxruntime
 from edgewright.run.tflm import run_tflm
 from edgewright.targets.target import load_target
 from tests.contract.animals import cleaned, original
@@ -114,6 +118,19 @@ def test_c_of_the_zoo_on_cortex_m(core: str, weights: int, needs_arm: None) -> N
 @pytest.mark.parametrize("weights", [8, 16])
 def test_c_of_the_zoo_on_risc_v(weights: int, needs_riscv: None) -> None:
     on_device(*together(list(ZOO), weights=weights), load_target("rv32imac"))
+
+
+@pytest.mark.parametrize(("name", "steps"), [("residual_batch_norm", 3), ("inverted_bottleneck", 3), ("means", 3), ("padding_kinds", 3),
+                                             ("pooled_by_attention", 256)])
+def test_qdq_is_near_in_onnx_runtime_and_reads_back(name: str, steps: int) -> None:
+    """In steps of int16, of which 256 are one of int8: TFLM's exponentials are interpolated."""
+    graph, arrays = wide_graph(name), wide_inputs(name)
+    (data,) = emit_onnx(graph).values()
+    wanted = evaluate(graph, arrays)
+    for exact, got in zip(wanted, run_onnxruntime({"m.onnx": data}, arrays).outputs, strict=True):
+        assert got.dtype == np.int16 and np.abs(got.astype(np.int64) - exact).max() <= steps
+    for exact, got in zip(wanted, evaluate(lower_integer(load_onnx(data), load_target("cortex-m4")), arrays), strict=True):
+        np.testing.assert_array_equal(got, exact)
 
 
 def test_activations_are_int16_but_around_what_has_no_such_form() -> None:

@@ -9,7 +9,7 @@ from edgewright.emit.onnx_integer_arithmetic import UNSIGNED, number
 from edgewright.emit.onnx_integer_attention import INTEGER_ATTENTION
 from edgewright.emit.onnx_integer_layers import LAYERS
 from edgewright.emit.onnx_integer_other import OTHER
-from edgewright.emit.onnx_writer import Array, Emit, Tensor, Writer, layout_of
+from edgewright.emit.onnx_writer import BASE_OPSET, Array, Emit, Tensor, Writer, layout_of
 from edgewright.errors import UnsupportedError
 from edgewright.ir.dtype import DType, Quant
 from edgewright.ir.graph import Graph, Level, Node, Value
@@ -45,6 +45,7 @@ class IntegerWriter(Writer):
 
     def __init__(self, graph: Graph) -> None:
         super().__init__(graph, unsigned=True, orders={})
+        self.opset = BASE_OPSET
 
     def input(self, value: Value) -> Layout:
         """Declare a graph input or state, held as the graph has it."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from edgewright.emit.onnx_writer import Emit, Tensor, Writer
+from edgewright.emit.onnx_writer import AXES_OPSET, Emit, Tensor, Writer
 from edgewright.ir.graph import Node
 from edgewright.ir.layout import Atom, Axes, Group, Layout
 from edgewright.ir.layout_plan import (
@@ -162,6 +162,12 @@ def pool(op_type: str) -> Emit:
     return emit
 
 
+def _reduce_mean(writer: Writer, x: str, places: Sequence[int]) -> str:
+    if writer.opset < AXES_OPSET:
+        return writer.node("ReduceMean", [x], axes=list(places), keepdims=1)
+    return writer.node("ReduceMean", [x, writer.constant("axes", np.asarray(places, np.int64))], keepdims=1)
+
+
 def _mean(writer: Writer, node: Node) -> Tensor:
     op: Any = node.op
     layout = writer.layout(node.inputs[0])
@@ -174,7 +180,7 @@ def _mean(writer: Writer, node: Node) -> Tensor:
     ):
         name = writer.node("GlobalAveragePool", [x])
     elif places:
-        name = writer.node("ReduceMean", [x], axes=list(places), keepdims=1)
+        name = _reduce_mean(writer, x, places)
     else:
         name = writer.node("Identity", [x])
     seen = after.seen if op.keep_dims else tuple(group for axis, group in enumerate(after.seen) if axis not in op.axes)

@@ -18,8 +18,9 @@ from edgewright.ir.layout import Axes, Layout, flat, moves, shape_of
 from edgewright.ir.layout_plan import channels_first, rearranged
 
 Array = NDArray[np.generic]
-BASE_OPSET, WIDE_OPSET = 17, 21
-"""WIDE_OPSET brings int4 and int16 to QuantizeLinear; files that need neither stay with the opset that every runtime reads."""
+BASE_OPSET, WIDE_OPSET, AXES_OPSET = 17, 21, 18
+"""WIDE_OPSET brings int4 and int16 to QuantizeLinear; files that need neither stay with the opset that every runtime reads.
+AXES_OPSET is the first in which ReduceMean takes its axes as an input."""
 BATCH = "batch"
 NARROW = {DType.INT2: TensorProto.INT4, DType.INT3: TensorProto.INT4, DType.INT4: TensorProto.INT4}
 TYPES = {**NARROW, DType.INT8: TensorProto.INT8, DType.INT16: TensorProto.INT16, DType.INT32: TensorProto.INT32}
@@ -43,7 +44,7 @@ class Writer:
     def __init__(self, graph: Graph, *, unsigned: bool, orders: Mapping[str, tuple[int, ...]]) -> None:
         self.graph = graph
         self.unsigned = unsigned
-        self.opset = BASE_OPSET
+        self.opset = WIDE_OPSET if any(map(_is_unusual, graph.values.values())) else BASE_OPSET
         self.nodes: list[onnx.NodeProto] = []
         self.initializers: list[onnx.TensorProto] = []
         self.tensors: dict[str, Tensor] = {}
@@ -278,6 +279,10 @@ class Writer:
             self.initializers.append(numpy_helper.from_array(np.ascontiguousarray(array).reshape(array.shape), fresh))
             self._constants[key] = fresh
         return self._constants[key]
+
+
+def _is_unusual(value: Value) -> bool:
+    return value.quant is not None and (value.quant.dtype.bits < 8 or value.quant.dtype is DType.INT16)
 
 
 Emit = Callable[[Writer, Node], Tensor]
