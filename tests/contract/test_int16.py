@@ -16,8 +16,8 @@ from edgewright.frontends.tflite import load_tflite
 from edgewright.ir.dtype import DType, Quant
 from edgewright.ir.edit import GraphBuilder
 from edgewright.ir.graph import Graph, Level
-from edgewright.ops import Dense, Dequantize, Quantize
 from edgewright.lower.integer import lower_integer
+from edgewright.ops import Dense, Dequantize, Quantize
 from edgewright.ops.evaluate import evaluate
 from edgewright.run.litert import run_litert
 from edgewright.run.onnxruntime import run_onnxruntime
