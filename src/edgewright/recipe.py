@@ -160,11 +160,27 @@ def _mixed() -> Recipe:
 
 def _trained(weights: int) -> Recipe:
     """The recipe that trains the quantized network through the device's arithmetic."""
-    name, options = f"w{weights}a8", {"weight_bits": weights, "weight_ranges": "minmax" if weights == 8 else "mse"}
-    rounded = (Step("round_weights"),) if weights < 8 else ()
+    name, summary = f"w{weights}a8", f"int{weights} weights, int8 activations"
+    options: dict[str, Option] = {"weight_bits": weights, "weight_ranges": "minmax" if weights == 8 else "mse"}
+    rounding: dict[str, Option] = {}
+    if weights == 2:
+        options["edge_bits"], rounding["levels"] = 8, "quaternary"
+        summary = "weights of two bits, int8 in the first, the last and depthwise layers, int8 activations"
+    rounded = (Step("round_weights", rounding),) if weights < 8 else ()
     training = Step("train_quantized", {"learned_steps": "none" if weights == 8 else "weights"})
-    summary = f"int{weights} weights, int8 activations, then training through the device's own arithmetic"
-    return Recipe(f"{name}-qat", (*_START, Step("quantize_static", options), *rounded, training), summary)
+    steps = (*_START, Step("quantize_static", options), *rounded, training)
+    return Recipe(f"{name}-qat", steps, f"{summary}, then training through the device's own arithmetic")
+
+
+def _levels(levels: str, trained: bool) -> Recipe:
+    """The recipe that leaves two or three values a channel to all weights but those of the first, the last and depthwise layers."""
+    options: dict[str, Option] = {"weight_bits": 2, "weight_ranges": "mse", "edge_bits": 8}
+    steps = (*_START, Step("quantize_static", options), Step("round_weights", {"levels": levels}))
+    summary = f"{levels} weights, int8 in the first, the last and depthwise layers, int8 activations"
+    if not trained:
+        return Recipe(f"{levels}-a8", steps, f"{summary}, rounded by the layers' outputs")
+    training = Step("train_quantized", {"learned_steps": "weights", "epochs": 20})
+    return Recipe(f"{levels}-a8-qat", (*steps, training), f"{summary}, then training through the device's own arithmetic")
 
 
 def _pruned(name: str, shares: Sequence[float], then: tuple[Step, ...], summary: str) -> Recipe:
@@ -183,6 +199,7 @@ RECIPES: Mapping[str, Recipe] = _named(
     *(_wide(weights) for weights in (8, 4, 16)),
     _mixed(),
     *(_trained(weights) for weights in (8, 4, 2)),
+    *(_levels(levels, trained) for levels in ("ternary", "binary") for trained in (False, True)),
     _pruned("pruned50", (0.5,), (), "half of the multiply-accumulates: channels pruned, layers refitted, then distilled"),
     _pruned("pruned50-gradual", (0.8, 0.8, 0.78), (), "as pruned50, in three steps with training between"),
     _pruned("w8a8-pruned50", (0.5,), (Step("quantize_static"),), "as pruned50, then int8 weights and activations"),

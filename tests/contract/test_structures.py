@@ -18,7 +18,7 @@ from tests.zoo import zoo_inputs
 
 ANIMALS = ("conv_same_relu", "residual_batch_norm", "inverted_bottleneck", "dense_autoencoder", "separable_keyword_spotter")
 CLUSTERS = 8
-KEEPING = ("clean", "w8a8", "w8a8-rounded", "w4a8", "w4a4", "mixed", "float16", "dynamic")
+KEEPING = ("clean", "w8a8", "w8a8-rounded", "w4a8", "w4a4", "mixed", "binary-a8", "float16", "dynamic")
 """Recipes that neither train nor change the shape of a weight."""
 
 

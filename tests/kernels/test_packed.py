@@ -101,6 +101,17 @@ def test_most_of_the_battery_is_packed() -> None:
     assert stored(graph, graph.nodes[0], ("helium", "dsp", "portable")) is None
 
 
+def test_two_values_take_one_bit_in_rows_that_are_filled_up() -> None:
+    """Where rows are filled up to fours, it is with one of the two."""
+    batch = Batch(np.random.default_rng(0))
+    structure = Structure(codebook=np.array([-1, 1], np.int8))
+    w = batch.builder.constant("w", np.ones((8, 3, 3, 7), np.int8), quant=Quant.per_axis(np.ones(8, np.float32), 0), structure=structure)
+    batch.add(Conv2D(), [batch.input((4, 4, 7)), w], batch.quant(0.5, 1.0))
+    graph = batch.builder.finish(batch.outputs)
+    found = stored(graph, graph.nodes[0], ("dsp", "portable"))
+    assert found is not None and (found.bits, found.fill) == (1, -1)
+
+
 def test_values_beside_the_codebook_are_refused() -> None:
     with pytest.raises(ModelError, match="structure lacks"):
         pack_indices([np.array([1, 2, 3])], Stored(1, (1, 3)))

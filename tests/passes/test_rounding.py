@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from edgewright.ir.dtype import DType
+from edgewright.ops.levels import all_levels
 from edgewright.passes.rounding import DAMPING, Moments, best_scales, compensated, round_rows
 
 
@@ -29,9 +30,9 @@ def error(integers: Tensor, scale: Tensor, weight: Tensor, second: Tensor) -> Te
 @pytest.mark.parametrize("dtype", [DType.INT2, DType.INT3, DType.INT4, DType.INT8])
 def test_rounded_rows_beat_the_nearest_integers(dtype: DType) -> None:
     weight, second = drawn(1, 3, 5, 12)
-    scale = best_scales(weight, second, dtype)
+    scale = best_scales(weight, second, all_levels(dtype))
     nearest = torch.clamp(torch.round(weight / scale[..., None]), dtype.minimum, dtype.maximum)
-    integers, fitted = round_rows(weight, second, scale, dtype, torch.ones_like(weight, dtype=torch.bool), 20)
+    integers, fitted = round_rows(weight, second, scale, all_levels(dtype), torch.ones_like(weight, dtype=torch.bool), 20)
     assert int(integers.min()) >= dtype.minimum and int(integers.max()) <= dtype.maximum
     assert bool((integers == torch.round(integers)).all())
     before, after = error(nearest, scale, weight, second).sum(), error(integers, fitted, weight, second).sum()
@@ -40,8 +41,8 @@ def test_rounded_rows_beat_the_nearest_integers(dtype: DType) -> None:
 
 def test_no_single_integer_can_be_moved_for_the_better() -> None:
     weight, second = drawn(2, 1, 4, 6)
-    scale = best_scales(weight, second, DType.INT3)
-    integers, fitted = round_rows(weight, second, scale, DType.INT3, torch.ones_like(weight, dtype=torch.bool), 50)
+    scale = best_scales(weight, second, all_levels(DType.INT3))
+    integers, fitted = round_rows(weight, second, scale, all_levels(DType.INT3), torch.ones_like(weight, dtype=torch.bool), 50)
     damped = second + DAMPING * second.diagonal(dim1=1, dim2=2).mean() * torch.eye(6, dtype=torch.float64)
     best = error(integers, fitted, weight, damped)
     for column, step in itertools.product(range(6), (-1, 1)):
@@ -54,8 +55,8 @@ def test_close_to_the_best_of_all_integers() -> None:
     ratios = []
     for seed in range(12):
         weight, second = drawn(seed, 1, 1, 4)
-        scale = best_scales(weight, second, DType.INT2)
-        integers, fitted = round_rows(weight, second, scale, DType.INT2, torch.ones_like(weight, dtype=torch.bool), 30)
+        scale = best_scales(weight, second, all_levels(DType.INT2))
+        integers, fitted = round_rows(weight, second, scale, all_levels(DType.INT2), torch.ones_like(weight, dtype=torch.bool), 30)
         every = torch.tensor(list(itertools.product(range(-2, 2), repeat=4)), dtype=torch.float64)[None]
         least = error(every, fitted.expand(1, len(every[0])), weight, second).min()
         ratios.append(float(error(integers, fitted, weight, second).sum() / least))
@@ -65,13 +66,15 @@ def test_close_to_the_best_of_all_integers() -> None:
 def test_what_is_not_free_stays_zero() -> None:
     weight, second = drawn(3, 2, 4, 8)
     free = torch.from_numpy(np.random.default_rng(0).random((2, 4, 8)) < 0.5)
-    integers, _ = round_rows(weight * free, second, best_scales(weight * free, second, DType.INT4), DType.INT4, free, 10)
+    levels = all_levels(DType.INT4)
+    integers, _ = round_rows(weight * free, second, best_scales(weight * free, second, levels), levels, free, 10)
     assert bool((integers[~free] == 0).all()) and bool((integers[free] != 0).any())
 
 
 def test_dead_rows_and_dead_inputs_give_finite_scales() -> None:
     weight, second = torch.zeros(1, 3, 4, dtype=torch.float64), torch.zeros(1, 4, 4, dtype=torch.float64)
-    integers, scale = round_rows(weight, second, best_scales(weight, second, DType.INT4), DType.INT4, torch.ones_like(weight) > 0, 5)
+    levels = all_levels(DType.INT4)
+    integers, scale = round_rows(weight, second, best_scales(weight, second, levels), levels, torch.ones_like(weight) > 0, 5)
     assert not integers.any() and bool((scale > 0).all()) and bool(torch.isfinite(scale).all())
 
 

@@ -16,10 +16,11 @@ from edgewright.ir.edit import rebuild
 from edgewright.ir.graph import Constant, Graph, Structure
 from edgewright.lower.integer import lower_integer
 from edgewright.ops.evaluate import dequantize_outputs, evaluate, quantize_inputs
+from edgewright.ops.levels import weight_levels
 from edgewright.passes import load_passes
 from edgewright.passes.registry import Context
 from edgewright.targets.target import load_target
-from edgewright.train.integers import LEARNED, Integers, weight_levels
+from edgewright.train.integers import LEARNED, Integers
 from edgewright.train.module import from_module, to_module
 from tests.zoo import ZOO, clean_zoo, zoo_inputs
 

@@ -78,7 +78,8 @@ class Quant:
         if not np.all(np.isfinite(scales)) or np.any(scales <= 0):
             raise ModelError("quantization scales must be finite and positive",
                              hint="the file is damaged, or the tensor was never calibrated")
-        if any(not self.dtype.minimum <= z <= self.dtype.maximum for z in self.zero_point):
+        low, high = self.dtype.minimum, self.dtype.maximum
+        if any(not low <= z <= high for z in self.zero_point):
             raise ModelError(f"a zero point lies outside of {self.dtype.value}")
         object.__setattr__(self, "scale", tuple(float(s) for s in scales))
         object.__setattr__(self, "zero_point", tuple(int(z) for z in self.zero_point))

@@ -25,6 +25,8 @@ REDUCED_BITS = 15
 """Bits of a multiplier for sums of 64 bits."""
 MOST_SHIFT = 7
 """The largest shift that goes with such a multiplier."""
+BLOCK = 1 << 14
+"""Numbers that are rescaled at once: so many float64 stay in a core's own cache."""
 
 
 @dataclass(frozen=True)
@@ -189,12 +191,20 @@ def _requantize_in_float64(x: Tensor, multiplier: Multiplier, zero_point: int, l
     factor = torch.tensor(multiplier.multiplier, dtype=torch.float64) * torch.exp2(-31 - right)
     half = torch.where(right > 0, torch.exp2(-right - 1), 0.0)
     offset = 0.5 + zero_point + torch.exp2(-32 - right)
-    exact = x.to(torch.float64)
-    if low < zero_point and bool((half > 0).any()):
-        result = exact.sign().mul_(half).add_(offset).addcmul_(exact, factor)
-    else:
-        result = torch.addcmul(offset + half, exact, factor)
-    return result.floor_().clamp_(low, high).to(torch.int32)
+    signed = low < zero_point and bool((half > 0).any())
+    x = x.contiguous()
+    result = torch.empty(x.shape, dtype=torch.int32)
+    count = x.shape[-1] if len(multiplier.shift) > 1 and x.ndim else 1
+    rows, out = x.reshape(-1, count), result.view(-1, count)
+    block = max(1, BLOCK // max(1, count))
+    for start in range(0, len(rows), block):
+        exact = rows[start : start + block].to(torch.float64)
+        if signed:
+            scaled = exact.sign().mul_(half).add_(offset).addcmul_(exact, factor)
+        else:
+            scaled = torch.addcmul(offset + half, exact, factor)
+        out[start : start + block] = scaled.floor_().clamp_(low, high)
+    return result
 
 
 def rescale_products(sums: Tensor, x: Value, weight: Value, out: Value, activation: str) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass
 
 from edgewright.errors import RecipeError
@@ -15,6 +16,7 @@ from edgewright.passes.sensitivity import sensitivities, weighted_layers
 from edgewright.passes.side_by_side import affordable
 
 WIDTHS = {2: DType.INT2, 3: DType.INT3, 4: DType.INT4, 8: DType.INT8}
+FEW_WEIGHTS = 16
 
 
 def parse_widths(text: str) -> list[DType]:
@@ -97,6 +99,34 @@ def bit_front(graph: Graph, ctx: Context, widths: list[DType], samples: int) -> 
         sum(graph.value(part.weight).elements for part in layers.values()),
         tuple(pareto_front(items)),
     )
+
+
+def edge_layers(graph: Graph) -> set[str]:
+    """Names of the layers that suffer most from narrow weights, and have few: the first and the last ones with weights (what comes before,
+    or after, is no such layer), and those of fewer than FEW_WEIGHTS a channel, as depthwise ones."""
+    before: set[str] = set()
+    first: set[str] = set()
+    for node in graph.nodes:
+        behind = bool(before & {*node.inputs})
+        if node.op.weight_inputs and not behind:
+            first.add(node.name)
+        if node.op.weight_inputs or behind:
+            before.update(node.outputs)
+    ahead: set[str] = set()
+    last: set[str] = set()
+    for node in reversed(graph.nodes):
+        reaches = bool(ahead & {*node.outputs})
+        if node.op.weight_inputs and not reaches:
+            last.add(node.name)
+        if node.op.weight_inputs or reaches:
+            ahead.update(node.inputs)
+    few = {
+        node.name
+        for node in graph.nodes
+        for shape in (graph.value(node.inputs[index]).sample_shape for index in node.op.weight_inputs)
+        if math.prod(shape[1:]) < FEW_WEIGHTS
+    }
+    return first | last | few
 
 
 def weight_width(graph: Graph, name: str, usual: DType) -> DType:

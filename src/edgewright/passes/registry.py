@@ -6,6 +6,7 @@ import functools
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 from edgewright.data import Data
@@ -29,7 +30,8 @@ class Line:
 class Context:
     """What passes are given beside the graph: data, target, seed, cost functions from further right; and where they say what they did.
 
-    ``teacher``: the network as it came, which repairs imitate. ``say``: told what a pass that takes long is at.
+    ``teacher``: the network as it came, which repairs imitate. ``say``: told what a pass that takes long is at. ``checkpoints``: a folder
+    in which training keeps its state, so that a run that was killed goes on from there.
     """
 
     data: Data | None = None
@@ -40,6 +42,7 @@ class Context:
     lines: list[Line] = field(default_factory=list)
     technique: str = ""
     say: Callable[[str], None] | None = None
+    checkpoints: Path | None = None
 
     def did(self, where: str, detail: str) -> None:
         """Report a change at ``where`` (a node or value name)."""

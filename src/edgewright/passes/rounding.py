@@ -7,18 +7,21 @@ Coordinate descent from there, with the scales refitted in between: QuantEase (B
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from edgewright.ir.dtype import DType
+from edgewright.ops.levels import nearest_level
 
 DAMPING = 1e-3
 """Added to the diagonal of H, as a share of its mean, so that it can be inverted."""
 SHARES = np.linspace(0.3, 1.1, 41)
 """Candidates of the scale, as shares of the one that reaches the peak."""
+FEW, FEW_SHARES = 4, np.linspace(0.06, 1.1, 53)
+"""The same for up to so many levels, most of which serve the many small weights."""
 
 
 @dataclass(frozen=True)
@@ -47,37 +50,37 @@ def compensated(weight: Tensor, moments: Moments, ridge: float) -> Tensor:
     return found
 
 
-def best_scales(weight: Tensor, second: Tensor, dtype: DType) -> Tensor:
-    """The scale of each row, of those tried, whose nearest integers have the least error; (groups, rows)."""
-    peak = weight.abs().amax(-1).clamp(min=1e-30) / dtype.maximum
+def best_scales(weight: Tensor, second: Tensor, levels: Sequence[int]) -> Tensor:
+    """The scale of each row, of those tried, whose nearest ``levels`` have the least error; (groups, rows)."""
+    peak = weight.abs().amax(-1).clamp(min=1e-30) / levels[-1]
     best, least = peak, torch.full_like(peak, torch.inf)
-    for share in SHARES:
+    for share in FEW_SHARES if len(levels) <= FEW else SHARES:
         scale = peak * share
-        nearest = torch.clamp(torch.round(weight / scale[..., None]), dtype.minimum, dtype.maximum)
+        nearest = nearest_level(weight / scale[..., None], levels)
         size = _error(nearest, scale, weight, second)
         best, least = torch.where(size < least, scale, best), torch.minimum(size, least)
     return best
 
 
-def round_rows(weight: Tensor, second: Tensor, scale: Tensor, dtype: DType, free: Tensor, sweeps: int) -> tuple[Tensor, Tensor]:
+def round_rows(weight: Tensor, second: Tensor, scale: Tensor, levels: Sequence[int], free: Tensor, sweeps: int) -> tuple[Tensor, Tensor]:
     """(integers, scales) for ``weight`` (groups, rows, K), from ``scale`` (groups, rows). Where ``free`` is False the integer is 0.
 
     Coordinate descent from the integers with error feedback and from the nearest ones; of both, each row keeps what came out better.
     """
     damped = second + torch.diag_embed((DAMPING * _level(second))[:, None].expand(second.shape[:2]))
-    nearest = _nearest(weight, scale[..., None], dtype, free)
-    starts = (_with_feedback(weight, damped, scale, dtype, free), nearest)
-    (first, one), (second_best, two) = (_settled(start, weight, damped, scale, dtype, free, sweeps) for start in starts)
+    nearest = _nearest(weight, scale[..., None], levels, free)
+    starts = (_with_feedback(weight, damped, scale, levels, free), nearest)
+    (first, one), (second_best, two) = (_settled(start, weight, damped, scale, levels, free, sweeps) for start in starts)
     better = _error(first, one, weight, damped) <= _error(second_best, two, weight, damped)
     return torch.where(better[..., None], first, second_best), torch.where(better, one, two)
 
 
 def _settled(
-    integers: Tensor, weight: Tensor, second: Tensor, scale: Tensor, dtype: DType, free: Tensor, sweeps: int
+    integers: Tensor, weight: Tensor, second: Tensor, scale: Tensor, levels: Sequence[int], free: Tensor, sweeps: int
 ) -> tuple[Tensor, Tensor]:
     """``integers`` after ``sweeps`` of descent, and their scales; the error never rises."""
     for _ in range(sweeps):
-        changed = _descend(integers, weight, second, scale, dtype, free)
+        changed = _descend(integers, weight, second, scale, levels, free)
         projected = integers @ second
         fitted = (projected * weight).sum(-1) / (projected * integers).sum(-1)
         scale = torch.where(torch.isfinite(fitted) & (fitted > 0), fitted, scale)
@@ -97,11 +100,11 @@ def _level(second: Tensor) -> Tensor:
     return second.diagonal(dim1=1, dim2=2).mean(-1).clamp(min=1e-20)
 
 
-def _nearest(real: Tensor, scale: Tensor, dtype: DType, free: Tensor) -> Tensor:
-    return torch.clamp(torch.round(real / scale), dtype.minimum, dtype.maximum) * free
+def _nearest(real: Tensor, scale: Tensor, levels: Sequence[int], free: Tensor) -> Tensor:
+    return nearest_level(real / scale, levels) * free
 
 
-def _with_feedback(weight: Tensor, second: Tensor, scale: Tensor, dtype: DType, free: Tensor) -> Tensor:
+def _with_feedback(weight: Tensor, second: Tensor, scale: Tensor, levels: Sequence[int], free: Tensor) -> Tensor:
     """Columns in the order of their weight in the error, each rounded after the error of those before it was spread over the rest."""
     order = torch.argsort(second.diagonal(dim1=1, dim2=2).mean(0), descending=True, stable=True)
     rest = weight[..., order].clone()
@@ -109,19 +112,19 @@ def _with_feedback(weight: Tensor, second: Tensor, scale: Tensor, dtype: DType, 
     upper = torch.linalg.cholesky(inverse, upper=True)
     integers = torch.zeros_like(rest)
     for column, place in enumerate(order.tolist()):
-        integers[..., column] = _nearest(rest[..., column], scale, dtype, free[..., place])
+        integers[..., column] = _nearest(rest[..., column], scale, levels, free[..., place])
         error = (rest[..., column] - integers[..., column] * scale) / upper[:, column, column, None]
         rest[..., column + 1 :] -= error[..., None] * upper[:, None, column, column + 1 :]
     return integers[..., torch.argsort(order)]
 
 
-def _descend(integers: Tensor, weight: Tensor, second: Tensor, scale: Tensor, dtype: DType, free: Tensor) -> bool:
+def _descend(integers: Tensor, weight: Tensor, second: Tensor, scale: Tensor, levels: Sequence[int], free: Tensor) -> bool:
     """One sweep: each column in turn takes the integers that are best while all others stand. Changes ``integers``; False: none moved."""
     slope = (integers * scale[..., None] - weight) @ second
     changed = False
     for column in range(weight.shape[-1]):
         curvature = second[:, column, column, None]
-        wanted = _nearest(integers[..., column] * scale - slope[..., column] / curvature, scale, dtype, free[..., column])
+        wanted = _nearest(integers[..., column] * scale - slope[..., column] / curvature, scale, levels, free[..., column])
         step = (wanted - integers[..., column]) * scale
         if bool(step.any()):
             changed = True

@@ -36,6 +36,11 @@ class Stored:
         step = steps.pop()
         return step if not steps and step * ((1 << self.bits) - 1) <= 255 else 0
 
+    @property
+    def fill(self) -> int:
+        """What rows are filled up with: 0, or the least value where 0 is none of them."""
+        return 0 if 0 in self.values else self.values[0]
+
     def words(self, count: int) -> int:
         """Words of 32 bits that ``count`` indices take, the last one filled up."""
         return -(-count * self.bits // WORD_BITS)
@@ -58,8 +63,7 @@ def stored(graph: Graph, node: Node, kernels: Sequence[str]) -> Stored | None:
         return None
     if isinstance(op, DepthwiseConv2D) and not is_plain(op, graph.ins(node)) and "size" not in kernels:
         return None
-    _, length = packed_rows(graph, node, kernels)
-    found = _of(constant, filled=length * len(constant.array) > constant.array.size)
+    found = _of(constant)
     return found if found is not None and _packed_bytes(graph, node, found, kernels) < constant.array.size else None
 
 
@@ -123,14 +127,14 @@ def packed_rows(graph: Graph, node: Node, kernels: Sequence[str]) -> tuple[int, 
     return (2, -(-length // 4) * 4) if "dsp" in kernels else (4, length)
 
 
-def _of(constant: Constant, *, filled: bool) -> Stored | None:
-    """The table that the structure of ``constant`` promises, with 0 where rows are ``filled`` up; None where it has more than 16 values."""
+def _of(constant: Constant) -> Stored | None:
+    """The table that the structure of ``constant`` promises; None where it has more than 16 values."""
     structure = constant.structure
     if structure is None:
         return None
     values: list[int] | None = None
     if structure.codebook is not None and structure.codebook.ndim == 1:
-        values = np.unique(np.append(structure.codebook, [0] * filled)).astype(int).tolist()
+        values = np.unique(structure.codebook).astype(int).tolist()
     if structure.bits is not None and (values is None or len(values) > 1 << structure.bits):
         values = list(range(-(1 << structure.bits - 1), 1 << structure.bits - 1))
     bits = None if values is None else next((width for width in WIDTHS if len(values) <= 1 << width), None)

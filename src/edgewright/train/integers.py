@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -15,12 +14,12 @@ from edgewright.ir.dtype import DType, Quant
 from edgewright.ir.graph import Constant, Graph, Node, Value
 from edgewright.ir.operator import Operator
 from edgewright.ops.convolution import exact_sums
+from edgewright.ops.levels import nearest_level, weight_levels
 from edgewright.ops.requant import activation_range, rescale_products, tensor_quant
+from edgewright.train.straight_through import pass_latent, pass_through, pass_through_scaled
 
 LEARNED = ("none", "weights", "all")
 """Which step sizes are trained: of no value, of weights, of weights and activations."""
-LEVELS: tuple[tuple[int, ...], ...] = ((-1, 1), (-1, 0, 1))
-"""The integers of binary and of ternary weights."""
 
 
 class Integers(nn.Module):
@@ -72,17 +71,21 @@ class Integers(nn.Module):
         zero, scale = self._shaped(name, x.ndim)
         return ((x - zero) * scale).to(torch.float32)
 
+    def _real(self, name: str, x: Tensor) -> Tensor:
+        """As :meth:`leave`, in one pass over memory and up to rounding."""
+        zero, scale = self._shaped(name, x.ndim)
+        return torch.addcmul(-zero * scale, x.to(torch.float32), scale)
+
     def steps(self, name: str, latent: Tensor, mask: Tensor | None = None) -> Tensor:
         """Real numbers ``latent`` of constant ``name`` as integers; where ``mask`` is False, the one that stands for 0."""
         if name not in self.levels:
             return self._round(name, latent, self.floors[name])
-        ratio = latent / self._shaped(name, latent.ndim)[1]
+        scale, levels = self._shaped(name, latent.ndim)[1], self.levels[name]
         with torch.no_grad():
-            exact = torch.where(ratio >= 0, 1.0, -1.0) if 0 not in self.levels[name] else ratio.round().clamp(-1, 1)
+            exact = nearest_level(latent / scale, levels)
             if mask is not None:
                 exact *= mask
-            exact = torch.where(ratio.isnan(), ratio, exact)
-        return _pass(ratio, exact, -1.0, 1.0)
+        return pass_latent(latent, scale, exact, levels[0], levels[-1])
 
     def _round(self, name: str, x: Tensor, low: int) -> Tensor:
         zero, scale = self._shaped(name, x.ndim)
@@ -93,7 +96,7 @@ class Integers(nn.Module):
                 exact = exact.to(torch.float32)
         if not (torch.is_grad_enabled() and (x.requires_grad or scale.requires_grad)):
             return exact
-        return _pass(x / scale + zero, exact, low, high)
+        return pass_through(x / scale + zero, exact, low, high)
 
     def _shaped(self, name: str, rank: int) -> tuple[Tensor, Tensor]:
         """Zero points and scales of ``name``, to broadcast against a tensor of ``rank`` axes."""
@@ -113,11 +116,12 @@ class Integers(nn.Module):
         if is_product(node.op):
             return (self._product(node, tensors, ins, outs[0]),)
         exact = node.op.evaluate_integer([_int32(x) for x in tensors], ins, outs)
-        reals = node.op.evaluate([self.leave(name, x) for name, x in zip(node.inputs, tensors, strict=True)])
+        reals = node.op.evaluate([self._real(name, x) for name, x in zip(node.inputs, tensors, strict=True)])
         results = []
         for value, integers, real in zip(outs, exact, reals, strict=True):
             zero, scale = self._shaped(value.name, real.ndim)
-            results.append(_pass(real / scale + zero, integers.to(torch.float32), value.dtype.minimum, value.dtype.maximum))
+            estimate = torch.addcmul(zero, real, 1 / scale)
+            results.append(pass_through(estimate, integers.to(torch.float32), value.dtype.minimum, value.dtype.maximum))
         return tuple(results)
 
     def _learns(self, node: Node) -> bool:
@@ -136,7 +140,7 @@ class Integers(nn.Module):
         with torch.no_grad():
             exact = rescale_products(sums, ins[0], ins[1], out, activation).to(torch.float32)
         factor = self.scale(node.inputs[0]) * self.scale(node.inputs[1]) / self.scale(out.name)
-        return _pass(sums.to(torch.float32) * factor + zero, exact, low, high)
+        return pass_through_scaled(sums.to(torch.float32), factor, zero, exact, low, high)
 
     def moved(self, graph: Graph) -> list[Value]:
         """Values of ``graph`` whose step sizes are others than they were."""
@@ -154,15 +158,6 @@ class Integers(nn.Module):
     def codebook(self, name: str) -> Tensor:
         """The reals (O, levels) that binary or ternary weights ``name`` can have."""
         return self.scale(name)[:, None] * torch.tensor(self.levels[name], dtype=torch.float32)
-
-
-def weight_levels(graph: Graph, name: str) -> tuple[int, ...] | None:
-    """The integers of constant ``name`` where its codebook is its grid, as that of ternary and binary weights is; None else."""
-    structure, quant = graph.constants[name].structure, graph.value(name).quant
-    if structure is None or structure.codebook is None or quant is None or quant.dtype is not DType.INT2 or any(quant.zero_point):
-        return None
-    rows = np.atleast_2d(np.asarray(structure.codebook, np.float64)) / np.asarray(quant.scale, np.float64)[:, None]
-    return next((levels for levels in LEVELS if rows.shape[1] == len(levels) and np.allclose(rows, levels, rtol=1e-6)), None)
 
 
 def is_product(op: Operator) -> bool:
@@ -246,22 +241,3 @@ def _members(groups: Mapping[str, int]) -> Iterable[list[str]]:
 
 def _int32(x: Tensor) -> Tensor:
     return x.detach().to(torch.int32)
-
-
-def _pass(estimate: Tensor, exact: Tensor, low: float, high: float) -> Tensor:
-    """``exact``, with the gradient of ``estimate`` where that lies within [``low``, ``high``]."""
-    result = _StraightThrough.apply(estimate, exact, low, high)  # type: ignore[no-untyped-call]
-    assert isinstance(result, Tensor)
-    return result
-
-
-class _StraightThrough(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, estimate: Tensor, exact: Tensor, low: float, high: float) -> Tensor:
-        ctx.save_for_backward((estimate >= low) & (estimate <= high))
-        return exact.view_as(exact)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        (inside,) = ctx.saved_tensors
-        return gradients[0] * inside, None, None, None

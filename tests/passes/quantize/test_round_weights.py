@@ -16,16 +16,18 @@ from edgewright.ir.graph import Graph, Level, Structure
 from edgewright.lower.integer import lower_integer
 from edgewright.ops import Add, Conv2D, Dense, DepthwiseConv2D, Mean, TransposeConv2D
 from edgewright.ops.evaluate import dequantize_outputs, evaluate, quantize_inputs
+from edgewright.ops.levels import LEVELS, weight_levels
 from edgewright.passes.quantize.quantize_static import quantize_static
 from edgewright.passes.quantize.round_weights import round_weights
 from edgewright.passes.registry import Context
+from edgewright.targets.stored import stored
 from edgewright.targets.target import load_target
 
 PADDED = ((1, 1), (1, 1))
 
 
 def network(bias: bool = True) -> Graph:
-    """A residual block, a depthwise layer and a dense one, on smooth random pictures."""
+    """A residual block with a depthwise layer, a convolution and a dense layer, on smooth random pictures."""
     random = np.random.default_rng(0)
     builder = GraphBuilder("net")
 
@@ -40,7 +42,8 @@ def network(bias: bool = True) -> Graph:
     first = layer(Conv2D(padding=PADDED, activation="relu"), x, "first", 8, 3, 3, 3)
     deep = layer(DepthwiseConv2D(padding=PADDED, activation="relu"), first, "deep", 8, 3, 3, 1)
     both = builder.node(Add(activation="relu"), [first, layer(Conv2D(), deep, "point", 8, 1, 1, 8)], name="add")
-    pooled = builder.node(Mean((1, 2), False), [both], name="pool")
+    wide = layer(Conv2D(padding=PADDED, activation="relu"), both, "wide", 8, 3, 3, 8)
+    pooled = builder.node(Mean((1, 2), False), [wide], name="pool")
     return builder.finish([layer(Dense(), pooled, "last", 5, 8)])
 
 
@@ -88,6 +91,55 @@ def test_masks_keep_their_zeros_and_codebooks_their_numbers() -> None:
         assert len(np.unique(row)) <= 3
 
 
+@pytest.mark.parametrize("levels", LEVELS)
+def test_few_levels_with_the_scales_that_make_them_work(levels: str) -> None:
+    """Closer to float than the scale of each row's weights alone, which is what XNOR-Net and TWN take."""
+    graph, data = network(), Data((pictures(128),))
+    quantized = quantize_static(graph, Context(data=data), weight_bits=2, edge_bits=8)
+    rounded = round_weights(quantized, Context(data=data), levels=levels)
+    inner = ["wide/weight"]
+    assert [name for name in graph.constants if weight_levels(rounded, name)] == inner
+    assert all(rounded.value(f"{name}/weight").quant.dtype is DType.INT8 for name in ("first", "deep", "point", "last"))
+    alone = rounded
+    for name in inner:
+        integers = lower_integer(rounded, load_target("host")).array(name)
+        assert set(np.unique(integers)) == set(LEVELS[levels])
+        old = graph.array(name).reshape(len(integers), -1)
+        signs = _nearest(old, np.asarray(LEVELS[levels], np.float32))
+        scale = ((signs * old).sum(1) / np.square(signs).sum(1)).astype(np.float32)
+        quant = dataclasses.replace(rounded.value(name).quant, scale=tuple(scale))
+        constant = dataclasses.replace(graph.constants[name], array=quant.to_real(signs.reshape(integers.shape)))
+        alone = rebuild(alone, constants={name: constant}, values=[dataclasses.replace(rounded.value(name), quant=quant)])
+    assert distance(graph, rounded) < 0.7 * distance(graph, alone)
+
+
+def _nearest(rows: np.ndarray, levels: np.ndarray) -> np.ndarray:
+    """Levels for ``rows`` under the scale of least squared error, found by trying: (O, n)."""
+    tried = np.linspace(0.02, 1.2, 200)[:, None, None] * np.abs(rows).max(1, keepdims=True)
+    found = levels[np.abs(rows[..., None] - tried[..., None] * levels).argmin(-1)]
+    best = np.square(found * tried - rows).sum(-1).argmin(0)
+    return np.stack([found[which, row] for row, which in enumerate(best)])
+
+
+def test_pruned_weights_have_a_zero_level_and_what_has_no_window_is_rounded_alone() -> None:
+    graph, ctx = network(), Context(data=Data((pictures(128),)))
+    mask = np.random.default_rng(3).random((8, 1, 1, 8)) < 0.5
+    sparse = dataclasses.replace(graph.constants["point/weight"], array=graph.array("point/weight") * mask, structure=Structure(mask=mask))
+    graph = rebuild(graph, constants={"point/weight": sparse})
+    rounded = round_weights(quantize_static(graph, ctx, weight_bits=2), ctx, levels="binary")
+    assert weight_levels(rounded, "point/weight") == (-1, 0, 1) and weight_levels(rounded, "deep/weight") == (-1, 1)
+    assert not rounded.array("point/weight")[~mask].any() and rounded.constants["point/weight"].structure.mask is not None
+    assert any(line.where == "point" and "ternary ones instead" in line.detail for line in ctx.lines)
+    builder = GraphBuilder("net")
+    weight = np.random.default_rng(0).standard_normal((3, 2, 2, 2)).astype(np.float32)
+    x = builder.input("x", (None, 4, 4, 2))
+    graph = builder.finish([builder.node(TransposeConv2D(stride=(2, 2)), [x, builder.constant("w", weight)], name="up")])
+    ctx = Context(data=Data((np.random.default_rng(1).standard_normal((8, 4, 4, 2)).astype(np.float32),)))
+    found = round_weights(quantize_static(graph, ctx, weight_bits=2), ctx, levels="binary")
+    np.testing.assert_allclose(found.value("w").quant.scale, np.abs(weight.reshape(3, -1)).mean(1), rtol=1e-5)
+    np.testing.assert_array_equal(np.sign(found.array("w")), np.sign(weight))
+
+
 def test_what_is_no_product_over_a_window_is_told() -> None:
     builder = GraphBuilder("net")
     x = builder.input("x", (None, 4, 4, 2))
@@ -125,10 +177,27 @@ def test_narrow_weights_run_in_c_as_bytes_and_the_report_says_so(needs_cc: None)
     np.testing.assert_array_equal(edgewright.measure(result, inputs).outputs[0], evaluate(result.graph, inputs)[0])
 
 
+@pytest.mark.parametrize(("recipe", "bits"), [("ternary-a8", 2), ("binary-a8", 1)])
+def test_few_levels_are_packed_and_give_the_same_bytes(recipe: str, bits: int, needs_cc: None) -> None:
+    result = edgewright.optimize(network(), recipe=recipe, data=pictures(32))
+    assert result.program is not None
+    graph = result.program.graph
+    (wide,) = [node for node in graph.nodes if node.name == "wide"]
+    for kernels in (("portable",), ("dsp", "portable"), ("size", "portable")):
+        found = stored(graph, wide, kernels)
+        assert found is not None and found.bits == bits
+    inputs = quantize_inputs(result.graph, [pictures(4, seed=2)])
+    np.testing.assert_array_equal(edgewright.measure(result, inputs).outputs[0], evaluate(result.graph, inputs)[0])
+
+
 def test_senseless_options_are_refused() -> None:
     ctx = Context(data=Data((pictures(8),)))
     with pytest.raises(RecipeError, match="samples 0"):
         round_weights(quantize_static(network(), ctx), ctx, samples=0)
+    with pytest.raises(RecipeError, match="unknown levels 'octal'"):
+        round_weights(quantize_static(network(), ctx), ctx, levels="octal")
+    with pytest.raises(RecipeError, match="edge_bits is 5"):
+        quantize_static(network(), ctx, edge_bits=5)
     with pytest.raises(RecipeError, match="weight_bits is 5"):
         quantize_static(network(), ctx, weight_bits=5)
     with pytest.raises(RecipeError, match="unknown range method"):

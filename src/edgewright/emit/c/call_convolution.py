@@ -9,7 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgewright.emit.c.layer import Call, Layer, Parameter, Table, Workspace, known, steps_of
-from edgewright.emit.c.packing import fold_zero_point, pack_dense_simd, pack_indices, pack_portable, pack_simd, plain_bias, units_of
+from edgewright.emit.c.packing import (
+    fill_rows,
+    fold_zero_point,
+    pack_dense_simd,
+    pack_indices,
+    pack_portable,
+    pack_simd,
+    plain_bias,
+    units_of,
+)
 from edgewright.errors import UnsupportedError
 from edgewright.ir.dtype import DType
 from edgewright.ir.graph import Value
@@ -141,8 +150,10 @@ def _conv2d(
     weight, bias = constants_of(layer)
     zero_point = tensor_quant(layer.ins[0])[1]
     factors, bounds = factors or output_multiplier(layer.ins[0], layer.ins[1], layer.outs[0]), bounds_of(layer, activation)
-    rows = (pack_simd if layer.simd else pack_portable)(weight, groups)
     packing = layer.stored
+    fill = 0 if packing is None else packing.fill
+    rows = pack_simd(weight, groups, fill) if layer.simd else pack_portable(weight, groups)
+    summed = fill_rows(weight, fill) if layer.simd else weight  # Where rows are filled up, the data are zero points.
     weights = {"weights": Table("weights", rows)} if packing is None else packed(layer, packing, rows, groups)
     parameters: dict[str, Parameter] = {
         "window": window,
@@ -152,7 +163,7 @@ def _conv2d(
         "input_zero_point": zero_point,
         **bounds,
         **weights,
-        "bias": Table("bias", fold_zero_point(weight, bias, zero_point)),
+        "bias": Table("bias", fold_zero_point(summed, bias, zero_point)),
         **factors_of(factors, weight.shape[0], doubled=layer.simd),
     }
     kernel = "conv2d_s8" if packing is None else "conv2d_packed_s8"

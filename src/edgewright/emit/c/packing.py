@@ -62,14 +62,19 @@ def pack_portable(weight: NDArray[np.generic], groups: int) -> Int8:
     return np.concatenate([interleave_rows(part, 4) for part in parts])
 
 
-def pack_simd(weight: NDArray[np.generic], groups: int) -> Int8:
+def fill_rows(weight: NDArray[np.generic], fill: int) -> Int8:
+    """Weights (O, …) as rows that are filled up to fours with ``fill``: (O, length)."""
+    rows = weight.astype(np.int8).reshape(weight.shape[0], -1)
+    return np.pad(rows, ((0, 0), (0, -rows.shape[1] % 4)), constant_values=fill)
+
+
+def pack_simd(weight: NDArray[np.generic], groups: int, fill: int = 0) -> Int8:
     """OHWI weights for the convolution with DSP instructions: in each group pairs of output channels, then an odd last one.
 
-    Rows are padded with zeros to fours. A pair has for each four steps the bytes
+    Rows are filled up to fours with ``fill``. A pair has for each four steps the bytes
     first[0] second[0] first[2] second[2] first[1] second[1] first[3] second[3].
     """
-    rows = weight.astype(np.int8).reshape(weight.shape[0], -1)
-    padded = np.pad(rows, ((0, 0), (0, -rows.shape[1] % 4)))
+    padded = fill_rows(weight, fill)
     parts = []
     for part in np.split(padded, groups):
         pairs = part[: part.shape[0] // 2 * 2].reshape(-1, 2, padded.shape[1] // 4, 4)

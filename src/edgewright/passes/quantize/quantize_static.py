@@ -16,7 +16,7 @@ from edgewright.ir.operator import Operator
 from edgewright.ops.requant import affine_quant
 from edgewright.ops.requantize import Requantize
 from edgewright.passes.activation_widths import Widths, activation_widths
-from edgewright.passes.bit_widths import WIDTHS, weight_width
+from edgewright.passes.bit_widths import WIDTHS, edge_layers, weight_width
 from edgewright.passes.ranges import Range, calibrate, union, within
 from edgewright.passes.registry import Context, graph_pass
 from edgewright.passes.weights import METHODS, bias_scales, scaled_numbers, weight_scales
@@ -32,11 +32,14 @@ def quantize_static(
     weight_bits: int = 8,
     activation_bits: int = 8,
     weight_ranges: str = "minmax",
+    edge_bits: int = 0,
 ) -> Graph:
     """Quantize weights per channel and activations per tensor, to int8, int16 or narrower, with ranges from calibration data.
 
     ``ranges``: minmax, percentile (the middle ``percentile`` % stay inside), mse (least squared error), kl (least divergence) or octav
     (least expected noise). ``weight_ranges``: minmax or mse.
+    ``edge_bits``: the width of weights in the first and the last layers and in depthwise ones (fewer than 16 weights a channel), 0: as in
+    the others.
     A weight whose structure says how many bits it has (choose_bits) gets those instead of ``weight_bits``. Narrower activations are those
     that layers with weights read; as is usual, what the first and the last layers read keeps 8 bits. With 16 bits all are int16, with zero
     point 0, but around operators that have no such form, which keep int8. Weights of 16 bits are for C alone: .tflite has none.
@@ -52,6 +55,8 @@ def quantize_static(
     observed = calibrate(graph, data, method=ranges, percentile=percentile, dtype=narrow)
     quants = _activation_quants(widths, observed, narrow)
     constants = _Constants(graph, _width("weight", weight_bits), weight_ranges)
+    if edge_bits:
+        constants.edges = dict.fromkeys(edge_layers(graph), _width("edge", edge_bits))
     for name in graph.outputs:
         if graph.is_constant(name):
             constants.claim(name, _whole(graph.array(name)), name)
@@ -229,11 +234,12 @@ class _Groups:
 class _Constants:
     """The Quant of each constant; one that is read under several Quants is copied. ``original``: the copy's name → the constant's.
 
-    ``dtype`` and ``method``: the width of weights, and how their scales are chosen.
+    ``dtype`` and ``method``: the width of weights, and how their scales are chosen; ``edges``: layers with another width.
     """
 
     def __init__(self, graph: Graph, dtype: DType = DType.INT8, method: str = "minmax") -> None:
         self.dtype, self.method = dtype, method
+        self.edges: dict[str, DType] = {}
         self.quants: dict[str, Quant] = {}
         self.original: dict[str, str] = {}
         self._versions: dict[str, list[str]] = {}
@@ -273,7 +279,8 @@ def _quantize_constants(widths: Widths, node: Node, quants: Mapping[str, Quant],
                 f"the bias of {op.kind} {node.name!r} is computed at run time", hint="only constant biases can be quantized"
             )
         sums = None if bias is None else graph.array(node.inputs[bias])
-        usual = constants.dtype if constants.dtype.bits <= source.dtype.bits else DType.INT8
+        usual = constants.edges.get(node.name, constants.dtype)
+        usual = usual if usual.bits <= source.dtype.bits else DType.INT8
         dtype = weight_width(graph, node.inputs[index], usual) if index in op.weight_inputs else DType.INT8
         constant = graph.constants[node.inputs[index]]
         clustered = constant.structure is not None and constant.structure.codebook is not None

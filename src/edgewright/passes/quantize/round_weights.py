@@ -9,23 +9,32 @@ from torch import Tensor
 
 from edgewright.errors import RecipeError
 from edgewright.ir.dtype import DType, Quant
-from edgewright.ir.graph import Graph
+from edgewright.ir.graph import Graph, Structure
+from edgewright.ops.levels import LEVELS, narrowest
 from edgewright.passes.linear import Edits, Linear
 from edgewright.passes.registry import Context, graph_pass
-from edgewright.passes.rounded import Reals, Rounded, round_layer
+from edgewright.passes.rounded import Reals, Rounded, round_alone, round_layer
 from edgewright.passes.side_by_side import affordable, moments, walk
 from edgewright.passes.weights import bias_scales
 
 
 @graph_pass(level="quantized", exact=False, needs_data=True)
-def round_weights(graph: Graph, ctx: Context, *, samples: int = 512, sweeps: int = 20, ridge: float = 0.1) -> Graph:
+def round_weights(
+    graph: Graph, ctx: Context, *, samples: int = 512, sweeps: int = 20, ridge: float = 0.1, levels: str = "all"
+) -> Graph:
     """Choose scales and integers of the weights, and the biases, by the least squared error of each layer's output on calibration data.
 
     Layer by layer, each fed with what the quantized layers before it pass on, and aiming at what the float layer gives: the best real
     weights in closed form (``ridge`` pulls them to the old ones), integers with error feedback (GPTQ, arXiv:2210.17323), ``sweeps`` of
     coordinate descent with the scales refitted (QuantEase, arXiv:2309.01885), and a bias that takes over the mean error (arXiv:1906.04721).
     No labels are used. Zeros of a mask stay zeros; a layer with a codebook keeps its weights, and its bias alone is corrected.
+
+    ``levels``: what weights of two bits may be, times one scale a channel: all four integers of their type, binary (-1, 1; XNOR-Net,
+    arXiv:1603.05279), ternary (-1, 0, 1; TWN, arXiv:1605.04711, with the best threshold in place of a fixed share of the mean) or
+    quaternary (-3, -1, 1, 3). They are the weight's codebook from then on. Without a zero among them, pruned weights take ternary ones.
     """
+    if levels != "all" and levels not in LEVELS:
+        raise RecipeError(f"round_weights: unknown levels {levels!r}", hint=f"all, {', '.join(LEVELS)}")
     if samples < 1 or sweeps < 0 or ridge < 0:
         raise RecipeError(f"round_weights: samples {samples}, sweeps {sweeps}, ridge {ridge}", hint="samples from 1, the others from 0")
     data = ctx.calibration()
@@ -33,7 +42,7 @@ def round_weights(graph: Graph, ctx: Context, *, samples: int = 512, sweeps: int
         ctx.skipped(graph.name, "networks with states are not rounded by their outputs yet: the nearest integers stay")
         return graph
     count = affordable(graph, min(samples, data.count))
-    mender = _Mender(graph, ctx, sweeps, ridge)
+    mender = _Mender(graph, ctx, sweeps, ridge, levels)
     walk(graph, [array[:count] for array in data.inputs], mender.mend)
     if not mender.edits.constants:
         return graph
@@ -45,31 +54,50 @@ def round_weights(graph: Graph, ctx: Context, *, samples: int = 512, sweeps: int
 class _Mender:
     """Collects the new constants of every layer as the walk comes by."""
 
-    def __init__(self, graph: Graph, ctx: Context, sweeps: int, ridge: float) -> None:
+    def __init__(self, graph: Graph, ctx: Context, sweeps: int, ridge: float, levels: str) -> None:
         self.graph, self.ctx = graph, ctx
-        self.sweeps, self.ridge = sweeps, ridge
+        self.sweeps, self.ridge, self.levels = sweeps, ridge, levels
         self.edits = Edits(graph)
 
     def mend(self, part: Linear, floats: Tensor, quantized: Tensor) -> tuple[Reals, Reals] | None:
         quant, data = self.graph.value(part.weight).quant, self.graph.value(part.data).quant
         if quant is None or data is None or quant.axis != 0:
             return None
+        levels = self._levels(part, quant)
         seen = moments(self.graph, part, floats, quantized)
-        if seen is None:
+        if seen is not None:
+            found = round_layer(
+                self.graph, part, seen, dtype=quant.dtype, input_scale=data.scale[0], sweeps=self.sweeps, ridge=self.ridge, kept=quant,
+                levels=None if levels is None else LEVELS[levels],
+            )  # fmt: skip
+        elif levels is not None:
+            found = round_alone(self.graph, part, LEVELS[levels], data.scale[0], self.sweeps)
+        else:
             self.ctx.skipped(part.node.name, f"{part.node.op.kind} is not a product over a window: the nearest integers stay")
             return None
-        found = round_layer(
-            self.graph, part, seen, dtype=quant.dtype, input_scale=data.scale[0], sweeps=self.sweeps, ridge=self.ridge, kept=quant
-        )
-        return found.weight, self._enter(part, found, data.scale[0])
+        return found.weight, self._enter(part, found, data.scale[0], levels)
 
-    def _enter(self, part: Linear, found: Rounded, input_scale: float) -> Reals:
+    def _levels(self, part: Linear, quant: Quant) -> str | None:
+        """Which levels the weights get; None: all integers of their type, or those of the codebook that they have."""
+        structure = self.graph.constants[part.weight].structure or Structure()
+        if self.levels == "all" or quant.dtype is not DType.INT2 or structure.codebook is not None:
+            return None
+        if (structure.mask is not None or structure.pattern is not None) and 0 not in LEVELS[self.levels]:
+            self.ctx.skipped(part.node.name, f"its weights are pruned, and 0 is no {self.levels} level: ternary ones instead")
+            return "ternary"
+        return self.levels
+
+    def _enter(self, part: Linear, found: Rounded, input_scale: float, levels: str | None) -> Reals:
         """Put the constants into the edits; gives the bias as it will be."""
         quant, structure = found.quant, self.graph.constants[part.weight].structure
+        if levels is not None:
+            book = np.asarray(quant.scale, np.float32)[:, None] * np.asarray(LEVELS[levels], np.float32)
+            structure = dataclasses.replace(structure or Structure(), codebook=book, bits=narrowest(LEVELS[levels]).bits)
         name = self.edits.constant(self.edits.replacing(part.weight), found.weight, quant=quant, structure=structure)
         shared = Quant.per_axis(bias_scales(np.asarray(quant.scale, np.float32), input_scale), 0, DType.INT32)
         stem = self.edits.fresh(f"{part.node.name}_bias") if part.bias is None else self.edits.replacing(part.bias)
         sums = self.edits.constant(stem, np.asarray(found.bias, np.float32), quant=shared)
         self.edits.nodes[part.node.name] = [dataclasses.replace(part.node, inputs=(part.data, name, sums))]
-        self.ctx.did(part.node.name, f"{found.weight.size} weights of {quant.dtype.value} rounded by the layer's output")
+        kind = quant.dtype.value if levels is None else f"{levels} levels"
+        self.ctx.did(part.node.name, f"{found.weight.size} weights of {kind} rounded by the layer's output")
         return np.asarray(shared.to_real(shared.to_integer(found.bias)))

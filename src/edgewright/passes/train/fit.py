@@ -20,6 +20,7 @@ Terms = Callable[[GraphModule], Sequence[Term]]
 
 HELD_OUT = 0.1
 """Share of the samples that the epoch is chosen by."""
+CHECKPOINT_BATCHES = 100
 NO_CLASSES = "its outputs are neither classes nor one number a sample, which labels could be compared with"
 
 
@@ -45,6 +46,8 @@ def fit(
     if not any(parameter.requires_grad for parameter in module.parameters()):
         ctx.skipped(graph.name, "it has no weights to train")
         return graph
+    if ctx.checkpoints is not None:
+        options |= {"folder": ctx.checkpoints / f"{ctx.technique}-{graph.digest[:16]}", "checkpoint_batches": CHECKPOINT_BATCHES}
     say = ctx.say
     options["progress"] = None if say is None else lambda text, step, steps: say(text)
     terms = terms(module) if callable(terms) else terms
