@@ -167,10 +167,10 @@ def add_conv2d(layers: Layers) -> None:
 
 
 def add_depthwise_conv2d(layers: Layers) -> None:
-    """A depthwise convolution, most of them 3x3."""
+    """A depthwise convolution, most of them 3x3 or 5x5."""
     rng = layers.rng
     while True:
-        kernel = (3, 3) if rng.integers(3) else _kernel(layers)
+        kernel = [(3, 3), (3, 3), (5, 5), _kernel(layers)][int(rng.integers(4))]
         stride = _stride(layers)
         dilation = (2, 2) if kernel != (1, 1) and rng.integers(12) == 0 else (1, 1)
         channels, multiplier = layers.channels(), 1

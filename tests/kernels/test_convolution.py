@@ -76,7 +76,7 @@ def test_depthwise_conv2d(target: str, seed: int) -> None:
     batch = Batch(rng)
     for _ in range(CASES):
         channels, multiplier = int(rng.integers(1, 10)), int(rng.choice([1, 1, 1, 2, 3, 8]))
-        kernel = (3, 3) if rng.integers(2) else size(rng, 6)
+        kernel = [(3, 3), (5, 5), size(rng, 6)][int(rng.integers(3))]
         stride = (lambda s: (s, s))(int(rng.integers(1, 4))) if rng.integers(3) else size(rng, 3)
         dilation = size(rng, 2) if rng.integers(4) == 0 else (1, 1)
         shape, padding = window(rng, kernel, dilation, 12 if rng.integers(10) else 60)

@@ -7,6 +7,7 @@ Learning on Micro-controllers" (2020, arXiv:2010.01668); channel by channel in p
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Container, Mapping
 
@@ -22,18 +23,24 @@ from edgewright.targets.target import Target
 def least_slide(graph: Graph, node: Node, order: Order, alignment: int) -> Slide | None:
     """How far before its input 0 the output of ``node`` has to begin at least; None where that is no nearer than beside it."""
     before, after = graph.value(node.inputs[0]), graph.value(node.outputs[0])
-    into, out = (_channels(value.elements, grid) for value, grid in ((before, order.inner), (after, order.outer)))
+    into, out = _channels(before.elements, order.inner), _channels(after.elements, order.outer)
+    step = math.lcm(alignment, into) if order.by_channel else alignment
+    least = -(-_least_distance(order, into, out) // step) * step
+    return Slide(node.inputs[0], least, step) if least < after.bytes else None
+
+
+@functools.lru_cache(maxsize=4096)
+def _least_distance(order: Order, into: int, out: int) -> int:
+    """In bytes, for ``into`` and ``out`` channels: what a stage has written must lie below what the next one reads, or this one where it
+    reads as it writes."""
     positions = order.outer[0] * order.outer[1]
     starts = np.arange(0, positions, order.positions)
     ends = np.minimum(starts + order.positions, positions)
     still = np.append(_first_read(order), order.inner[0] * order.inner[1])
-    # What a stage has written must lie below what the next one reads, or this one where it reads as it writes.
     needed = out * ends - into * still[ends if order.reads_first else starts]
     if order.reads_first:
         needed = needed[:-1]
-    step = math.lcm(alignment, into) if order.by_channel else alignment
-    least = -(-max(int(needed.max(initial=0)), 0) // step) * step
-    return Slide(node.inputs[0], least, step) if least < after.bytes else None
+    return max(int(needed.max(initial=0)), 0)
 
 
 def _first_read(order: Order) -> NDArray[np.int64]:

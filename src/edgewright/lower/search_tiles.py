@@ -14,7 +14,10 @@ import numpy as np
 
 from edgewright.ir.graph import Constant, Graph, Node, Value
 from edgewright.ir.operator import Window
-from edgewright.lower.plan_memory import ALIGNMENT, lifetimes, share_buffers
+from edgewright.lower.allocate import saved_bytes
+from edgewright.lower.memory import Buffer
+from edgewright.lower.overlap import all_slides, reading_orders
+from edgewright.lower.plan_memory import ALIGNMENT, align, lifetimes, share_buffers, with_slides
 from edgewright.lower.scratch import scratch_bytes
 from edgewright.lower.split_channels import Split, split_axes, split_region
 from edgewright.lower.tile import tile_region
@@ -220,9 +223,14 @@ class _Search:
             held = blocks.get(root, (size, first, last))
             blocks[root] = max(size, held[0]), min(first, held[1]), max(last, held[2])
         live = [scratch_bytes(graph, node, self.target, frugal=self.frugal) for node in graph.nodes]
-        for size, first, last in blocks.values():
-            for step in range(first, last + 1):
-                live[step] += -(-size // ALIGNMENT) * ALIGNMENT
+        buffers = [Buffer(name, align(size, ALIGNMENT), first, last) for name, (size, first, last) in blocks.items()]
+        for buffer in buffers:
+            for step in range(buffer.first, buffer.last + 1):
+                live[step] += buffer.size_bytes
+        orders = reading_orders(graph, self.target, {node.name for node in nodes} if self.frugal else ())
+        slid = with_slides(graph, owner, buffers, all_slides(graph, orders, ALIGNMENT))
+        for step, saved in saved_bytes(slid).items():
+            live[step] -= saved
         return max(live, default=0)
 
 

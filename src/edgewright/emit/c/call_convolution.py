@@ -70,8 +70,7 @@ def call_depthwise_conv2d(layer: Layer) -> list[Call]:
         "bias": Table("bias", fold_zero_point(weight, bias, zero_point)),
         **factors_of(factors, weight.shape[0], doubled=layer.simd),
     }
-    kernel = "depthwise_3x3_s8" if _is_small(window) else "depthwise_conv2d_s8"
-    return [Call(kernel, parameters, [layer.input(), layer.output(), Workspace()], "depthwise_layer")]
+    return [Call(_depthwise_kernel(layer, window), parameters, [layer.input(), layer.output(), Workspace()], "depthwise_layer")]
 
 
 def call_transpose_conv2d(layer: Layer) -> list[Call]:
@@ -167,7 +166,9 @@ def _conv2d(
         **factors_of(factors, weight.shape[0], doubled=layer.simd),
     }
     kernel = "conv2d_s8" if packing is None else "conv2d_packed_s8"
-    return Call(kernel, parameters, [layer.input(), layer.output(), Workspace()])
+    fours = layer.simd and window["kernel_width"] * window["input_channels"] // groups % 4 == 0
+    permits = frozenset({"EW_CONV2D_WHOLE_FOURS"} if fours and packing is None else ())
+    return Call(kernel, parameters, [layer.input(), layer.output(), Workspace()], permits=permits)
 
 
 def packed(layer: Layer, packing: Stored, rows: NDArray[np.generic], groups: int) -> dict[str, Parameter]:
@@ -196,10 +197,15 @@ def factors_of(factors: Multiplier, channels: int, *, doubled: bool = False) -> 
     return {"multiplier": Table("multiplier", words), "shift": Table("shift", shift.astype(np.int8))}
 
 
-def _is_small(window: Mapping[str, int]) -> bool:
-    """Whether the depthwise kernel for 3x3 windows takes ``window``."""
-    sizes = window["kernel_height"], window["kernel_width"], window["dilation_height"], window["dilation_width"]
-    return sizes == (3, 3, 1, 1) and window["stride_height"] == window["stride_width"] <= 2
+def _depthwise_kernel(layer: Layer, window: Mapping[str, int]) -> str:
+    """The kernel for windows of that size, where there is one."""
+    kernel = window["kernel_height"], window["kernel_width"]
+    if (window["dilation_height"], window["dilation_width"]) == (1, 1) and window["stride_height"] == window["stride_width"] <= 2:
+        if kernel == (3, 3):
+            return "depthwise_3x3_s8"
+        if kernel == (5, 5) and layer.simd:
+            return "depthwise_5x5_s8"
+    return "depthwise_conv2d_s8"
 
 
 def _is_simple(factors: Multiplier, bounds: Mapping[str, int]) -> bool:

@@ -36,6 +36,24 @@ def depthwise_3x3_dsp(fields: Fields) -> Counts:
     return counts
 
 
+def depthwise_5x5_dsp(fields: Fields) -> Counts:
+    """The plane in halves; fours of outputs where all is simple, what is left of a row likewise, else one after the other."""
+    counts = _planes(fields, dsp=True)
+    window = window_of(fields)
+    stride, width = f"stride {window['stride_width']}", window["output_width"]
+    for name, many in shift_classes(fields, -1).items():
+        times = many * window["output_height"]
+        add(counts, f"row, {'simple' if name == 'simple' else 'other'}", times)
+        if name == "simple":
+            add(counts, f"four, {stride}", times * (width // 4))
+            add(counts, f"rest, {stride}", times * (width % 4 > 0))
+            add(counts, "rest: output", times * (width % 4))
+            add(counts, "row, of fours", times * (width >= 4))
+        else:
+            add(counts, f"output: {name}", times * width)
+    return counts
+
+
 def depthwise(fields: Fields) -> Counts:
     """Any window: pairs of outputs, tap by tap."""
     counts = _planes(fields, dsp=False)

@@ -205,7 +205,12 @@ def _fill_columns(counts: Counts, window: dict[str, int], channels: int, groups:
     if run % 4:
         add(counts, "gathered", rest * groups)
         add(counts, "gathered: word", rest * groups * (-(-kernel * run // 4)))
-        _gather_rows(counts, window, channels, groups, rows_in, column, kernel * len(index))
+        taken = flat[index] & (run > 1)
+        add(counts, "taken", groups * float(taken.sum()))
+        add(counts, "taken: row", groups * float(taken.sum()) * kernel)
+        add(counts, "taken: word", groups * float(taken.sum()) * ((kernel - 1) * -(-run // 4) + run // 4))
+        add(counts, "taken: byte", groups * float(taken.sum()) * (run % 4))
+        _gather_rows(counts, window, channels, groups, rows_in[~taken], column[~taken], kernel * int((~taken).sum()))
         return
     add(counts, "mixed", rest * groups)
     add(counts, "mixed: row", rest * groups * kernel)

@@ -48,6 +48,7 @@ DSP: Mapping[str, Structure] = {
     "conv2d_s8": matrix.conv2d_dsp,
     "dense_s8": matrix.dense_dsp,
     "depthwise_3x3_s8": depthwise.depthwise_3x3_dsp,
+    "depthwise_5x5_s8": depthwise.depthwise_5x5_dsp,
     "depthwise_conv2d_s8": depthwise.depthwise_dsp,
     "sum_flat_s8": other.sum_flat,
 }

@@ -67,7 +67,8 @@ EW_KERNEL void ew_conv2d_packed_s8(const struct ew_conv2d_packed_s8 *layer, cons
             }
         }
         for (int32_t group = 0; group < layer->groups; group++) {
-            ew_fill_columns(window, &four, channels, (int8_t)layer->input_zero_point, input + group * channels, bytes, workspace);
+            ew_fill_columns(window, &four, channels, (int8_t)layer->input_zero_point, 0, input + group * channels, bytes,
+                            workspace);
             for (int32_t row = 0, many; row < rows; row += many) {
                 many = rows - row >= 2 ? 2 : 1;
                 weights = ew_unpack_weights(&packing, weights, ew_packed_words(&packing, many * 4 * quads), unpacked);

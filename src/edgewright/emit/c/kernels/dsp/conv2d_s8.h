@@ -6,6 +6,13 @@
 #include "kernel.h"
 #include "multiply_rows.h"
 
+/* With EW_CONV2D_WHOLE_FOURS, four divides the bytes of a row of every layer's window. */
+#if defined(EW_CONV2D_WHOLE_FOURS)
+#define EW_CONV2D_FOURS 1
+#else
+#define EW_CONV2D_FOURS 0
+#endif
+
 /* Weights: for each group the rows of its output channels as ew_multiply_rows takes them. The bias holds -zero_point * sum(weights) of
  * its channel. `multiplier` holds twice the multiplier, modulo 2**32. */
 struct ew_conv2d_s8 {
@@ -36,8 +43,8 @@ EW_KERNEL void ew_conv2d_s8(const struct ew_conv2d_s8 *layer, const int8_t *inpu
     int8_t *bytes = (int8_t *)workspace + 32 * quads;
     int32_t x = 0, y = 0;
 
-    if (!layer->direct || run % 4 != 0) {
-        ew_put(bytes, run % 4 == 0 ? run : 16 * quads, (int8_t)layer->input_zero_point);
+    if (!layer->direct || (!EW_CONV2D_FOURS && run % 4 != 0)) {
+        ew_put(bytes, EW_CONV2D_FOURS || run % 4 == 0 ? run : 16 * quads, (int8_t)layer->input_zero_point);
     }
     for (int32_t position = 0; position < positions; position += 4) {
         const int8_t *weights = layer->weights;
@@ -60,7 +67,8 @@ EW_KERNEL void ew_conv2d_s8(const struct ew_conv2d_s8 *layer, const int8_t *inpu
             }
         }
         for (int32_t group = 0; group < layer->groups; group++) {
-            ew_fill_columns(window, &four, channels, (int8_t)layer->input_zero_point, input + group * channels, bytes, workspace);
+            ew_fill_columns(window, &four, channels, (int8_t)layer->input_zero_point, EW_CONV2D_FOURS, input + group * channels, bytes,
+                            workspace);
             weights = ew_multiply_rows(&rescaling, weights, &columns, group * rows, (group + 1) * rows, output);
         }
     }

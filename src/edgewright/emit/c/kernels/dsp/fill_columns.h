@@ -10,10 +10,28 @@ struct ew_windows {
     int32_t top[4], left[4];
 };
 
+/* `rows` times `run` bytes, more than one, that begin `line` bytes apart, one after the other. Whole words are copied: what is too much of a
+ * row lies before the end of the next one, and is written over by it. */
+static inline void ew_take_rows(int8_t *to, const int8_t *from, int32_t rows, int32_t run, int32_t line)
+{
+    for (; rows > 1; rows--) {
+        int8_t *const end = to + run;
+        const int8_t *word = from;
+
+        for (; to < end; to += 4, word += 4) {
+            EW_COPY_4(to, word);
+        }
+        to = end;
+        from += line;
+    }
+    ew_take(to, run, from);
+}
+
 /* `channels` channels, the first of them at `input`. `bytes`: room for a row of a window that is all zero points, and for one row of each of
- * the four; where four does not divide the bytes of such a row, for four whole windows, rounded up to fours, instead. */
-static inline void ew_fill_columns(const struct ew_window *window, const struct ew_windows *four, int32_t channels, int8_t fill,
-                                   const int8_t *input, int8_t *bytes, int32_t *columns)
+ * the four; where four does not divide the bytes of such a row, for four whole windows, rounded up to fours, instead. `fours`: four divides
+ * them, whatever the layer. */
+EW_INLINE void ew_fill_columns(const struct ew_window *window, const struct ew_windows *four, int32_t channels, int8_t fill, const int fours,
+                               const int8_t *input, int8_t *bytes, int32_t *columns)
 {
     const int32_t run = window->kernel_width * channels;
     const int32_t line = window->input_width * window->dilation_height * channels;
@@ -21,22 +39,26 @@ static inline void ew_fill_columns(const struct ew_window *window, const struct 
     const int32_t last_left = window->dilation_width == 1 && channels == window->input_channels ? window->input_width - window->kernel_width : -1;
     const int32_t last_top = window->input_height - 1 - (window->kernel_height - 1) * window->dilation_height;
     const int8_t *from[4];
-    int whole = run % 4 == 0;
+    int32_t within = 0; /* a bit for each window that lies within the picture in pieces of a row */
 
     for (int c = 0; c < 4; c++) {
-        whole = whole && four->left[c] >= 0 && four->left[c] <= last_left && four->top[c] >= 0 && four->top[c] <= last_top;
-    }
-    if (whole) {
-        for (int c = 0; c < 4; c++) {
-            from[c] = input + (four->top[c] * window->input_width + four->left[c]) * channels;
+        from[c] = input + (four->top[c] * window->input_width + four->left[c]) * channels;
+        if (four->left[c] >= 0 && four->left[c] <= last_left && four->top[c] >= 0 && four->top[c] <= last_top) {
+            within |= 1 << c;
         }
+    }
+    if (within == 15 && (fours || run % 4 == 0)) {
         ew_unpack_4(from, window->kernel_height, run / 4, line - run, columns);
-    } else if (run % 4 != 0) {
+    } else if (!fours && run % 4 != 0) {
         const int32_t length = (window->kernel_height * run + 3) & ~3;
 
         for (int c = 0; c < 4; c++) {
+            if ((within >> c & 1) != 0 && run > 1) {
+                ew_take_rows(bytes + c * length, from[c], window->kernel_height, run, line);
+            } else {
+                ew_gather_rows(window, four->top[c], window->kernel_height, four->left[c], channels, fill, input, bytes + c * length);
+            }
             from[c] = bytes + c * length;
-            ew_gather_rows(window, four->top[c], window->kernel_height, four->left[c], channels, fill, input, bytes + c * length);
         }
         ew_unpack_4(from, 1, length / 4, 0, columns);
     } else {
