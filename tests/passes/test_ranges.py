@@ -10,8 +10,12 @@ from edgewright.data import Data
 from edgewright.ir.dtype import DType
 from edgewright.ir.edit import GraphBuilder
 from edgewright.ir.graph import Graph
+from edgewright.ops.add import Add
+from edgewright.ops.mul import Mul
 from edgewright.ops.relu import Relu
 from edgewright.ops.requant import affine_quant
+from edgewright.ops.reshape import Reshape
+from edgewright.ops.softmax import Softmax
 from edgewright.passes.ranges import METHODS, calibrate, union, within
 
 
@@ -95,3 +99,19 @@ def test_arithmetic_of_ranges() -> None:
     assert union([(-1.0, 2.0), (0.0, 5.0)]) == (-1.0, 5.0)
     assert within((-4.0, 0.5), (-1.0, 1.0)) == (-1.0, 0.5)
     assert within((3.0, 4.0), (-1.0, 1.0)) == (1.0, 1.0)
+
+
+@pytest.mark.parametrize("far", [-10000.0, -3e38])
+def test_what_a_softmax_does_not_hear_takes_no_part_of_the_range(far: float) -> None:
+    """A mask that is added to scores saturates, and the scores keep their resolution."""
+    build = GraphBuilder("masked")
+    scores, mask = build.input("scores", (None, 2, 3)), build.input("mask", (None, 1, 3))
+    away = build.node(Mul(), [mask, build.constant("far", np.array([far], np.float32))], name="away")
+    total = build.node(Add(), [scores, build.node(Reshape((None, 1, 3)), [away], name="moved")], name="total")
+    graph = build.finish([build.node(Softmax(), [total], name="softmax")])
+    rng = np.random.default_rng(0)
+    data = Data((rng.uniform(-3, 5, (50, 2, 3)).astype(np.float32), np.repeat(np.array([[[0, 0, 1]]], np.float32), 50, 0)))
+    found = calibrate(graph, data, method="minmax", percentile=99.99, dtype=DType.INT8)
+    assert -20 < found["total"][0] < -10 and found["total"][1] > 4
+    assert min(found["away"][0], found["moved"][0]) == pytest.approx(found["total"][0] - found["scores"][1])
+    assert found["scores"] == pytest.approx((data.inputs[0].min(), data.inputs[0].max()))

@@ -16,11 +16,13 @@ from edgewright.train.distillation import (
     Attention,
     AttentionMaps,
     DecoupledLogits,
+    Directions,
     Distillation,
     Features,
     Labels,
     Logits,
     Outputs,
+    Similarities,
     layer_terms,
 )
 from edgewright.train.loop import train
@@ -75,6 +77,21 @@ def test_attention_maps_of_transformers():
     assert float(term.loss(maps[:, :2], other, NO_LABELS)) > 0, "heads of another number are averaged"
     with pytest.raises(ModelError, match="attention maps 'a' and 'b'"):
         term.loss(maps, other[..., :4], NO_LABELS)
+
+
+def test_embeddings_are_compared_by_direction_and_by_their_similarities():
+    student, teacher = torch.tensor([[3.0, 0.0], [0.0, 2.0], [1.0, 1.0]]), torch.tensor([[1.0, 0.0], [5.0, 0.0], [0.0, 1.0]])
+    root = math.sqrt(0.5)
+    assert float(Directions().loss(student, teacher, NO_LABELS)) == pytest.approx(1 - (1 + 0 + root) / 3)
+    mine, other = [0.0, root, root], [1.0, 0.0, 0.0]
+    mean = sum(other) / 3
+    wanted = sum((a - b) ** 2 for a, b in zip(mine, other)) / sum((b - mean) ** 2 for b in other)
+    assert float(Similarities().loss(student, teacher, NO_LABELS)) == pytest.approx(wanted, rel=1e-5)
+    wide = torch.cat([student, torch.zeros(3, 4)], 1)
+    torch.testing.assert_close(Similarities().loss(wide, teacher, NO_LABELS), Similarities().loss(student, teacher, NO_LABELS))
+    assert float(Similarities().loss(student[:1], teacher[:1], NO_LABELS)) == 0
+    with pytest.raises(ModelError, match="no embeddings to compare"):
+        Directions().loss(wide, teacher, NO_LABELS)
 
 
 def test_features_of_other_sizes_are_brought_together():

@@ -161,6 +161,14 @@ class Operator:
             return min(low for low, _ in ins), max(high for _, high in ins)
         return -math.inf, math.inf
 
+    def reach(self) -> float | None:
+        """How far below the greatest of its row (the last axis of input 0) an element may lie and still be heard; None: any distance."""
+        return None
+
+    def heard(self, index: int, ins: Sequence[tuple[float, float]], out: tuple[float, float]) -> tuple[float, float]:
+        """The reals of input ``index`` beyond which output 0, held within ``out``, says the same; the other inputs stay within ``ins``."""
+        return -math.inf, math.inf
+
     def in_place(self, ins: Sequence[Value], outs: Sequence[Value]) -> tuple[int, ...]:
         """Indices of inputs whose buffer output 0 may take over: element i is read before, or when, element i is written."""
         return ()

@@ -48,5 +48,9 @@ class Add(Operator):
     def bounds(self, ins: Sequence[tuple[float, float]]) -> tuple[float, float]:
         return ins[0][0] + ins[1][0], ins[0][1] + ins[1][1]
 
+    def heard(self, index: int, ins: Sequence[tuple[float, float]], out: tuple[float, float]) -> tuple[float, float]:
+        low, high = ins[1 - index]
+        return out[0] - high, out[1] - low
+
     def in_place(self, ins: Sequence[Value], outs: Sequence[Value]) -> tuple[int, ...]:
         return broadcast_in_place(ins, outs[0])

@@ -51,6 +51,10 @@ class Softmax(Operator):
         """The fixed-point factor of the differences and the smallest difference that counts."""
         return exp_input(self.beta, tensor_quant(ins[0])[0])
 
+    def reach(self) -> float | None:
+        """exp(-16) is a ten-millionth of the greatest: less than any grid of the output tells from nothing."""
+        return 16.0 / self.beta if self.beta > 0 else None
+
     def bounds(self, ins: Sequence[tuple[float, float]]) -> tuple[float, float]:
         return 0.0, 1.0
 

@@ -56,6 +56,8 @@ def calibrate(graph: Graph, data: Data, *, method: str, percentile: float, dtype
         raise RecipeError(
             f"percentile must lie above 50 and up to 100, got {percentile}", hint="99.99 keeps all but one number in ten thousand"
         )
+    floors = _floors(graph)
+    tops: dict[str, float] = {}
     moved = frozenset(name for node in graph.nodes if node.op.same_quant for name in node.outputs)
     seen: dict[str, Histogram] = {}
 
@@ -63,9 +65,12 @@ def calibrate(graph: Graph, data: Data, *, method: str, percentile: float, dtype
         entry = seen.setdefault(value.name, Histogram())
         low, high = _extremes(x, value.name in moved)
         entry.low, entry.high = min(entry.low, low), max(entry.high, high)
+        if value.name in floors and x.numel():
+            tops[value.name] = min(tops.get(value.name, math.inf), float(x.amax(-1).min()))
 
     evaluate_in_order(graph, data.inputs, observe=extremes)
     _check_finite(seen)
+    _leave_out_the_unheard(graph, seen, {name: tops[name] - floors[name] for name in tops})
     if method == "minmax":
         return {name: (entry.low, entry.high) for name, entry in seen.items()}
 
@@ -76,6 +81,35 @@ def calibrate(graph: Graph, data: Data, *, method: str, percentile: float, dtype
 
     evaluate_in_order(graph, data.inputs, observe=count)
     return {name: _choose(entry, method, percentile, dtype) for name, entry in seen.items()}
+
+
+def _floors(graph: Graph) -> dict[str, float]:
+    """Value → how far below the greatest of a row its elements are heard, where all that reads it says so."""
+    found: dict[str, float] = {}
+    for name, readers in graph.consumers.items():
+        reaches = [node.op.reach() for node in readers]
+        if name not in graph.kept and all(reach is not None for reach in reaches):
+            found[name] = max(reach for reach in reaches if reach is not None)
+    return found
+
+
+def _leave_out_the_unheard(graph: Graph, seen: Mapping[str, Histogram], floors: Mapping[str, float]) -> None:
+    """Raise the low end of what lies below its floor, as masked scores of attention do, and of the mask that was added to it."""
+    lows: dict[str, float] = {}
+    for name, floor in floors.items():
+        entry, maker = seen[name], graph.producers.get(name)
+        entry.low = min(max(entry.low, floor), entry.high)
+        if maker is not None and all(other in seen for other in maker.inputs):
+            pairs = [(seen[other].low, seen[other].high) for other in maker.inputs]
+            for index, other in enumerate(maker.inputs):
+                lows[other] = min(lows.get(other, math.inf), maker.op.heard(index, pairs, (entry.low, entry.high))[0])
+    raised = {*floors}
+    for name, low in lows.items():
+        while name in seen and all(node.outputs[0] in raised for node in graph.consumers[name]):
+            seen[name].low = min(max(seen[name].low, low), seen[name].high)
+            raised.add(name)
+            maker = graph.producers.get(name)
+            name = maker.inputs[0] if maker is not None and maker.op.same_quant and len(maker.inputs) == 1 else ""
 
 
 def _extremes(x: Tensor, moved: bool) -> Range:

@@ -99,6 +99,35 @@ class Outputs:
 
 
 @dataclass(frozen=True)
+class Directions:
+    """One minus the cosine of each sample's output with the teacher's: for embeddings, whose length says nothing."""
+
+    weight: float = 1.0
+    reads: tuple[str, str] = ("", "")
+
+    def loss(self, student: Any, teacher: Any, target: Tensor) -> Tensor:
+        mine, other = _directions(student, teacher)
+        return 1 - (mine * other).sum(-1).mean()
+
+
+@dataclass(frozen=True)
+class Similarities:
+    """Squared error of the cosines of every two samples of a batch, relative to the spread of the teacher's (Tung and Mori 2019,
+    arXiv:1907.09682): what an embedding is for."""
+
+    weight: float = 1.0
+    reads: tuple[str, str] = ("", "")
+
+    def loss(self, student: Any, teacher: Any, target: Tensor) -> Tensor:
+        mine, other = _directions(student, teacher, same=False)
+        if len(mine) < 2:
+            return mine.sum() * 0
+        pairs = ~torch.eye(len(mine), dtype=torch.bool, device=mine.device)
+        errors, wanted = (mine @ mine.T - other @ other.T)[pairs], (other @ other.T)[pairs]
+        return errors.square().mean() / wanted.var(correction=0).clamp(min=TINY)
+
+
+@dataclass(frozen=True)
 class Features:
     """Squared error of value ``student`` against the teacher's, relative to its power (FitNets, Romero et al. 2015, arXiv:1412.6550).
 
@@ -176,6 +205,15 @@ def _softened(student: Any, teacher: Any, temperature: float) -> tuple[Tensor, T
         hint = "logits are distilled between networks with the same classes; Outputs takes any outputs of equal shape"
         raise ModelError(f"these are no logits to compare: {shapes}", hint=hint)
     mine, other = ((x.float() / temperature).log_softmax(-1).flatten(0, -2) for x in (student, teacher))
+    return mine, other
+
+
+def _directions(student: Any, teacher: Any, same: bool = True) -> tuple[Tensor, Tensor]:
+    """Both as vectors of length 1, (samples, numbers); of equal size where they have to be the ``same``."""
+    if isinstance(student, tuple) or isinstance(teacher, tuple) or (same and student.shape[1:] != teacher.shape[1:]):
+        shapes = "several outputs" if isinstance(student, tuple) else f"{list(student.shape)} and {list(teacher.shape)}"
+        raise ModelError(f"these are no embeddings to compare: {shapes}", hint="Similarities compares embeddings of different sizes")
+    mine, other = (F.normalize(x.float().flatten(1), dim=1, eps=TINY) for x in (student, teacher))
     return mine, other
 
 
