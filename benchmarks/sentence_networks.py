@@ -1,6 +1,6 @@
 """Sentence encoders in torch: the shape of BERT (Devlin et al. 2018, arXiv:1810.04805) with mean pooling, as all-MiniLM-L6-v2 has it.
 
-Inputs: ids (N, T) of tokens, and a mask (N, T), 1 where a token stands and 0 behind the end. Output: (N, outputs).
+Inputs: ids (N, T) of tokens, and a mask (N, T), 1 where a token stands and 0 behind the end. Output: (N, 384).
 """
 
 from __future__ import annotations
@@ -22,17 +22,13 @@ EPSILON = 1e-12
 
 @dataclass(frozen=True)
 class Shape:
-    """``embedding``: numbers a token is looked up as, brought to ``width`` by a linear layer where they differ; ``inner``: of the layers
-    that feed forward; ``outputs`` of 0: the mean itself; ``unit``: the output has length 1."""
+    """``inner``: channels between the two layers that feed forward."""
 
-    vocabulary: int = 30522
-    embedding: int = 384
-    width: int = 384
-    heads: int = 12
-    inner: int = 1536
-    layers: int = 6
-    outputs: int = 0
-    unit: bool = True
+    vocabulary: int
+    width: int
+    heads: int
+    inner: int
+    layers: int
 
 
 class Block(nn.Module):
@@ -62,30 +58,60 @@ class Encoder(nn.Module):
 
     def __init__(self, shape: Shape, length: int) -> None:
         super().__init__()
-        self.shape = shape
-        self.tokens = nn.Embedding(shape.vocabulary, shape.embedding)
-        self.widened = nn.Linear(shape.embedding, shape.width) if shape.embedding != shape.width else nn.Identity()
+        self.tokens = nn.Embedding(shape.vocabulary, shape.width)
         self.places = nn.Parameter(torch.zeros(length, shape.width))
         self.normal = nn.LayerNorm(shape.width, eps=EPSILON)
         self.blocks = nn.ModuleList([Block(shape) for _ in range(shape.layers)])
-        self.outputs = nn.Linear(shape.width, shape.outputs) if shape.outputs else nn.Identity()
 
     def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
         far = (1.0 - mask).reshape(-1, 1, 1, mask.shape[1]) * FAR
-        x = self.normal(self.widened(self.tokens(ids)) + self.places)
+        x = self.normal(self.tokens(ids) + self.places)
         for block in self.blocks:
             x = block(x, far)
         there = mask.reshape(-1, mask.shape[1], 1)
         mean = (x * there).sum(1) / there.sum(1).clamp(min=1.0)
-        out: Tensor = self.outputs(mean)
-        return F.normalize(out, dim=1) if self.shape.unit else out
+        return F.normalize(mean, dim=1)
+
+
+class Student(nn.Module):
+    """One layer of attention and one that feeds forward, normalized before and added behind, over a look-up that knows no places.
+
+    It begins as the mean of its table, through a linear layer.
+    """
+
+    def __init__(self, table: Tensor, attention: int, heads: int, inner: int) -> None:
+        super().__init__()
+        width = table.shape[1]
+        self.heads = heads
+        self.tokens = nn.Embedding.from_pretrained(table.clone(), freeze=False)
+        self.query, self.key, self.value = (nn.Linear(width, attention) for _ in range(3))
+        self.mixed, self.wide, self.narrow = nn.Linear(attention, width), nn.Linear(width, inner), nn.Linear(inner, width)
+        self.before, self.between = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.outputs = nn.Linear(width, width)
+        for layer in (self.mixed, self.narrow):
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)
+
+    def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
+        length, attention = mask.shape[1], self.query.out_features
+        far = (1.0 - mask).reshape(-1, 1, 1, length) * FAR
+        x = self.tokens(ids)
+        normal = self.before(x)
+        shape = (-1, length, self.heads, attention // self.heads)
+        query, key, value = (layer(normal).reshape(shape).transpose(1, 2) for layer in (self.query, self.key, self.value))
+        scores = query @ key.transpose(2, 3) / math.sqrt(shape[3]) + far
+        x = x + self.mixed((scores.softmax(-1) @ value).transpose(1, 2).reshape(-1, length, attention))
+        x = x + self.narrow(F.gelu(self.wide(self.between(x))))
+        there = mask.reshape(-1, length, 1)
+        mean: Tensor = self.outputs((x * there).sum(1) / mask.sum(1, keepdim=True).clamp(min=1.0))
+        return mean
 
 
 def minilm(length: int) -> Encoder:
     """all-MiniLM-L6-v2 with its weights, for sentences of ``length`` tokens; positions and the one token type are added up beforehand."""
     state, sizes = minilm_weights()
-    shape = Shape(sizes["vocab_size"], sizes["hidden_size"], sizes["hidden_size"], sizes["num_attention_heads"], sizes["intermediate_size"],
-                  sizes["num_hidden_layers"])
+    names = ("vocab_size", "hidden_size", "num_attention_heads", "intermediate_size", "num_hidden_layers")
+    shape = Shape(*(sizes[name] for name in names))
     encoder = Encoder(shape, length)
     encoder.load_state_dict(_renamed(state, shape.layers, length))
     return encoder.eval()
