@@ -1,6 +1,6 @@
 """``python -m benchmarks.fit_costs [CORE …]``: fit the costs of the kernels' parts to counted instructions of random layers.
 
-Non-negative least squares of relative errors on 1,200 layers a core, 200 in a boot of QEMU; the error of each kernel is that of 400 others.
+Non-negative least squares of relative errors on 1,440 layers a core, 200 in a boot of QEMU; the error of each kernel is that of 480 others.
 Writes src/edgewright/targets/costs/CORE.toml, and for the kernels that put size first CORE-size.toml (both are names to give; all where
 none is given). About a minute a file, two at a time.
 """
@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 from scipy.optimize import nnls
 
-from benchmarks.random_layers import random_inputs, random_layers, side_by_side
+from benchmarks.random_layers import FORMED, random_inputs, random_layers, side_by_side
 from benchmarks.random_tilings import KINDS, random_tilings
 from edgewright.emit.c import emit_c
 from edgewright.emit.c.predict import MOVES, inference_calls, kernel_text
@@ -42,6 +42,8 @@ SAME_CODE: Mapping[str, tuple[str, ...]] = {
 }
 FOLDER = Path(__file__).resolve().parents[1] / "src" / "edgewright" / "targets" / "costs"
 LAYERS = 200
+STRUCTURED = 40
+"""Layers whose weights have a structure, beside each boot of that many layers."""
 TILED = 4
 """Programs with a tiled loop beside each boot of that many layers."""
 SAME_LIBRARY: Mapping[str, str] = {
@@ -72,9 +74,10 @@ class Sample:
 
 
 def measure(target: Target, seeds: Sequence[tuple[int, bool]], layers: int = LAYERS) -> Iterator[Sample]:
-    """All layers of all seeds, and those that stand in tiled loops alone, counted under QEMU."""
+    """All layers of all seeds, more of those with structured weights, and what stands in tiled loops alone, counted under QEMU."""
     for seed, even in seeds:
         yield from _counted(side_by_side(random_layers(seed, layers, even=even), target), seed)
+        yield from _counted(side_by_side(random_layers(seed + 100, STRUCTURED, even=even, kinds=FORMED), target), seed)
         for program in random_tilings(seed, TILED, target):
             yield from (sample for sample in _counted(program, seed) if sample.node.op.kind in KINDS)
 

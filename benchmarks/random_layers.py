@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from benchmarks.random_weights import Form, any_weights, few_values, pruned
 from edgewright.ir.dtype import DType, Quant
 from edgewright.ir.edit import GraphBuilder
 from edgewright.ir.graph import Graph, Level
@@ -56,16 +57,12 @@ NO_PADDING: Padding = ((0, 0), (0, 0))
 
 @dataclass
 class Layers:
-    """A graph under construction whose layers have nothing to do with each other; ``add`` one of a random kind."""
+    """A graph under construction whose layers have nothing to do with each other. ``form``: how weights are drawn."""
 
     rng: np.random.Generator
     builder: GraphBuilder = field(default_factory=lambda: GraphBuilder("layers", Level.INTEGER))
     outputs: list[str] = field(default_factory=list)
-
-    def add(self) -> None:
-        """A layer of a kind drawn by how often networks have it."""
-        kinds, weights = zip(*KINDS, strict=True)
-        kinds[int(self.rng.choice(len(kinds), p=np.array(weights) / sum(weights)))](self)
+    form: Form = any_weights
 
     def quant(self, scale: float | None = None) -> Quant:
         """Activations: after a rectifier as often as not."""
@@ -94,21 +91,22 @@ class Layers:
 
     def weights(self, x: str, shape: tuple[int, ...]) -> tuple[list[str], Quant]:
         """Names of a weight and a bias, and a Quant for the output that its sums fill; factors above 1/2 are rare."""
+        numbers, structure = self.form(self.rng, shape)
+        size = max(float(np.sqrt(np.mean(np.square(numbers, dtype=np.float64)))), 0.01)
         fan_in = int(np.prod(shape[1:]))
         scales = (self.rng.uniform(0.5, 2.0, shape[0]) * 0.02 / np.sqrt(fan_in)).astype(np.float32)
         known = self.builder.value(x).quant
         assert known is not None
-        spread = known.scale[0] * float(np.median(scales)) * 45 * 45 * np.sqrt(fan_in)
+        spread = known.scale[0] * float(np.median(scales)) * 45 * size * np.sqrt(fan_in)
         out = float(np.float32(spread / self.rng.uniform(25, 50)))
         if self.rng.integers(10) == 0:
             # A channel whose sums are scaled by 1/2 or more.
             scales[self.rng.integers(shape[0])] = self.rng.choice([0.7, 3.0]) * out / known.scale[0]
         per_tensor = self.rng.integers(6) == 0
         quant = Quant.per_tensor(float(scales[0])) if per_tensor else Quant.per_axis(scales, 0)
-        numbers = np.clip(self.rng.normal(0, 45, shape), -127, 127).astype(np.int8)
-        bias = self.rng.normal(0, 1500 * np.sqrt(fan_in), shape[0]).astype(np.int32)
+        bias = self.rng.normal(0, 1500 / 45 * size * np.sqrt(fan_in), shape[0]).astype(np.int32)
         names = [
-            self.builder.constant("w", numbers, dtype=DType.INT8, quant=quant),
+            self.builder.constant("w", numbers, dtype=DType.INT8, quant=quant, structure=structure),
             self.builder.constant("b", bias, dtype=DType.INT32),
         ]
         zero_point = int(self.rng.choice([-128, 0, int(self.rng.integers(-128, 100))]))
@@ -378,7 +376,41 @@ def add_edge(layers: Layers) -> None:
         layers.node(Dequantize(), [layers.input(shape)], None, DType.FLOAT32)
 
 
-KINDS: tuple[tuple[Callable[[Layers], None], float], ...] = (
+def add_few_values_conv2d(layers: Layers) -> None:
+    """A convolution, now and then a depthwise one, with weights of few values."""
+    _formed(layers, few_values, add_conv2d if layers.rng.integers(5) else add_depthwise_conv2d)
+
+
+def add_few_values_dense(layers: Layers) -> None:
+    """A dense layer with weights of few values."""
+    _formed(layers, few_values, add_dense)
+
+
+def add_pruned_conv2d(layers: Layers) -> None:
+    """A convolution whose weights are mostly zeros."""
+    _formed(layers, pruned, add_conv2d)
+
+
+def add_pruned_dense(layers: Layers) -> None:
+    """A dense layer whose weights are mostly zeros."""
+    _formed(layers, pruned, add_dense)
+
+
+def _formed(layers: Layers, form: Form, kind: Callable[[Layers], None]) -> None:
+    layers.form = form
+    kind(layers)
+    layers.form = any_weights
+
+
+Kinds = tuple[tuple[Callable[[Layers], None], float], ...]
+FORMED: Kinds = (
+    (add_few_values_conv2d, 3),
+    (add_few_values_dense, 1),
+    (add_pruned_conv2d, 3),
+    (add_pruned_dense, 1),
+)
+"""Layers whose weights have a structure."""
+KINDS: Kinds = (
     (add_conv2d, 36),
     (add_depthwise_conv2d, 20),
     (add_dense, 8),
@@ -399,18 +431,17 @@ KINDS: tuple[tuple[Callable[[Layers], None], float], ...] = (
     (add_transpose_conv2d, 2),
     (add_prelu, 1.5),
     (add_edge, 1),
+    *FORMED,
 )
 """Each kind with its weight: how often it is drawn."""
 
 
-def random_layers(seed: int, count: int, *, even: bool = False) -> Graph:
+def random_layers(seed: int, count: int, *, even: bool = False, kinds: Kinds = KINDS) -> Graph:
     """``count`` layers side by side; the same ones for the same seed. ``even``: as many of each kind, which fits the rare ones better."""
     layers = Layers(np.random.default_rng(seed))
+    shares = np.array([weight for _, weight in kinds]) / sum(weight for _, weight in kinds)
     while len(layers.outputs) < count:
-        if even:
-            KINDS[len(layers.outputs) % len(KINDS)][0](layers)
-        else:
-            layers.add()
+        kinds[len(layers.outputs) % len(kinds) if even else int(layers.rng.choice(len(kinds), p=shares))][0](layers)
     return verify(layers.builder.finish(layers.outputs))
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from edgewright.emit.c.layer import Argument, Call, Counter, Place
-from edgewright.emit.c.structure import depthwise, helium, matrix, other, tile
+from edgewright.emit.c.structure import depthwise, helium, matrix, other, stored, tile
 from edgewright.emit.c.structure.window import Counts, Fields
 from edgewright.lower.program import Program
 
@@ -15,9 +15,13 @@ Structure = Callable[[Fields], Counts]
 PORTABLE: Mapping[str, Structure] = {
     "average_pixels_s8": other.average_pixels,
     "average_pool2d_s8": other.average_pool2d,
+    "conv2d_packed_s8": stored.conv2d_packed,
     "conv2d_s8": matrix.conv2d,
+    "conv2d_sparse_s8": stored.conv2d_sparse,
     "copy": other.copy,
+    "dense_packed_s8": stored.dense_packed,
     "dense_s8": matrix.dense,
+    "dense_sparse_s8": stored.dense_sparse,
     "depthwise_3x3_s8": depthwise.depthwise_3x3,
     "depthwise_conv2d_s8": depthwise.depthwise,
     "dequantize_s8_f32": other.edge,
@@ -45,6 +49,7 @@ PORTABLE: Mapping[str, Structure] = {
     "transpose_conv2d_s8": matrix.transpose_conv2d,
 }
 DSP: Mapping[str, Structure] = {
+    "conv2d_packed_s8": stored.conv2d_packed_dsp,
     "conv2d_s8": matrix.conv2d_dsp,
     "dense_s8": matrix.dense_dsp,
     "depthwise_3x3_s8": depthwise.depthwise_3x3_dsp,
@@ -63,7 +68,7 @@ HELIUM: Mapping[str, Structure] = {
     "mul_s8": helium.mul,
     "sum_s8": helium.sum_any,
 }
-SIZE: Mapping[str, Structure] = {"conv2d_s8": matrix.conv2d_size}
+SIZE: Mapping[str, Structure] = {"conv2d_packed_s8": stored.conv2d_packed_size, "conv2d_s8": matrix.conv2d_size}
 STRUCTURES: Mapping[str, Mapping[str, Structure]] = {"size": SIZE, "helium": HELIUM, "dsp": DSP, "portable": PORTABLE}
 """Folder of kernels → kernel → its structure. A folder that only replaces parts of portable kernels has no entry: its loops are theirs."""
 

@@ -36,36 +36,20 @@ EW_KERNEL void ew_conv2d_packed_s8(const struct ew_conv2d_packed_s8 *layer, cons
     const int32_t run = window->kernel_width * channels;
     const int32_t quads = (window->kernel_height * run + 3) / 4;
     const int32_t rows = window->output_channels / layer->groups;
-    const int32_t positions = window->output_height * window->output_width;
     struct ew_columns columns = {workspace, (int32_t *)workspace + 8 * quads, {0, 0, 0, 0}};
     int8_t *bytes = (int8_t *)workspace + 32 * quads;
     const struct ew_packing packing = {layer->bits, layer->step, layer->values};
     int8_t *const unpacked = bytes + (run % 4 != 0 ? 16 * quads : layer->direct ? 0 : 5 * run);
-    int32_t x = 0, y = 0;
+    struct ew_walk walk = {0, window->output_height * window->output_width, 0, 0};
 
     if (!layer->direct || run % 4 != 0) {
         ew_put(bytes, run % 4 == 0 ? run : 16 * quads, (int8_t)layer->input_zero_point);
     }
-    for (int32_t position = 0; position < positions; position += 4) {
+    for (; walk.position < walk.positions; walk.position += 4) {
         const uint8_t *weights = layer->weights;
         struct ew_windows four;
 
-        for (int c = 0; c < 4; c++) {
-            if (position + c < positions) {
-                columns.at[c] = (position + c) * window->output_channels;
-                four.left[c] = x * window->stride_width - window->padding_left;
-                four.top[c] = y * window->stride_height - window->padding_top;
-                x++;
-                if (x == window->output_width) {
-                    x = 0;
-                    y++;
-                }
-            } else {
-                columns.at[c] = columns.at[c - 1];
-                four.top[c] = four.top[c - 1];
-                four.left[c] = four.left[c - 1];
-            }
-        }
+        ew_next_four(window, &walk, &four, columns.at);
         for (int32_t group = 0; group < layer->groups; group++) {
             ew_fill_columns(window, &four, channels, (int8_t)layer->input_zero_point, 0, input + group * channels, bytes,
                             workspace);

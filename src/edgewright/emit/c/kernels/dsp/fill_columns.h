@@ -27,6 +27,32 @@ static inline void ew_take_rows(int8_t *to, const int8_t *from, int32_t rows, in
     ew_take(to, run, from);
 }
 
+/* Output positions are taken row by row: the one that comes next, and how many there are. */
+struct ew_walk {
+    int32_t position, positions, y, x;
+};
+
+/* The windows of the next four positions, and where in the output their results begin (`at`): missing ones are the last one again. */
+EW_INLINE void ew_next_four(const struct ew_window *window, struct ew_walk *walk, struct ew_windows *four, int32_t at[4])
+{
+    for (int c = 0; c < 4; c++) {
+        if (walk->position + c < walk->positions) {
+            at[c] = (walk->position + c) * window->output_channels;
+            four->left[c] = walk->x * window->stride_width - window->padding_left;
+            four->top[c] = walk->y * window->stride_height - window->padding_top;
+            walk->x++;
+            if (walk->x == window->output_width) {
+                walk->x = 0;
+                walk->y++;
+            }
+        } else {
+            at[c] = at[c - 1];
+            four->top[c] = four->top[c - 1];
+            four->left[c] = four->left[c - 1];
+        }
+    }
+}
+
 /* `channels` channels, the first of them at `input`. `bytes`: room for a row of a window that is all zero points, and for one row of each of
  * the four; where four does not divide the bytes of such a row, for four whole windows, rounded up to fours, instead. `fours`: four divides
  * them, whatever the layer. */

@@ -2,8 +2,8 @@
 #ifndef EW_CONV2D_PACKED_S8_H
 #define EW_CONV2D_PACKED_S8_H
 
-#include "gather_column.h"
 #include "multiply_rows.h"
+#include "two_columns.h"
 #include "unpack_weights.h"
 
 /* Weights: for each group the rows of its output channels as ew_multiply_rows takes them, packed; each block of four rows, and each row
@@ -38,12 +38,10 @@ EW_KERNEL void ew_conv2d_packed_s8(const struct ew_conv2d_packed_s8 *layer, cons
     const struct ew_packing packing = {layer->bits, layer->step, layer->values};
     int8_t *const unpacked = layer->direct ? workspace : workspace + 2 * length;
     struct ew_columns columns = {workspace, workspace + length, length, window->output_channels};
-    int32_t x = 0, y = 0;
+    struct ew_place first = {0, 0};
 
     for (int32_t position = 0; position < positions; position += 2) {
         const uint8_t *weights = layer->weights;
-        const int32_t next_x = x + 1 < window->output_width ? x + 1 : 0;
-        const int32_t next_y = next_x > 0 ? y : y + 1;
         const int both = position + 1 < positions;
 
         if (!both) {
@@ -51,15 +49,8 @@ EW_KERNEL void ew_conv2d_packed_s8(const struct ew_conv2d_packed_s8 *layer, cons
             columns.second = columns.first;
         }
         for (int32_t group = 0; group < layer->groups; group++) {
-            if (layer->direct) {
-                columns.first = input + position * length;
-                columns.second = both ? columns.first + length : columns.first;
-            } else {
-                ew_gather_column(window, y, x, channels, fill, input + group * channels, workspace);
-                if (both) {
-                    ew_gather_column(window, next_y, next_x, channels, fill, input + group * channels, workspace + length);
-                }
-            }
+            ew_take_columns(window, first, both, channels, fill, input + group * channels, layer->direct ? input + position * length : NULL,
+                            workspace, &columns);
             for (int32_t row = 0, many; row < rows; row += many) {
                 many = rows - row >= 4 ? 4 : 1;
                 weights = ew_unpack_weights(&packing, weights, ew_packed_words(&packing, many * length), unpacked);
@@ -67,8 +58,7 @@ EW_KERNEL void ew_conv2d_packed_s8(const struct ew_conv2d_packed_s8 *layer, cons
                                  output + position * window->output_channels);
             }
         }
-        x = next_x + 1 < window->output_width ? next_x + 1 : 0;
-        y = x > 0 ? next_y : next_y + 1;
+        first = ew_place_after(window, ew_place_after(window, first));
     }
 }
 

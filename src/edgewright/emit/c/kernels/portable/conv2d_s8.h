@@ -2,8 +2,8 @@
 #ifndef EW_CONV2D_S8_H
 #define EW_CONV2D_S8_H
 
-#include "gather_column.h"
 #include "multiply_rows.h"
+#include "two_columns.h"
 
 /* Weights: for each group the rows of its output channels as ew_multiply_rows takes them. The bias holds -zero_point * sum(weights) of
  * its channel. */
@@ -31,12 +31,10 @@ EW_KERNEL void ew_conv2d_s8(const struct ew_conv2d_s8 *layer, const int8_t *inpu
     const int32_t positions = window->output_height * window->output_width;
     const int8_t fill = (int8_t)layer->input_zero_point;
     struct ew_columns columns = {workspace, workspace + length, length, window->output_channels};
-    int32_t x = 0, y = 0;
+    struct ew_place first = {0, 0};
 
     for (int32_t position = 0; position < positions; position += 2) {
         const int8_t *weights = layer->weights;
-        const int32_t next_x = x + 1 < window->output_width ? x + 1 : 0;
-        const int32_t next_y = next_x > 0 ? y : y + 1;
         const int both = position + 1 < positions;
 
         if (!both) {
@@ -44,19 +42,11 @@ EW_KERNEL void ew_conv2d_s8(const struct ew_conv2d_s8 *layer, const int8_t *inpu
             columns.second = columns.first;
         }
         for (int32_t group = 0; group < layer->groups; group++) {
-            if (layer->direct) {
-                columns.first = input + position * length;
-                columns.second = both ? columns.first + length : columns.first;
-            } else {
-                ew_gather_column(window, y, x, channels, fill, input + group * channels, workspace);
-                if (both) {
-                    ew_gather_column(window, next_y, next_x, channels, fill, input + group * channels, workspace + length);
-                }
-            }
+            ew_take_columns(window, first, both, channels, fill, input + group * channels, layer->direct ? input + position * length : NULL,
+                            workspace, &columns);
             weights = ew_multiply_rows(&rescaling, weights, &columns, group * rows, (group + 1) * rows, output + position * window->output_channels);
         }
-        x = next_x + 1 < window->output_width ? next_x + 1 : 0;
-        y = x > 0 ? next_y : next_y + 1;
+        first = ew_place_after(window, ew_place_after(window, first));
     }
 }
 
