@@ -54,7 +54,7 @@ def _speed(report: Report) -> list[Row]:
     if measured.instructions_per_inference is not None:
         rows.append(("instructions an inference", f"{measured.instructions_per_inference:,}"))
     if measured.cycles_modelled is not None:
-        rows.append(("cycles, modelled", f"{measured.cycles_modelled:,}"))
+        rows.append(("cycles, modelled", _cycles(measured.cycles_modelled, measured.cycles_range)))
     if measured.latency_modelled_ms is not None:
         rows.append(("latency, modelled", f"{measured.latency_modelled_ms:.2f} ms"))
     if measured.energy_modelled_uj is not None:
@@ -65,6 +65,10 @@ def _speed(report: Report) -> list[Row]:
 
 def _energy(likely: float, span: tuple[float, float] | None) -> str:
     return f"{likely:,.1f} µJ ({'no error bar' if span is None else f'{span[0]:,.1f} to {span[1]:,.1f}'})"
+
+
+def _cycles(likely: int, span: tuple[int, int] | None) -> str:
+    return f"{likely:,} ({'no error bar' if span is None else f'{span[0]:,} to {span[1]:,}'})"
 
 
 def _moved(sizes: tuple[int, int]) -> str:
@@ -84,7 +88,7 @@ def _predicted(report: Report) -> list[Row]:
     old = f"; {', '.join(predicted.stale)} changed since they were fitted" if predicted.stale else ""
     rows.append(("instructions, predicted", f"{predicted.instructions:,} ± {100 * (predicted.error or 0):.1f} %{off}{old}"))
     if predicted.cycles is not None:
-        rows.append(("cycles, predicted", f"{predicted.cycles:,}"))
+        rows.append(("cycles, predicted", _cycles(predicted.cycles, predicted.cycles_range)))
     if predicted.latency_ms is not None:
         rows.append(("latency, predicted", f"{predicted.latency_ms:.2f} ms"))
     if predicted.energy_uj is not None:

@@ -92,6 +92,7 @@ class Measured(BaseModel, frozen=True):
     instructions_per_inference: int | None
     startup_instructions: int | None
     cycles_modelled: int | None
+    cycles_range: tuple[int, int] | None = None
     latency_modelled_ms: float | None
     energy_modelled_uj: float | None
     energy_range_uj: tuple[float, float] | None = None
@@ -112,6 +113,7 @@ class Predicted(BaseModel, frozen=True):
 
     instructions: int | None
     cycles: int | None
+    cycles_range: tuple[int, int] | None = None
     error: float | None
     latency_ms: float | None
     energy_uj: list[float | None] | None
@@ -268,6 +270,7 @@ def _predicted(prediction: Prediction) -> Predicted:
     return Predicted(
         instructions=total.instructions,
         cycles=total.cycles,
+        cycles_range=prediction.cycles_range,
         error=total.error,
         latency_ms=prediction.latency_ms,
         energy_uj=None if energy is None else [energy.least_uj, energy.likely_uj, energy.most_uj],
@@ -336,6 +339,7 @@ def _measured(run: Run, equal: bool | None) -> Measured:
         instructions_per_inference=run.instructions_per_inference,
         startup_instructions=run.startup_instructions,
         cycles_modelled=run.cycles_modelled,
+        cycles_range=run.cycles_range,
         latency_modelled_ms=run.latency_modelled_ms,
         energy_modelled_uj=run.energy_modelled_uj,
         energy_range_uj=run.energy_range_uj,

@@ -1,4 +1,4 @@
-"""Modelled cycles of a single-issue Cortex-M: executed blocks, classified through the disassembly, weighed by the target's coefficients."""
+"""Modelled cycles of a microcontroller: executed blocks, classified through the disassembly, weighed by the target's coefficients."""
 
 from __future__ import annotations
 
@@ -7,40 +7,14 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
 
 from edgewright.errors import ToolError
+from edgewright.run.instruction import Instruction
+from edgewright.run.pipelined import pipelined_cycles
 from edgewright.run.profile import Block, Count, Stay
 from edgewright.targets.target import CycleModel
 
 _LINE = re.compile(r"^\s*([0-9a-f]+):\t(\S+)(?:\t(.*))?$")
-_CONDITIONS = "eq|ne|cs|hs|cc|lo|mi|pl|vs|vc|hi|ls|ge|lt|gt|le|al"
-_BRANCH = re.compile(rf"^(b|bl|blx|bx)({_CONDITIONS})?$|^(cbn?z|tb[bh])$")
-_LOAD = re.compile(rf"^(ldr(s?[bh])?t?|ldrex[bh]?|vldr)({_CONDITIONS})?$")
-_STORE = re.compile(rf"^(str[bh]?t?|strex[bh]?|vstr)({_CONDITIONS})?$")
-_LOAD_MULTIPLE = re.compile(rf"^(pop|ldm(ia|db|fd)?|vldm(ia|db)?|vpop)({_CONDITIONS})?$")
-_STORE_MULTIPLE = re.compile(rf"^(push|stm(ia|db|fd)?|vstm(ia|db)?|vpush)({_CONDITIONS})?$")
-_DOUBLE = re.compile(rf"^(ldr|str)d({_CONDITIONS})?$")
-_DIVIDE = re.compile(rf"^[su]div({_CONDITIONS})?$")
-_FLOAT_MULTIPLY_ACCUMULATE = re.compile(r"^v(n?ml[as]|fn?m[as])")
-_FLOAT_DIVIDE = re.compile(r"^v(div|sqrt)")
-_IF_THEN = re.compile(r"^it[te]{0,3}$")
-_REGISTER = re.compile(r"^([rsd])(\d+)$")
-_NAMED_REGISTERS = {"sb": 9, "sl": 10, "fp": 11, "ip": 12, "sp": 13, "lr": 14, "pc": 15}
-
-
-class Instruction(NamedTuple):
-    """One line of the disassembly."""
-
-    address: int
-    mnemonic: str
-    operands: str
-
-    @property
-    def loads_program_counter(self) -> bool:
-        if _LOAD_MULTIPLE.match(self.mnemonic):
-            return bool(re.search(r"\bpc\b", self.operands))
-        return bool(_LOAD.match(self.mnemonic)) and self.operands.startswith("pc")
 
 
 class Disassembly:
@@ -86,63 +60,53 @@ class Disassembly:
 
 
 def modelled_cycles(stay: Stay, disassembly: Disassembly, model: CycleModel) -> int:
-    """Cycles that ``stay`` would take by ``model``. Pipelining of loads is seen within a block, not across."""
+    """Cycles that ``stay`` would take by ``model``. What instructions do to each other is seen within a block, not across."""
     total = 0.0
     for block, count in stay.blocks.items():
         instructions = disassembly.block(block)
-        total += count.times * _block_cycles(instructions, model) + _taken(instructions[-1], count, disassembly) * model.taken_branch
+        total += count.times * _block_cycles(instructions, model) + _taken(instructions[-1], count, disassembly, model)
     return round(total)
 
 
 def _block_cycles(instructions: Sequence[Instruction], model: CycleModel) -> float:
+    if model.pipeline is not None:
+        return pipelined_cycles(instructions, model.pipeline, lambda instruction: _cycles(instruction, False, model))
     cycles = 0.0
     after_memory = False
     for instruction in instructions:
         cycles += _cycles(instruction, after_memory, model)
-        after_memory = bool(_LOAD.match(instruction.mnemonic) or _STORE.match(instruction.mnemonic))
+        after_memory = instruction.kind in ("load", "store")
     return cycles
 
 
 def _cycles(instruction: Instruction, after_memory: bool, model: CycleModel) -> float:
-    name = instruction.mnemonic
-    if _LOAD.match(name):
+    kind = instruction.kind
+    if kind == "load":
         return model.load_pipelined if after_memory else model.load
-    if _STORE.match(name):
-        return model.store
-    if _DOUBLE.match(name):
-        return model.load_double if name.startswith("l") else model.store_double
-    if _LOAD_MULTIPLE.match(name) or _STORE_MULTIPLE.match(name):
-        return model.multiple_base + model.multiple_register * _registers(instruction.operands)
-    if _DIVIDE.match(name):
-        return model.divide
-    if _IF_THEN.match(name):
-        return model.if_then
-    if name.startswith("v"):
-        if _FLOAT_DIVIDE.match(name):
-            return model.float_divide
-        return model.float_multiply_accumulate if _FLOAT_MULTIPLY_ACCUMULATE.match(name) else model.float_other
-    return model.other
+    if kind in ("load multiple", "store multiple"):
+        return model.multiple_base + model.multiple_register * len(instruction.registers)
+    known = {
+        "store": model.store,
+        "load double": model.load_double,
+        "store double": model.store_double,
+        "divide": model.divide,
+        "if then": model.if_then,
+        "float divide": model.float_divide,
+        "float multiply accumulate": model.float_multiply_accumulate,
+        "float": model.float_other,
+        "multiply": model.multiply,
+        "multiply accumulate": model.multiply_accumulate,
+        "multiply long": model.multiply_long,
+        "multiply long accumulate": model.multiply_long_accumulate,
+    }
+    return known.get(kind, model.other)
 
 
-def _taken(last: Instruction, count: Count, disassembly: Disassembly) -> int:
-    """How often ``last``, at the end of a block, changed the flow."""
-    if not _BRANCH.match(last.mnemonic) and not last.loads_program_counter:
-        return 0
+def _taken(last: Instruction, count: Count, disassembly: Disassembly, model: CycleModel) -> float:
+    """Cycles that ``last``, at the end of a block, added where it changed the flow."""
+    if not last.changes_flow or last.kind == "loop end":
+        return 0.0
     short = last.address + 2 in disassembly.instructions
-    return count.times - (count.then_2 if short else count.then_4)
-
-
-def _registers(operands: str) -> int:
-    listed = re.search(r"\{(.*)\}", operands)
-    if listed is None:
-        return 1
-    number = 0
-    for part in listed[1].split(","):
-        low, _, high = part.strip().partition("-")
-        number += _number(high) - _number(low) + 1 if high else 1
-    return number
-
-
-def _number(register: str) -> int:
-    match = _REGISTER.match(register.strip())
-    return int(match[2]) if match else _NAMED_REGISTERS[register.strip()]
+    taken = count.times - (count.then_2 if short else count.then_4)
+    each = model.call if last.calls else model.jump if last.always_jumps else None
+    return taken * (model.taken_branch if each is None else each)

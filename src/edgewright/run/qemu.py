@@ -92,6 +92,7 @@ def run_qemu(
             layer_names=tuple(layer_names),
             startup_instructions=counts.startup_instructions,
             cycles_modelled=counts.cycles_modelled,
+            cycles_range=_span(counts, target),
             cycles_per_layer=counts.cycles_per_layer,
             moved_per_layer=counts.moved_per_layer,
             latency_modelled_ms=_latency_ms(counts.cycles_modelled, target),
@@ -237,4 +238,8 @@ def _energy_uj(counts: _Counts, target: Target) -> tuple[float | None, float | N
         return None, None, None
     layers = counts.moved_per_layer or {}
     moved = {name: (sum(read for read, _ in sizes), sum(written for _, written in sizes)) for name, sizes in layers.items()}
-    return target.energy.microjoules(counts.cycles_modelled, target.by_kind(moved))
+    return target.energy.microjoules(counts.cycles_modelled, target.by_kind(moved), _span(counts, target))
+
+
+def _span(counts: _Counts, target: Target) -> tuple[int, int] | None:
+    return None if counts.cycles_modelled is None or target.cycles is None else target.cycles.span(counts.cycles_modelled)

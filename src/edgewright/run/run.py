@@ -46,6 +46,8 @@ class Run:
     """From reset until memory is set up: .data copied, .bss cleared."""
     cycles_modelled: int | None = None
     """Of the first inference."""
+    cycles_range: tuple[int, int] | None = None
+    """Least and most that a device may take, where the model of its cycles has a range."""
     cycles_per_layer: tuple[int, ...] | None = None
     moved_per_layer: Mapping[str, tuple[tuple[int, int], ...]] | None = None
     """Memory of the target → bytes that each layer read and wrote in the first inference, the fetch of instructions aside."""

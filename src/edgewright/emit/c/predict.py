@@ -69,7 +69,8 @@ class Energy:
 class Prediction:
     """One inference of a program: the cost of each layer, and of all. ``source``: where the coefficients come from.
 
-    ``moved``: memory → bytes read and written.
+    ``cycles_range``: least and most, from the core's model of cycles; None where it has no range. ``moved``: memory → bytes read and
+    written.
     ``energy``: None where the target has no coefficient or no cycles are known.
     """
 
@@ -80,6 +81,7 @@ class Prediction:
     energy: Energy | None
     source: str = ""
     moved: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    cycles_range: tuple[int, int] | None = None
 
 
 def predict(program: Program) -> Prediction:
@@ -92,14 +94,16 @@ def predict(program: Program) -> Prediction:
     total = sum_costs(costs)
     latency = None if total.cycles is None or target.clock_hz is None else 1e3 * total.cycles / target.clock_hz
     moved = _by_memory(total, program)
-    return Prediction(target.name, rows, total, latency, _energy(total, moved, target), "" if table is None else table.source, moved)
+    span = None if total.cycles is None or target.cycles is None else target.cycles.span(total.cycles, total.error or 0.0)
+    energy = _energy(total, moved, target, span)
+    return Prediction(target.name, rows, total, latency, energy, "" if table is None else table.source, moved, span)
 
 
-def _energy(total: Cost, moved: Mapping[str, tuple[int, int]], target: Target) -> Energy | None:
+def _energy(total: Cost, moved: Mapping[str, tuple[int, int]], target: Target, span: tuple[int, int] | None) -> Energy | None:
     """Off at most by what the cycles and the coefficients are off."""
     if target.energy is None or total.cycles is None:
         return None
-    return Energy(*target.energy.microjoules(total.cycles, target.by_kind(moved), total.error or 0.0))
+    return Energy(*target.energy.microjoules(total.cycles, target.by_kind(moved), span))
 
 
 def _by_memory(total: Cost, program: Program) -> dict[str, tuple[int, int]]:
