@@ -115,8 +115,11 @@ def test_the_deepest_stack_is_what_the_compiler_says(device: Target, tmp_path: P
 
 
 def test_cycles_latency_and_energy_are_modelled_where_the_target_has_coefficients(needs_arm: None) -> None:
+    unknown = run_qemu(tiny.files(), tiny.inputs(1), load_target("cortex-m3").model_copy(update={"cycles": None}))
+    assert unknown.cycles_modelled is None and unknown.cycles_per_layer is None and unknown.cycles_range is None
     m3 = run_qemu(tiny.files(), tiny.inputs(1), load_target("cortex-m3"))
-    assert m3.cycles_modelled is None and m3.cycles_per_layer is None and m3.latency_modelled_ms is None
+    assert m3.cycles_modelled is not None and m3.latency_modelled_ms is None
+    assert m3.cycles_range == (round(0.88 * m3.cycles_modelled), round(1.2 * m3.cycles_modelled))
     board = run_qemu(tiny.files(), tiny.inputs(1), load_target("nucleo-l412kb"))
     assert board.cycles_modelled is not None and board.cycles_per_layer is not None and board.instructions is not None
     assert board.instructions[0] < board.cycles_modelled < 3 * board.instructions[0]

@@ -63,7 +63,7 @@ def test_energy_of_more_or_fewer_bytes_than_usual() -> None:
     model = EnergyModel(source="a test", picojoules_per_cycle=100, least=90, most=110, memories=(access,))
     assert model.microjoules(1e6, {"ram": 1e6}) == pytest.approx((100, 90, 110))
     assert model.microjoules(1e6, {"ram": 3e6}) == pytest.approx((120, 100, 190))
-    assert model.microjoules(1e6, {"ram": 0.5e6}, 0.1) == pytest.approx((95, 61, 118.5))
+    assert model.microjoules(1e6, {"ram": 0.5e6}, (0.9e6, 1.1e6)) == pytest.approx((95, 61, 118.5))
     assert model.microjoules(1e6, {}) == pytest.approx((100, 90, 110))
     plain = EnergyModel(source="a test", picojoules_per_cycle=100)
     assert plain.microjoules(1e6, {"ram": 3e6}) == (pytest.approx(100), None, None)
@@ -73,8 +73,21 @@ def test_energy_of_more_or_fewer_bytes_than_usual() -> None:
     assert named.by_kind({"ram": (1, 2), "ccm": (4, 8)}) == {"ram": 3, "ccm": 12}
 
 
-def test_only_the_m4_claims_a_cycle_model() -> None:
-    assert {load_target(name).core for name in list_targets() if load_target(name).cycles} == {"cortex-m4"}
+def test_every_microcontroller_has_a_model_of_its_cycles_with_a_range() -> None:
+    for target in map(load_target, list_targets()):
+        assert (target.cycles is not None) == (target.qemu is not None), target.name
+        if target.cycles is not None:
+            low, high = target.cycles.span(100_000) or (0, 0)
+            assert 0 < low < 100_000 < high, target.name
+            assert target.cycles.span(100_000, 0.1) == (pytest.approx(0.9 * low), pytest.approx(1.1 * high))
+
+
+def test_energy_names_a_range_or_says_that_it_has_none() -> None:
+    models = {target.name: target.energy for target in map(load_target, list_targets()) if target.energy is not None}
+    assert {"nucleo-l4r5zi", "nano33ble", "stm32f405", "sparkfun-edge"} <= set(models)
+    for name, model in models.items():
+        if name != "nucleo-l412kb":
+            assert model.least is not None and model.most is not None and model.least < model.picojoules_per_cycle < model.most, name
 
 
 def test_a_target_is_frozen() -> None:

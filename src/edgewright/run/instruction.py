@@ -14,7 +14,7 @@ Kind = Literal[
 _CONDITIONS = "eq|ne|cs|hs|cc|lo|mi|pl|vs|vc|hi|ls|ge|lt|gt|le|al"
 _LINES: tuple[tuple[Kind, str], ...] = (
     ("branch", rf"(b|bl|blx|bx)({_CONDITIONS})?|cbn?z|tb[bh]|b(eq|ne|lt|ge|le|gt)z|b(lt|ge|gt|le)u|j|jal|jalr|jr|ret|call|tail"),
-    ("loop end", "letp?"),
+    ("loop end", "le(tp)?"),
     ("load", rf"(ldr(s?[bh])?t?|ldrex[bh]?)({_CONDITIONS})?|vldr|l[bhw]u?"),
     ("store", rf"(str[bh]?t?|strex[bh]?)({_CONDITIONS})?|vstr|s[bhw]"),
     ("load multiple", rf"(pop|ldm(ia|db|fd)?|vldm(ia|db)?|vpop)({_CONDITIONS})?"),
@@ -116,7 +116,7 @@ class Instruction:
             return frozenset(_named(self.operands.partition("{")[0]))
         names = _named(self.operands)
         skipped = 0 if not self.written else 2 if _WRITES_TWO.match(self.mnemonic) else 1
-        kept = self.operands.count(",") == 1 and self.kind != "load" and not _MOVES.match(self.mnemonic)
+        kept = self.operands.count(",") == 1 and self.kind not in ("load", "vector load") and not _MOVES.match(self.mnemonic)
         both = kept or bool(_KEEPS_TARGET.match(self.mnemonic))
         return frozenset(names[0 if both else skipped :]) - self.accumulated
 
