@@ -1,5 +1,5 @@
 """The cost model against counted instructions and bytes: random layers that it was not fitted to, programs with tiled loops, and whole
-networks, on every core.
+networks, with weights of a byte, of few bits and mostly zeros, on every core.
 
 The energy rows compare the coefficient with the published energy of MLPerf Tiny, each network by what the other three give.
 """
@@ -10,17 +10,31 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from benchmarks.cases import CASES
+import edgewright
+from benchmarks.cases import CASES, model_path
 from benchmarks.fit_costs import CORES
-from benchmarks.random_layers import random_inputs, random_layers, side_by_side
+from benchmarks.random_layers import FORMED, KINDS, SEQUENCES, Kinds, random_inputs, random_layers, side_by_side
 from benchmarks.random_tilings import random_tilings
+from edgewright.data import Data
 from edgewright.emit.c import emit_c
 from edgewright.emit.c.predict import predict
-from edgewright.lower.program import Program
+from edgewright.lower.program import Program, make_program
+from edgewright.recipe import CLEAN, Recipe, Step
 from edgewright.run.qemu import LayerCounts, count_layers
 from edgewright.targets.target import load_target
 
 LAYERS, TILED, SEED = 250, 8, 2000
+SETS: Mapping[str, tuple[int, int, Kinds]] = {
+    "random layers": (SEED, LAYERS, KINDS),
+    "with weights packed or pruned": (SEED + 1, 100, FORMED),
+    "of attention and recurrence": (SEED + 2, 60, SEQUENCES),
+}
+STRUCTURED = {
+    "weights of 4 bits": (Step("quantize_static", {"weight_bits": 4}),),
+    "weights of 4 values": (Step("cluster_weights", {"clusters": 4}), Step("quantize_static")),
+    "90 % zeros": (Step("prune_weights", {"sparsity": 0.9, "scope": "global"}), Step("quantize_static")),
+}
+"""Steps that make other kernels of a network in float; speeds do not depend on what training would make of it."""
 NETWORKS = ("ic_int8", "kws_int8", "micro_speech_int8", "mobilenet_v2_96")
 CLOCK_HZ = 120e6
 PUBLISHED: Mapping[str, tuple[float, float]] = {
@@ -34,26 +48,28 @@ PUBLISHED: Mapping[str, tuple[float, float]] = {
 
 def rows() -> list[dict[str, object]]:
     """One row a core for random layers and for tiled programs, one a core and network, one a published energy."""
-    return [*_layers(), *_tilings(), *_networks(), *_energies()]
+    return [*_layers(), *_tilings(), *_networks(), *_structured(), *_energies()]
 
 
 def _layers() -> Iterator[dict[str, object]]:
-    for core in CORES:
-        target = load_target(core)
-        program = side_by_side(random_layers(SEED, LAYERS), target)
-        counted = count_layers(emit_c(program), random_inputs(program.graph, SEED), target)
-        predicted = predict(program)
-        known = [(row.cost.instructions, count) for row, count in zip(predicted.layers, counted.instructions, strict=True)]
-        errors = np.array([float("inf") if cost is None else cost / count - 1 for cost, count in known])
-        yield {
-            "core": core,
-            "what": f"{LAYERS} random layers",
-            "within 5 %": f"{100 * np.mean(abs(errors) <= 0.05):.1f} %",
-            "within 3 %": f"{100 * np.mean(abs(errors) <= 0.03):.1f} %",
-            "unknown": int(np.isinf(errors).sum()),
-            "worst": "; ".join(_layer(program, int(index), errors) for index in np.argsort(-abs(errors))[:3]),
-            **_cycles([row.cost.cycles for row in predicted.layers], counted),
-        }
+    for what, (seed, count, kinds) in SETS.items():
+        graph = random_layers(seed, count, kinds=kinds)
+        for core in CORES:
+            target = load_target(core)
+            program = side_by_side(graph, target)
+            counted = count_layers(emit_c(program), random_inputs(program.graph, seed), target)
+            predicted = predict(program)
+            known = [(row.cost.instructions, count) for row, count in zip(predicted.layers, counted.instructions, strict=True)]
+            errors = np.array([float("inf") if cost is None else cost / count - 1 for cost, count in known])
+            yield {
+                "core": core,
+                "what": f"{count} {what}",
+                "within 5 %": f"{100 * np.mean(abs(errors) <= 0.05):.1f} %",
+                "within 3 %": f"{100 * np.mean(abs(errors) <= 0.03):.1f} %",
+                "unknown": int(np.isinf(errors).sum()),
+                "worst": "; ".join(_layer(program, int(index), errors) for index in np.argsort(-abs(errors))[:3]),
+                **_cycles([row.cost.cycles for row in predicted.layers], counted),
+            }
 
 
 def _layer(program: Program, index: int, errors: np.ndarray) -> str:
@@ -92,18 +108,40 @@ def _networks() -> Iterator[dict[str, object]]:
         case = CASES[name]()
         for core in CORES:
             program = case.program(core)
-            counted = count_layers(emit_c(program), case.inputs(1), program.target)
-            prediction = predict(program)
-            total = prediction.total
-            row: dict[str, object] = {"core": core, "what": name, "counted": sum(counted.instructions), "predicted": total.instructions}
-            if total.instructions is not None:
-                row["error"] = f"{100 * (total.instructions / sum(counted.instructions) - 1):+.2f} %"
-            if total.cycles is not None and counted.cycles is not None:
-                row["error of cycles"] = f"{100 * (total.cycles / sum(counted.cycles) - 1):+.2f} %"
-            for memory, sizes in prediction.moved.items():
-                moved = sum(map(sum, counted.moved[memory]))
-                row[f"error of bytes, {memory}"] = f"{100 * (sum(sizes) / moved - 1):+.2f} %"
-            yield row | ({"unknown": total.unknown} if total.instructions is None else {})
+            yield _whole(name, program, count_layers(emit_c(program), case.inputs(1), program.target))
+
+
+def _structured() -> Iterator[dict[str, object]]:
+    """DS-CNN from float with other weights, on noise."""
+    graph = edgewright.load(model_path("mlperf_tiny/kws_float.tflite"))
+    shape = tuple(int(size or 1) for size in graph.value(graph.inputs[0]).shape[1:])
+    noise = Data((np.random.default_rng(SEED).normal(size=(8, *shape)).astype(np.float32),))
+    for name, steps in STRUCTURED.items():
+        recipe = Recipe("weights", (Step("dequantize_weights"), *(Step(clean, repeat=True) for clean in CLEAN), *steps))
+        for core in CORES:
+            made = edgewright.optimize(graph, recipe=recipe, target=core, data=noise, formats=["c"]).program
+            assert made is not None
+            program = make_program(made.graph, load_target(core))
+            yield _whole(f"kws, {name}", program, count_layers(emit_c(program), random_inputs(program.graph, SEED), program.target))
+
+
+def _whole(name: str, program: Program, counted: LayerCounts) -> dict[str, object]:
+    prediction = predict(program)
+    total = prediction.total
+    row: dict[str, object] = {
+        "core": program.target.name,
+        "what": name,
+        "counted": sum(counted.instructions),
+        "predicted": total.instructions,
+    }
+    if total.instructions is not None:
+        row["error"] = f"{100 * (total.instructions / sum(counted.instructions) - 1):+.2f} %"
+    if total.cycles is not None and counted.cycles is not None:
+        row["error of cycles"] = f"{100 * (total.cycles / sum(counted.cycles) - 1):+.2f} %"
+    for memory, sizes in prediction.moved.items():
+        moved = sum(map(sum, counted.moved[memory]))
+        row[f"error of bytes, {memory}"] = f"{100 * (sum(sizes) / moved - 1):+.2f} %"
+    return row | ({"unknown": total.unknown} if total.instructions is None else {})
 
 
 def _energies() -> Iterator[dict[str, object]]:

@@ -410,6 +410,7 @@ FORMED: Kinds = (
     (add_pruned_dense, 1),
 )
 """Layers whose weights have a structure."""
+SEQUENCES: Kinds = ((add_matmul, 2), (add_softmax, 1), (add_layer_norm, 2), (add_recurrent, 3))
 KINDS: Kinds = (
     (add_conv2d, 36),
     (add_depthwise_conv2d, 20),
