@@ -1,20 +1,22 @@
-"""``python -m benchmarks.fit_costs [CORE …]``: fit the costs of the kernels' parts to counted instructions of random layers.
+"""``python -m benchmarks.fit_costs [--stale] [CORE …]``: fit the costs of the kernels' parts to counted instructions of random layers.
 
 Non-negative least squares of relative errors on 1,440 layers a core, 200 in a boot of QEMU; the error of each kernel is that of 480 others.
 Writes src/edgewright/targets/costs/CORE.toml, and for the kernels that put size first CORE-size.toml (both are names to give; all where
-none is given). About a minute a file, two at a time.
+none is given). About two minutes a file, two at a time. ``--stale``: only kernels whose C, or whose core's model of cycles, has changed since they
+were fitted; the others keep their costs.
 """
 
 from __future__ import annotations
 
 import datetime
+import hashlib
 import multiprocessing
 import os
 import subprocess
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,14 +30,16 @@ from edgewright.emit.c import emit_c
 from edgewright.emit.c.predict import MOVES, inference_calls, kernel_text
 from edgewright.emit.c.structure.table import count_parts
 from edgewright.errors import EdgewrightError, ModelError
+from edgewright.ir.edit import rebuild
 from edgewright.ir.graph import Graph, Node
 from edgewright.lower.program import Program
 from edgewright.run.qemu import count_layers
 from edgewright.run.toolchain import find_toolchain
+from edgewright.targets.costs import CostTable, KernelCost, load_costs
 from edgewright.targets.target import Target, load_target
 
 CORES = ("cortex-m0plus", "cortex-m3", "cortex-m4", "cortex-m7", "cortex-m33", "cortex-m55", "rv32imac")
-SIZE = "-size"
+SIZE, STALE = "-size", "--stale"
 SAME_CODE: Mapping[str, tuple[str, ...]] = {
     "cortex-m0plus": ("cortex-m0plus", "cortex-m0"),
     "cortex-m55": ("cortex-m55", "cortex-m85"),
@@ -53,6 +57,7 @@ SAME_LIBRARY: Mapping[str, str] = {
     "take_tile: fill": "fill_border: fill",
 }
 """Parts that call the same function of the C library, and under which name it is fitted to all of them."""
+TILE_KERNELS = {"take_tile", "put_tile", "fill_border"}
 FEW = 16
 """Figures below this are held to that many, not to their own share."""
 FIT: tuple[tuple[int, bool], ...] = ((0, True), (1, False), (2, True), (3, False), (4, True), (5, False))
@@ -73,13 +78,31 @@ class Sample:
     moved: Mapping[str, int]
 
 
-def measure(target: Target, seeds: Sequence[tuple[int, bool]], layers: int = LAYERS) -> Iterator[Sample]:
-    """All layers of all seeds, more of those with structured weights, and what stands in tiled loops alone, counted under QEMU."""
+def measure(target: Target, seeds: Sequence[tuple[int, bool]], kept: Collection[str] = (), layers: int = LAYERS) -> Iterator[Sample]:
+    """All layers of all seeds, more of those with structured weights, and what stands in tiled loops alone, counted under QEMU.
+
+    Layers whose kernels are all ``kept`` are left out.
+    """
     for seed, even in seeds:
-        yield from _counted(side_by_side(random_layers(seed, layers, even=even), target), seed)
-        yield from _counted(side_by_side(random_layers(seed + 100, STRUCTURED, even=even, kinds=FORMED), target), seed)
-        for program in random_tilings(seed, TILED, target):
-            yield from (sample for sample in _counted(program, seed) if sample.node.op.kind in KINDS)
+        for graph in (random_layers(seed, layers, even=even), random_layers(seed + 100, STRUCTURED, even=even, kinds=FORMED)):
+            wanted = _without(graph, target, kept)
+            if wanted.nodes:
+                yield from _counted(side_by_side(wanted, target), seed)
+        if TILE_KERNELS - set(kept):
+            for program in random_tilings(seed, TILED, target):
+                yield from (sample for sample in _counted(program, seed) if sample.node.op.kind in KINDS)
+
+
+def _without(graph: Graph, target: Target, kept: Collection[str]) -> Graph:
+    """``graph``, whose layers have nothing to do with each other, less those of ``kept`` kernels."""
+    if not kept:
+        return graph
+    program = side_by_side(graph, target)
+    calls = zip(program.executed.nodes, inference_calls(program), strict=True)
+    wanted = {node.outputs[0] for node, of in calls if not {call.kernel for call, _ in of} <= set(kept)}
+    outputs = [name for name in graph.outputs if name in wanted]
+    read = {name for node in graph.nodes if node.outputs[0] in wanted for name in node.inputs}
+    return rebuild(graph, outputs=outputs, inputs=[name for name in graph.inputs if name in read])
 
 
 def _counted(program: Program, seed: int) -> Iterator[Sample]:
@@ -137,10 +160,47 @@ def target_of(name: str) -> Target:
     return load_target(name.removesuffix(SIZE)).preferring("size" if name.endswith(SIZE) else "speed")
 
 
-def fit_core(core: str) -> str:
-    """The table of ``core`` as TOML."""
+def unchanged(target: Target) -> dict[str, KernelCost]:
+    """Kernels that are as they were when they were fitted, with their costs; none where the model of cycles has changed."""
+    table = load_costs(target)
+    if table is None or table.cycle_model != model_digest(target):
+        return {}
+    kept = {name: cost for name, cost in table.costs.items() if cost.text == kernel_text(name, target.kernels)}
+    shared = {name.partition(":")[0] for pair in SAME_LIBRARY.items() for name in pair}
+    return kept if shared <= set(kept) else {name: cost for name, cost in kept.items() if name not in shared}
+
+
+def model_digest(target: Target) -> str:
+    """What tells one model of cycles from another; its words and its range do not matter."""
+    if target.cycles is None:
+        return ""
+    told = target.cycles.model_dump_json(exclude={"source", "least", "most"})
+    return hashlib.sha256(told.encode()).hexdigest()[:16]
+
+
+def fit_core(core: str, *, stale: bool = False) -> str:
+    """The table of ``core`` as TOML; with ``stale`` kernels only that have changed, where there are such."""
     target = target_of(core)
-    samples, held = list(measure(target, FIT)), list(measure(target, HELD_OUT))
+    kept = unchanged(target) if stale else {}
+    samples, held = list(measure(target, FIT, kept)), list(measure(target, HELD_OUT, kept))
+    fitted = dict(sorted((kept | fit_kernels(core, samples, held, target)).items()))
+    chain = find_toolchain(target, None)
+    said = subprocess.run([*chain.compiler, "--version"], capture_output=True, text=True, timeout=60).stdout.splitlines()[0]
+    how = f"{said}, {target.optimization}; python -m benchmarks.fit_costs {core}, {datetime.date.today().isoformat()}"
+    source = f"{len(samples)} random layers counted under QEMU, {how}"
+    if kept:
+        table = load_costs(target)
+        assert table is not None
+        again = [name for name in fitted if name not in kept]
+        source = f"{table.source}; {', '.join(again)} again, {datetime.date.today().isoformat()}" if again else table.source
+    cores = SAME_CODE.get(target.core, (target.core,))
+    return _table(CostTable(cores=cores, kernels=target.kernels, source=source, cycle_model=model_digest(target), costs=fitted))
+
+
+def fit_kernels(core: str, samples: Sequence[Sample], held: Sequence[Sample], target: Target) -> dict[str, KernelCost]:
+    """The costs of all kernels in ``samples``; their errors are those on ``held``."""
+    if not samples:
+        return {}
     instructions = fit(samples, [sample.instructions for sample in samples])
     known = [sample.cycles for sample in samples if sample.cycles is not None]
     cycles = fit(samples, known) if len(known) == len(samples) else None
@@ -154,26 +214,39 @@ def fit_core(core: str) -> str:
         for kernel in sample.kernels:
             seen[kernel] += 1
     everything = [error for found in errors.values() for error in found]
-    _say(core, held, instructions, moved)
-    chain = find_toolchain(target, None)
-    said = subprocess.run([*chain.compiler, "--version"], capture_output=True, text=True, timeout=60).stdout.splitlines()[0]
-    today = datetime.date.today().isoformat()
-    how = f"{said}, {target.optimization}; python -m benchmarks.fit_costs {core}, {today}"
-    source = f"{len(samples)} random layers counted under QEMU, {how}"
+    if held:
+        _say(core, held, instructions, moved)
+
+    def own(costs: Mapping[str, float], kernel: str) -> dict[str, float]:
+        return {part.removeprefix(f"{kernel}: "): cost for part, cost in costs.items() if part.startswith(f"{kernel}: ")}
+
+    return {
+        kernel: KernelCost(
+            text=kernel_text(kernel, target.kernels),
+            layers=seen[kernel],
+            error=round(float(np.quantile(errors.get(kernel) or everything, 0.95)), 3),
+            instructions=own(instructions, kernel),
+            cycles=None if cycles is None else own(cycles, kernel),
+            **{name: {part: cost for part, cost in own(costs, kernel).items() if cost} for name, costs in moved.items()},
+        )
+        for kernel in seen
+    }
+
+
+def _table(table: CostTable) -> str:
+    """``table`` as TOML."""
     lines = [
-        f"cores = {_toml(SAME_CODE.get(target.core, (target.core,)))}",
-        f"kernels = {_toml(target.kernels)}",
-        f'source = "{source}"',
+        f"cores = {_toml(table.cores)}",
+        f"kernels = {_toml(table.kernels)}",
+        f'source = "{table.source}"',
+        f'cycle_model = "{table.cycle_model}"',
     ]
-    for kernel in sorted(seen):
-        error = float(np.quantile(errors.get(kernel) or everything, 0.95))
-        lines += ["", f"[costs.{kernel}]", f'text = "{kernel_text(kernel, target.kernels)}"']
-        lines += [f"layers = {seen[kernel]}", f"error = {error:.3f}"]
-        for name, costs in (("instructions", instructions), ("cycles", cycles), *moved.items()):
-            if costs is not None:
-                lines += ["", f"[costs.{kernel}.{name}]"]
-                own = ((part.removeprefix(f"{kernel}: "), cost) for part, cost in costs.items() if part.startswith(f"{kernel}: "))
-                lines += [f'"{part}" = {cost}' for part, cost in own if cost or name not in MOVES]
+    for kernel, cost in table.costs.items():
+        lines += ["", f"[costs.{kernel}]", f'text = "{cost.text}"', f"layers = {cost.layers}", f"error = {cost.error:.3f}"]
+        for name in ("instructions", "cycles", *MOVES):
+            parts = getattr(cost, name)
+            if parts is not None:
+                lines += ["", f"[costs.{kernel}.{name}]", *(f'"{part}" = {value}' for part, value in parts.items())]
     return "\n".join(lines) + "\n"
 
 
@@ -195,10 +268,10 @@ def _say(core: str, held: Sequence[Sample], costs: Mapping[str, float], moved: M
         print(f"  {100 * errors[index]:+.1f} %  {sample.instructions:>10,}  {sample.node.op}  {shapes}")
 
 
-def _write(core: str) -> int:
+def _write(core: str, stale: bool) -> int:
     started = time.perf_counter()
     try:
-        text = fit_core(core)
+        text = fit_core(core, stale=stale)
     except EdgewrightError as error:
         print(f"error: {core}: {error.message}\nhint: {error.hint}", file=sys.stderr)
         return 2
@@ -209,11 +282,12 @@ def _write(core: str) -> int:
     return 0
 
 
-def main(cores: Sequence[str]) -> int:
-    """Fit ``cores`` (all where none is given), two at a time. Returns the exit code."""
+def main(words: Sequence[str]) -> int:
+    """Fit the cores among ``words`` (all where none is given), two at a time. Returns the exit code."""
     FOLDER.mkdir(exist_ok=True)
+    cores = [word for word in words if word != STALE] or [core + end for end in ("", SIZE) for core in CORES]
     with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as pool:
-        return max(pool.map(_write, cores or [core + end for end in ("", SIZE) for core in CORES]))
+        return max(pool.map(_write, cores, [STALE in words] * len(cores)))
 
 
 if __name__ == "__main__":

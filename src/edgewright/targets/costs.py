@@ -39,13 +39,17 @@ class KernelCost(BaseModel):
 
 
 class CostTable(BaseModel):
-    """All that is known of a core. ``kernels``: the folders that were compiled; ``cores``: those whose code is the same."""
+    """All that is known of a core. ``kernels``: the folders that were compiled; ``cores``: those whose code is the same.
+
+    ``cycle_model``: a digest of the model that the cycles come from.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     cores: tuple[str, ...]
     kernels: tuple[str, ...]
     source: str
+    cycle_model: str = ""
     costs: Mapping[str, KernelCost]
 
 
