@@ -2,8 +2,9 @@
 
 Non-negative least squares of relative errors on 1,440 layers a core, 200 in a boot of QEMU; the error of each kernel is that of 480 others.
 Writes src/edgewright/targets/costs/CORE.toml, and for the kernels that put size first CORE-size.toml (both are names to give; all where
-none is given). About two minutes a file, two at a time. ``--stale``: only kernels whose C, or whose core's model of cycles, has changed since they
-were fitted; the others keep their costs.
+none is given). About two minutes a file, two at a time.
+
+``--stale``: only kernels whose C, or whose core's model of cycles, has changed since they were fitted; the others keep their costs.
 """
 
 from __future__ import annotations
