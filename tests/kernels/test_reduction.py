@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from edgewright.ir.dtype import DType, Quant
 from edgewright.ops.average_pool2d import AveragePool2D
@@ -55,18 +56,19 @@ def test_softmax(needs_cc: None, seed: int = 0) -> None:
     batch.check(samples=8)
 
 
-def test_matmul(needs_cc: None, seed: int = 0) -> None:
+@pytest.mark.parametrize("kernels", ["host", "dsp"])
+def test_matmul(kernels: str, needs_cc: None, seed: int = 0) -> None:
     rng = np.random.default_rng(seed)
     batch = Batch(rng)
     for _ in range(60):
         leading = [int(size) for size in rng.integers(1, 4, rng.integers(0, 3))]
-        rows, columns, depth = (int(size) for size in rng.integers(1, 12, 3))
+        rows, columns, depth = (int(size) for size in rng.integers(1, 16, 3))
         transposed = bool(rng.integers(2))
         spread = [1 if rng.integers(4) == 0 else size for size in leading]
         first, second = (spread, leading) if rng.integers(2) else (leading, spread)
         operands = [(*first, rows, depth), (*second, columns, depth) if transposed else (*second, depth, columns)]
         batch.add(MatMul(transposed), [batch.input(shape) for shape in operands], batch.quant(0.001, 2.0))
-    batch.check()
+    batch.check(kernels)
 
 
 def test_layer_norm(needs_cc: None, seed: int = 0) -> None:

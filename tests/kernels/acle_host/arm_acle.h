@@ -13,6 +13,13 @@ static inline int32_t __sxtb16(int32_t x)
     return ew_acle_pair((int8_t)(uint8_t)((uint32_t)x & 0xffu), (int8_t)(uint8_t)((uint32_t)x >> 16 & 0xffu));
 }
 
+static inline int32_t __sxtab16(int32_t halves, int32_t x)
+{
+    const int32_t bytes = __sxtb16(x);
+
+    return ew_acle_pair(ew_acle_low(halves) + ew_acle_low(bytes), ew_acle_high(halves) + ew_acle_high(bytes));
+}
+
 static inline int32_t __smlad(int32_t a, int32_t b, int32_t sum)
 {
     return (int32_t)((uint32_t)sum + (uint32_t)(ew_acle_low(a) * ew_acle_low(b)) + (uint32_t)(ew_acle_high(a) * ew_acle_high(b)));

@@ -169,6 +169,32 @@ def matmul(fields: Fields) -> Counts:
     return counts
 
 
+def matmul_dsp(fields: Fields) -> Counts:
+    """Blocks of two rows by two columns along the depth, or by four columns down it; what is left over of columns or depth step by step."""
+    matrices = int(np.prod(numbers(fields, "sizes")))
+    rows, columns, depth = (number(fields, name) for name in ("rows", "columns", "depth"))
+    counts: Counts = {"call": 1, "matrix": matrices}
+    along = number(fields, "second_down") == 1
+    wide, twos = (2 if along else 4), matrices * -(-rows // 2)
+    whole = -(-columns // 2) if along else columns // 4
+    name = "along" if along else "down"
+    add(counts, f"rows, {name}", twos)
+    add(counts, f"block, {name}", twos * whole)
+    add(counts, f"block, {name}: four", twos * whole * (depth // 4))
+    add(counts, "block of columns left over", twos * (not along and columns % 4 > 0))
+    left = columns % 4 if not along else 0
+    for steps, outputs in ((depth % 4, columns - left), (depth, left)):
+        times = matrices * rows * outputs
+        add(counts, "rest", matrices * rows * -(-outputs // wide) * (steps > 0))
+        add(counts, "rest: output", times * (steps > 0))
+        add(counts, "rest: step", times * steps)
+    simple = number(fields, "output_shift") < 0 and (number(fields, "output_min"), number(fields, "output_max")) == (-128, 127)
+    way = "simple" if simple else sign(number(fields, "output_shift"))
+    add(counts, f"put, {'simple' if simple else 'other'}", matrices * rows * -(-columns // wide))
+    add(counts, f"element: {way}", matrices * rows * columns)
+    return counts
+
+
 def layer_norm(fields: Fields) -> Counts:
     """Two passes over each row; how far the variance is shifted depends on the data."""
     rows, channels = number(fields, "rows"), number(fields, "channels")

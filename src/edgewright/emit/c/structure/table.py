@@ -55,6 +55,7 @@ DSP: Mapping[str, Structure] = {
     "depthwise_3x3_s8": depthwise.depthwise_3x3_dsp,
     "depthwise_5x5_s8": depthwise.depthwise_5x5_dsp,
     "depthwise_conv2d_s8": depthwise.depthwise_dsp,
+    "matmul_s8": other.matmul_dsp,
     "sum_flat_s8": other.sum_flat,
 }
 HELIUM: Mapping[str, Structure] = {
