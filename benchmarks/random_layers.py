@@ -7,12 +7,12 @@ Shapes follow what networks for microcontrollers have: 1 to 256 channels, odd on
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.random_weights import Form, any_weights, few_values, pruned
+from benchmarks.random_weights import Form, any_weights, few_values, pruned, wide_weights
 from edgewright.ir.dtype import DType, Quant
 from edgewright.ir.edit import GraphBuilder
 from edgewright.ir.graph import Graph, Level
@@ -31,6 +31,7 @@ from edgewright.ops.dequantize import Dequantize
 from edgewright.ops.gru import GRU
 from edgewright.ops.hard_swish import HardSwish
 from edgewright.ops.layer_norm import LayerNorm
+from edgewright.ops.leaky_relu import LeakyRelu
 from edgewright.ops.log_softmax import LogSoftmax
 from edgewright.ops.lstm import LSTM
 from edgewright.ops.matmul import MatMul
@@ -40,10 +41,14 @@ from edgewright.ops.mul import Mul
 from edgewright.ops.pad import Pad
 from edgewright.ops.prelu import PRelu
 from edgewright.ops.quantize import Quantize
+from edgewright.ops.relu import Relu
+from edgewright.ops.requantize import Requantize
 from edgewright.ops.resize import Resize
+from edgewright.ops.sigmoid import Sigmoid
 from edgewright.ops.slice import Slice
 from edgewright.ops.softmax import Softmax
 from edgewright.ops.sub import Sub
+from edgewright.ops.tanh import Tanh
 from edgewright.ops.transpose import Transpose
 from edgewright.ops.transpose_conv2d import TransposeConv2D
 from edgewright.targets.stored import layer_can_be_frugal, layer_workspace_bytes
@@ -57,22 +62,35 @@ NO_PADDING: Padding = ((0, 0), (0, 0))
 
 @dataclass
 class Layers:
-    """A graph under construction whose layers have nothing to do with each other. ``form``: how weights are drawn."""
+    """A graph under construction whose layers have nothing to do with each other. ``form``: how weights are drawn. ``dtype``: of
+    activations, whose steps are as much finer as int16 has more of them."""
 
     rng: np.random.Generator
     builder: GraphBuilder = field(default_factory=lambda: GraphBuilder("layers", Level.INTEGER))
     outputs: list[str] = field(default_factory=list)
     form: Form = any_weights
+    dtype: DType = DType.INT8
 
     def quant(self, scale: float | None = None) -> Quant:
         """Activations: after a rectifier as often as not."""
         zero_point = -128 if self.rng.integers(2) else int(self.rng.integers(-60, 60))
-        return Quant.per_tensor(float(np.float32(self.rng.uniform(0.02, 0.08) if scale is None else scale)), zero_point)
+        if self.dtype is DType.INT16:
+            zero_point = 0
+        scale = self.rng.uniform(0.02, 0.08) / self.finer if scale is None else scale
+        return Quant.per_tensor(float(np.float32(scale)), zero_point)
 
-    def input(self, shape: Sequence[int], quant: Quant | None = None, dtype: DType = DType.INT8) -> str:
-        return self.builder.input(self.builder.fresh("x"), (None, *shape), dtype, None if dtype is DType.FLOAT32 else quant or self.quant())
+    @property
+    def finer(self) -> int:
+        return 256 if self.dtype is DType.INT16 else 1
 
-    def node(self, op: Operator, inputs: Sequence[str], quant: Quant | None, dtype: DType = DType.INT8) -> None:
+    def input(self, shape: Sequence[int], quant: Quant | None = None, dtype: DType | None = None) -> str:
+        dtype = dtype or self.dtype
+        quant = None if dtype is DType.FLOAT32 else replace(quant or self.quant(), dtype=dtype)
+        return self.builder.input(self.builder.fresh("x"), (None, *shape), dtype, quant)
+
+    def node(self, op: Operator, inputs: Sequence[str], quant: Quant | None, dtype: DType | None = None) -> None:
+        dtype = dtype or self.dtype
+        quant = None if quant is None else replace(quant, dtype=dtype)
         self.outputs.append(self.builder.node(op, inputs, quants=[quant], dtype=dtype))
 
     def channels(self) -> int:
@@ -104,12 +122,13 @@ class Layers:
             scales[self.rng.integers(shape[0])] = self.rng.choice([0.7, 3.0]) * out / known.scale[0]
         per_tensor = self.rng.integers(6) == 0
         quant = Quant.per_tensor(float(scales[0])) if per_tensor else Quant.per_axis(scales, 0)
+        quant = replace(quant, dtype=DType(numbers.dtype.name))
         bias = self.rng.normal(0, 1500 / 45 * size * np.sqrt(fan_in), shape[0]).astype(np.int32)
         names = [
-            self.builder.constant("w", numbers, dtype=DType.INT8, quant=quant, structure=structure),
+            self.builder.constant("w", numbers, quant=quant, structure=structure),
             self.builder.constant("b", bias, dtype=DType.INT32),
         ]
-        zero_point = int(self.rng.choice([-128, 0, int(self.rng.integers(-128, 100))]))
+        zero_point = int(self.rng.choice([-128, 0, int(self.rng.integers(-128, 100))])) * (self.dtype is DType.INT8)
         return names, Quant.per_tensor(out, zero_point)
 
 
@@ -263,6 +282,9 @@ def add_mean(layers: Layers) -> None:
 def add_softmax(layers: Layers) -> None:
     """A softmax or its logarithm."""
     shape = (int(layers.rng.integers(2, 40)),) if layers.rng.integers(3) else (int(layers.rng.integers(2, 30)), layers.channels() + 1)
+    if layers.dtype is DType.INT16:
+        layers.node(Softmax(), [layers.input(shape)], Quant.per_tensor(1 / 32768, 0))
+        return
     x = layers.input(shape, Quant.per_tensor(float(np.float32(layers.rng.uniform(0.05, 0.2))), 10))
     if layers.rng.integers(4):
         layers.node(Softmax(), [x], Quant.per_tensor(1 / 256, -128))
@@ -322,11 +344,13 @@ def add_lookup(layers: Layers) -> None:
 def add_prelu(layers: Layers) -> None:
     """A rectifier with slopes."""
     shape = _tensor(layers)
-    x = layers.input(shape, Quant.per_tensor(0.05, 0))
+    x = layers.input(shape, Quant.per_tensor(0.05 / layers.finer, 0))
     slopes = layers.builder.constant(
         "slopes", layers.rng.integers(10, 100, shape[2]).astype(np.int8), dtype=DType.INT8, quant=Quant.per_tensor(0.004)
     )
-    layers.node(PRelu(), [x, slopes], Quant.per_tensor(float(layers.rng.choice([0.03, 0.06, 0.15])), -20))
+    wide = layers.dtype is DType.INT16
+    scale = float(layers.rng.choice([0.03, 0.06, 0.15])) / layers.finer
+    layers.node(PRelu(), [x, slopes], Quant.per_tensor(scale, 0 if wide else -20))
 
 
 def add_pad(layers: Layers) -> None:
@@ -403,6 +427,44 @@ def _formed(layers: Layers, form: Form, kind: Callable[[Layers], None]) -> None:
 
 
 Kinds = tuple[tuple[Callable[[Layers], None], float], ...]
+def add_wide_rescaled(layers: Layers) -> None:
+    """From one grid to another, and tables that are interpolated."""
+    x = layers.input(_tensor(layers, MOST_BYTES // 4))
+    op = [Requantize(), Relu(), LeakyRelu(0.1), Sigmoid(), Tanh()][int(layers.rng.integers(5))]
+    quant = Quant.per_tensor(1 / 32768, 0) if isinstance(op, Sigmoid | Tanh) else layers.quant()
+    layers.node(op, [x], quant)
+    if isinstance(op, Requantize):
+        layers.node(op, [layers.input(_tensor(layers, MOST_BYTES // 4))], Quant.per_tensor(0.05, -3), DType.INT8)
+        x = layers.input(_tensor(layers, MOST_BYTES // 4), Quant.per_tensor(0.05, -3), DType.INT8)
+        layers.node(op, [x], layers.quant())
+
+
+def add_wide(layers: Layers) -> None:
+    """A layer of int16 activations, a third of those with weights with weights of as many bits."""
+    layers.dtype = DType.INT16
+    layers.form = wide_weights if layers.rng.integers(3) == 0 else any_weights
+    kinds, shares = zip(*WIDE, strict=True)
+    kinds[int(layers.rng.choice(len(kinds), p=np.array(shares) / sum(shares)))](layers)
+    layers.dtype, layers.form = DType.INT8, any_weights
+
+
+WIDE: Kinds = (
+    (add_conv2d, 4),
+    (add_depthwise_conv2d, 3),
+    (add_dense, 2),
+    (add_transpose_conv2d, 2),
+    (add_sum, 2),
+    (add_mul, 1),
+    (add_pool, 3),
+    (add_mean, 1),
+    (add_softmax, 1),
+    (add_matmul, 1),
+    (add_wide_rescaled, 3),
+    (add_prelu, 1),
+    (add_resize, 1),
+    (add_edge, 1),
+)
+"""Layers of int16 activations."""
 FORMED: Kinds = (
     (add_few_values_conv2d, 3),
     (add_few_values_dense, 1),
@@ -433,6 +495,7 @@ KINDS: Kinds = (
     (add_prelu, 1.5),
     (add_edge, 1),
     *FORMED,
+    (add_wide, 4),
 )
 """Each kind with its weight: how often it is drawn."""
 
@@ -457,8 +520,9 @@ def random_inputs(graph: Graph, seed: int = 0) -> list[Array]:
             arrays.append(rng.normal(0, 2, shape).astype(np.float32).view(np.int32))
         else:
             zero_point = -128 if value.quant is None else value.quant.zero_point[0]
-            numbers = rng.normal(0, 45, shape)
-            arrays.append(np.clip(zero_point + (abs(numbers) if zero_point == -128 else numbers), -128, 127).astype(np.int8))
+            wide = 256 if value.dtype is DType.INT16 else 1
+            numbers = zero_point + (abs if zero_point == -128 else np.positive)(rng.normal(0, 45 * wide, shape))
+            arrays.append(np.clip(numbers, value.dtype.minimum, value.dtype.maximum).astype(value.dtype.numpy))
     return arrays
 
 

@@ -10,12 +10,17 @@ import numpy.typing as npt
 from edgewright.ir.graph import Structure
 
 Int8 = npt.NDArray[np.int8]
-Form = Callable[[np.random.Generator, tuple[int, ...]], tuple[Int8, Structure | None]]
+Form = Callable[[np.random.Generator, tuple[int, ...]], tuple[npt.NDArray[np.generic], Structure | None]]
 
 
 def any_weights(rng: np.random.Generator, shape: tuple[int, ...]) -> tuple[Int8, Structure | None]:
     """A byte each."""
     return np.clip(rng.normal(0, 45, shape), -127, 127).astype(np.int8), None
+
+
+def wide_weights(rng: np.random.Generator, shape: tuple[int, ...]) -> tuple[npt.NDArray[np.int16], Structure | None]:
+    """Two bytes each."""
+    return np.clip(rng.normal(0, 11000, shape), -32767, 32767).astype(np.int16), None
 
 
 def few_values(rng: np.random.Generator, shape: tuple[int, ...]) -> tuple[Int8, Structure | None]:

@@ -39,7 +39,7 @@ def conv2d(fields: Fields) -> Counts:
     direct = number(fields, "direct")
     add(counts, "direct", pairs * groups * direct)
     if not direct:
-        _gather(counts, window, channels, groups)
+        gather(counts, window, channels, groups)
     times = pairs * groups * (rows // 4)
     add(counts, "block", times)
     add(counts, "block: step", times * length)
@@ -58,8 +58,8 @@ def conv2d(fields: Fields) -> Counts:
     return counts
 
 
-def _gather(counts: Counts, window: dict[str, int], channels: int, groups: int) -> None:
-    """The columns of all positions and groups, byte for byte."""
+def gather(counts: Counts, window: dict[str, int], channels: int, groups: int, *, alternate: bool = True) -> None:
+    """The columns of all positions and groups, byte for byte; to one place, or by turns (``alternate``) to two that follow each other."""
     rows = inside(window, "height")
     within, without = int(rows.sum()), int((~rows).sum())
     columns, taps = window["output_width"], window["kernel_width"]
@@ -75,7 +75,7 @@ def _gather(counts: Counts, window: dict[str, int], channels: int, groups: int) 
         add(counts, "fill: step", within * float(first.sum() + (run - end).sum()))
         y, ky = np.nonzero(rows)
         source = (starts(window, "height")[y] + ky * window["dilation_height"])[:, None] * window["input_width"] + left[None, :]
-        parity = (y[:, None] * columns + np.arange(columns)) % 2
+        parity = (y[:, None] * columns + np.arange(columns)) % 2 * alternate
         target = parity * (window["kernel_height"] * run) + ky[:, None] * run + first
         add_copies(counts, "copy", source * channels + first, target, end - first)
         return
@@ -252,6 +252,13 @@ def _gather_rows(
 
 def transpose_conv2d(fields: Fields) -> Counts:
     """Every output position and channel, through the taps that reach it."""
+    window, counts = window_of(fields), reached(fields)
+    add_shifts(counts, fields, window["output_height"] * window["output_width"])
+    return counts
+
+
+def reached(fields: Fields) -> Counts:
+    """How often a transposed convolution tries each tap, and hits."""
     window = window_of(fields)
     reached, tried = [], []
     for axis, padding in (("height", "padding_top"), ("width", "padding_left")):
@@ -273,5 +280,4 @@ def transpose_conv2d(fields: Fields) -> Counts:
     add(counts, "tap in a row within", reached[0] * tried[1] * outputs)
     add(counts, "tap within", hit)
     add(counts, "tap within: step", hit * window["input_channels"])
-    add_shifts(counts, fields, positions)
     return counts

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from edgewright.emit.c.layer import Argument, Call, Counter, Place
-from edgewright.emit.c.structure import depthwise, helium, matrix, other, stored, tile
+from edgewright.emit.c.structure import depthwise, helium, matrix, other, stored, tile, wide
 from edgewright.emit.c.structure.window import Counts, Fields
 from edgewright.lower.program import Program
 
@@ -14,8 +14,11 @@ Structure = Callable[[Fields], Counts]
 
 PORTABLE: Mapping[str, Structure] = {
     "average_pixels_s8": other.average_pixels,
+    "average_pool2d_s16": wide.average_pool2d,
     "average_pool2d_s8": other.average_pool2d,
     "conv2d_packed_s8": stored.conv2d_packed,
+    "conv2d_s16": wide.conv2d,
+    "conv2d_s16_w16": wide.conv2d_words,
     "conv2d_s8": matrix.conv2d,
     "conv2d_sparse_s8": stored.conv2d_sparse,
     "copy": other.copy,
@@ -23,7 +26,10 @@ PORTABLE: Mapping[str, Structure] = {
     "dense_s8": matrix.dense,
     "dense_sparse_s8": stored.dense_sparse,
     "depthwise_3x3_s8": depthwise.depthwise_3x3,
+    "depthwise_conv2d_s16": wide.depthwise,
+    "depthwise_conv2d_s16_w16": wide.depthwise,
     "depthwise_conv2d_s8": depthwise.depthwise,
+    "dequantize_s16_f32": other.edge,
     "dequantize_s8_f32": other.edge,
     "fill": other.fill,
     "fill_border": tile.fill_border,
@@ -31,21 +37,37 @@ PORTABLE: Mapping[str, Structure] = {
     "gru_s8": other.recurrent,
     "layer_norm_s8": other.layer_norm,
     "log_softmax_s8": other.softmax,
+    "logistic_s16": other.edge,
     "lookup_s8": other.lookup,
     "lstm_s8": other.recurrent,
+    "matmul_s16": wide.matmul,
     "matmul_s8": other.matmul,
+    "max_pool2d_s16": other.max_pool2d,
     "max_pool2d_s8": other.max_pool2d,
+    "mean_s16": wide.mean,
     "mean_s8": other.mean,
+    "mul_s16": other.mul,
     "mul_s8": other.mul,
+    "prelu_s16": other.prelu,
     "prelu_s8": other.prelu,
     "put_tile": tile.put_tile,
+    "quantize_f32_s16": other.edge,
     "quantize_f32_s8": other.edge,
+    "requantize_s16_s16": wide.requantize,
+    "requantize_s16_s8": wide.requantize,
+    "requantize_s8_s16": wide.requantize,
+    "resize_bilinear_s16": other.resize_bilinear,
     "resize_bilinear_s8": other.resize_bilinear,
     "resize_nearest": other.resize_nearest,
+    "softmax_s16": wide.softmax,
     "softmax_s8": other.softmax,
     "sum_flat_s8": other.sum_flat,
+    "sum_s16": other.sum_any,
     "sum_s8": other.sum_any,
     "take_tile": tile.take_tile,
+    "tanh_s16": other.edge,
+    "transpose_conv2d_s16": wide.transpose_conv2d,
+    "transpose_conv2d_s16_w16": wide.transpose_conv2d,
     "transpose_conv2d_s8": matrix.transpose_conv2d,
 }
 DSP: Mapping[str, Structure] = {
