@@ -36,6 +36,7 @@ def to_html(report: Report) -> str:
         steps=[] if report.receipt is None else step_rows(report.receipt),
         counted=counted,
         predicted=any(layer.predicted_instructions is not None for layer in report.layers),
+        timed=any((layer.cycles if counted else layer.predicted_cycles) is not None for layer in report.layers),
         layers=[(layer, 100 * weight / total, 100 * weight / largest) for layer, weight in zip(report.layers, weights, strict=True)],
         skipped=[entry for entry in report.entries if entry.action == "skipped"],
         done=[entry for entry in report.entries if entry.action != "skipped"],

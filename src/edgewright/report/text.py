@@ -76,16 +76,17 @@ def _peer(report: Report) -> list[Table]:
 
 
 def _layers(report: Report) -> Table:
-    counted = any(layer.instructions is not None for layer in report.layers)
-    predicted = any(layer.predicted_instructions is not None for layer in report.layers)
-    placed = any(layer.live_bytes is not None for layer in report.layers)
-    titles = ["layer", "operator", "output", "MACs", "weight bytes", *(["arena"] if placed else []), *(["instructions"] if counted else [])]
-    titles += ["predicted"] if predicted else []
+    columns_of: dict[str, list[int | None]] = {
+        "arena": [layer.live_bytes for layer in report.layers],
+        "instructions": [layer.instructions for layer in report.layers],
+        "predicted": [layer.predicted_instructions for layer in report.layers],
+        "cycles": [layer.cycles for layer in report.layers],
+        "cycles predicted": [layer.predicted_cycles for layer in report.layers],
+    }
+    known = {title: figures for title, figures in columns_of.items() if any(figure is not None for figure in figures)}
     rows = []
-    for layer in report.layers:
+    for index, layer in enumerate(report.layers):
         row = [shortened(layer.name, LONGEST_NAME), layer.kind, layer.shape, f"{layer.macs:,}", f"{layer.weight_bytes:,}"]
-        row += [f"{layer.live_bytes:,}"] if placed and layer.live_bytes is not None else []
-        row += [f"{layer.instructions:,}"] if counted and layer.instructions is not None else []
-        row += [f"{layer.predicted_instructions:,}"] if predicted and layer.predicted_instructions is not None else []
-        rows.append(row)
+        rows.append([*row, *("" if figures[index] is None else f"{figures[index]:,}" for figures in known.values())])
+    titles = ("layer", "operator", "output", "MACs", "weight bytes", *known)
     return columns(titles, rows, numbers=range(3, len(titles)))
