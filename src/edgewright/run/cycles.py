@@ -22,6 +22,8 @@ class Disassembly:
 
     def __init__(self, text: str) -> None:
         self._text = text
+        self._cycles: dict[Block, float] = {}
+        self._model: CycleModel | None = None
 
     @classmethod
     def of(cls, objdump: Sequence[str], program: Path) -> Disassembly:
@@ -59,12 +61,21 @@ class Disassembly:
         return found
 
 
+    def cycles(self, block: Block, model: CycleModel) -> float:
+        """Cycles of ``block`` once by ``model``, its last branch not taken; kept, as layers share their kernels."""
+        if model is not self._model:
+            self._cycles, self._model = {}, model
+        if block not in self._cycles:
+            self._cycles[block] = _block_cycles(self.block(block), model)
+        return self._cycles[block]
+
+
 def modelled_cycles(stay: Stay, disassembly: Disassembly, model: CycleModel) -> int:
     """Cycles that ``stay`` would take by ``model``. What instructions do to each other is seen within a block, not across."""
     total = 0.0
     for block, count in stay.blocks.items():
-        instructions = disassembly.block(block)
-        total += count.times * _block_cycles(instructions, model) + _taken(instructions[-1], count, disassembly, model)
+        total += count.times * disassembly.cycles(block, model)
+        total += _taken(disassembly.instructions[block.last], count, disassembly, model)
     return round(total)
 
 
