@@ -32,6 +32,8 @@ from edgewright.targets.target import Target, list_targets, load_target
 CORES = ("cortex-m0plus", "cortex-m3", "cortex-m4", "cortex-m7", "cortex-m33", "cortex-m55", "rv32imac")
 FAST = ("cortex-m0plus", "cortex-m4", "cortex-m55")
 KERNELS = Path(predict.__file__).parent / "kernels"
+PARTS = {"multiply_wide"}
+"""What looks like a kernel that a layer may call, and is a part of one."""
 ENTRY = r"EW_KERNEL void ew_{}\(const struct ew_\w+ \*(layer|parameters)\b"
 
 
@@ -46,7 +48,7 @@ def kernels_of(target: Target) -> Iterator[tuple[str, str]]:
     """(kernel, the folder that gives it) for all that a layer may call; parts of kernels are no entries."""
     for name in sorted({path.stem for folder in target.kernels for path in (KERNELS / folder).glob("*.h")}):
         folder = next(folder for folder in target.kernels if (KERNELS / folder / f"{name}.h").is_file())
-        if re.search(ENTRY.format(name), (KERNELS / folder / f"{name}.h").read_text()):
+        if name not in PARTS and re.search(ENTRY.format(name), (KERNELS / folder / f"{name}.h").read_text()):
             yield name, folder
 
 

@@ -72,8 +72,10 @@ PORTABLE: Mapping[str, Structure] = {
 }
 DSP: Mapping[str, Structure] = {
     "conv2d_packed_s8": stored.conv2d_packed_dsp,
+    "conv2d_s16": wide.conv2d_dsp,
     "conv2d_s8": matrix.conv2d_dsp,
     "dense_s8": matrix.dense_dsp,
+    "depthwise_conv2d_s16": wide.depthwise_dsp,
     "depthwise_3x3_s8": depthwise.depthwise_3x3_dsp,
     "depthwise_5x5_s8": depthwise.depthwise_5x5_dsp,
     "depthwise_conv2d_s8": depthwise.depthwise_dsp,

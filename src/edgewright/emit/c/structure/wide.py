@@ -1,4 +1,4 @@
-"""The kernels of int16 activations: portable ones, one output after the other."""
+"""The kernels of int16 activations: portable ones, one output after the other, and those with the DSP instructions."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ def conv2d(fields: Fields, *, words: bool = False) -> Counts:
     add(counts, f"row, {name}", rows)
     add(counts, f"row, {name}: step", rows * length)
     add(counts, "row: block", rows * -(-length // BLOCK) * (name == "blocks"))
+    _add_rescaled(counts, fields, rows)
     return counts
 
 
@@ -37,18 +38,75 @@ def conv2d_words(fields: Fields) -> Counts:
     return conv2d(fields, words=True)
 
 
+def conv2d_dsp(fields: Fields) -> Counts:
+    """Two positions at a time; pairs of rows of weights, filled up to fours, and an odd last one."""
+    window, groups = dict(window_of(fields)), number(fields, "groups")
+    channels, rows = window["input_channels"] // groups, window["output_channels"] // groups
+    length = window["kernel_height"] * window["kernel_width"] * channels
+    padded = -(-length // 4) * 4
+    positions = window["output_height"] * window["output_width"]
+    twos = -(-positions // 2)
+    in_place, narrow = bool(number(fields, "direct")) and length == padded, bool(number(fields, "narrow"))
+    counts: Counts = {"call": 1}
+    add(counts, "pair", twos)
+    add(counts, f"pair and group, {'direct' if in_place else 'gathered'}", twos * groups)
+    if not in_place:
+        window["input_channels"] *= 2
+        columns: Counts = {}
+        matrix.gather(columns, window, 2 * channels, groups, alternate=False)
+        for name, times in columns.items():
+            add(counts, name, times * 2 * twos / positions)  # Where the last pair is short, its first column stands twice.
+        add(counts, "column: filled up", 2 * twos * groups * (padded - length))
+    for name, many in (("two rows", rows // 2), ("row alone", rows % 2)):
+        add(counts, name, twos * groups * many)
+        add(counts, f"{name}: block", twos * groups * many * (1 if narrow else -(-padded // BLOCK)))
+        add(counts, f"{name}: four", twos * groups * many * (padded // 4))
+    _add_rescaled(counts, fields, 2 * twos * window["output_channels"])
+    return counts
+
+
+def _add_rescaled(counts: Counts, fields: Fields, outputs: int) -> None:
+    add(counts, f"rescaled, {'narrow' if number(fields, 'narrow') else 'wide'}", outputs)
+
+
 def depthwise(fields: Fields) -> Counts:
     """One position after the other, all its channels, tap by tap."""
     window = window_of(fields)
-    outputs, rows, taps = window["output_channels"], int(inside(window, "height").sum()), int(inside(window, "width").sum())
+    positions = window["output_height"] * window["output_width"]
     counts: Counts = {"call": 1}
     add(counts, "row of positions", window["output_height"])
-    add(counts, "position", window["output_height"] * window["output_width"])
-    add(counts, "output", window["output_height"] * window["output_width"] * outputs)
-    add(counts, "row of taps", window["output_height"] * window["output_width"] * outputs * window["kernel_height"])
-    add(counts, "row of taps within", rows * window["output_width"] * outputs)
-    add(counts, "tap", rows * window["output_width"] * window["kernel_width"] * outputs)
-    add(counts, "tap within", rows * taps * outputs)
+    add(counts, "position", positions)
+    _channels(counts, window, window["output_channels"])
+    _add_rescaled(counts, fields, positions * window["output_channels"])
+    return counts
+
+
+def _channels(counts: Counts, window: dict[str, int], channels: int) -> None:
+    """``channels`` of every position one by one, through all taps."""
+    times = window["output_height"] * window["output_width"] * channels
+    rows, taps = int(inside(window, "height").sum()), int(inside(window, "width").sum())
+    add(counts, "output", times)
+    add(counts, "row of taps", times * window["kernel_height"])
+    add(counts, "tap", times * window["kernel_height"] * window["kernel_width"])
+    add(counts, "tap in a row within", rows * window["output_width"] * window["kernel_width"] * channels)
+    add(counts, "tap within", rows * taps * channels)
+
+
+def depthwise_dsp(fields: Fields) -> Counts:
+    """Four channels at a time through the taps that lie within, where each has one output; the others one by one."""
+    window = window_of(fields)
+    channels = window["output_channels"]
+    fours = channels // 4 if channels == window["input_channels"] else 0
+    positions = window["output_height"] * window["output_width"]
+    rows, taps = int(inside(window, "height").sum()), int(inside(window, "width").sum())
+    counts: Counts = {"call": 1}
+    add(counts, "row of positions", window["output_height"])
+    add(counts, "position", positions)
+    add(counts, "four", positions * fours)
+    add(counts, "four: row of taps", rows * window["output_width"] * fours)
+    add(counts, "four: tap", rows * taps * fours)
+    _channels(counts, window, channels - 4 * fours)
+    _add_rescaled(counts, fields, positions * channels)
     return counts
 
 
@@ -57,6 +115,7 @@ def transpose_conv2d(fields: Fields) -> Counts:
     counts = matrix.reached(fields)
     window = window_of(fields)
     add(counts, "tap within: block", counts.get("tap within", 0) * -(-window["input_channels"] // BLOCK))
+    _add_rescaled(counts, fields, window["output_height"] * window["output_width"] * window["output_channels"])
     return counts
 
 
