@@ -19,6 +19,7 @@ from edgewright.ops.conv2d import Conv2D
 from edgewright.ops.dense import Dense
 from edgewright.ops.depthwise_conv2d import DepthwiseConv2D
 from edgewright.ops.hard_swish import HardSwish
+from edgewright.ops.matmul import MatMul
 from edgewright.ops.max_pool2d import MaxPool2D
 from edgewright.ops.mean import Mean
 from edgewright.ops.mul import Mul
@@ -119,6 +120,20 @@ def test_dense(seed: int = 0) -> None:
         w, b, quant = weights(batch, (outputs, inputs), inputs, batch.builder.value(x).quant.scale[0], per_tensor=bool(rng.integers(2)))
         batch.add(Dense(str(rng.choice(ACTIVATIONS))), [x, w, b] if rng.integers(4) else [x, w], quant)
     batch.check(CORE)
+
+
+def test_matmul(seed: int = 0) -> None:
+    batch = Batch(np.random.default_rng(seed))
+    rng = batch.rng
+    for _ in range(50):
+        leading = [int(number) for number in rng.integers(1, 4, rng.integers(0, 3))]
+        rows, columns, depth = (int(number) for number in rng.integers(1, 40, 3))
+        transposed = bool(rng.integers(2))
+        spread = [1 if rng.integers(4) == 0 else number for number in leading]
+        first, second = (spread, leading) if rng.integers(2) else (leading, spread)
+        operands = [(*first, rows, depth), (*second, columns, depth) if transposed else (*second, depth, columns)]
+        batch.add(MatMul(transposed), [batch.input(shape) for shape in operands], batch.quant(0.001, 2.0))
+    batch.check(CORE, samples=2)
 
 
 def test_rescaling_of_extreme_sums(seed: int = 0) -> None:

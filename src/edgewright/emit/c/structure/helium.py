@@ -233,6 +233,26 @@ def mul(fields: Fields) -> Counts:
     return counts
 
 
+def matmul(fields: Fields) -> Counts:
+    """Four columns at a time: each row along the depth, sixteen steps at once, or four rows down it step by step."""
+    matrices, shift = math.prod(numbers(fields, "sizes")), number(fields, "output_shift")
+    rows, columns, depth = (number(fields, name) for name in ("rows", "columns", "depth"))
+    blocks = matrices * -(-columns // 4)
+    counts: Counts = {"call": 1, "matrix": matrices}
+    way = "halved" if shift < 0 else "any"
+    if number(fields, "second_down") == 1:
+        add(counts, "block, along", blocks)
+        add(counts, "block, along: sixteen", blocks * 4 * -(-depth // LANES))
+        add(counts, f"row, along, {way}", blocks * rows)
+        add(counts, "row, along: sixteen", blocks * rows * -(-depth // LANES))
+        return counts
+    add(counts, "block, down", blocks)
+    add(counts, "rows, down", blocks * -(-rows // 4))
+    add(counts, "rows, down: step", blocks * -(-rows // 4) * depth)
+    add(counts, f"put, {way}", blocks * rows)
+    return counts
+
+
 def lookup(fields: Fields) -> Counts:
     """Runs of sixteen."""
     return {"call": 1, "sixteen": -(-number(fields, "count") // LANES)}

@@ -88,6 +88,7 @@ HELIUM: Mapping[str, Structure] = {
     "dense_s8": helium.dense,
     "depthwise_conv2d_s8": helium.depthwise,
     "lookup_s8": helium.lookup,
+    "matmul_s8": helium.matmul,
     "max_pool2d_s8": helium.pool2d,
     "mean_s8": helium.mean,
     "mul_s8": helium.mul,
