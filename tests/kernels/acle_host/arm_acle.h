@@ -40,6 +40,11 @@ static inline int32_t __smlatb(int32_t a, int32_t b, int32_t sum)
     return (int32_t)((uint32_t)sum + (uint32_t)(ew_acle_high(a) * ew_acle_low(b)));
 }
 
+static inline int32_t __smlatt(int32_t a, int32_t b, int32_t sum)
+{
+    return (int32_t)((uint32_t)sum + (uint32_t)(ew_acle_high(a) * ew_acle_high(b)));
+}
+
 static inline int32_t ew_acle_saturate(int64_t x, int64_t low, int64_t high)
 {
     return (int32_t)(x < low ? low : x > high ? high : x);
