@@ -48,7 +48,7 @@ SAME_CODE: Mapping[str, tuple[str, ...]] = {
 FOLDER = Path(__file__).resolve().parents[1] / "src" / "edgewright" / "targets" / "costs"
 LAYERS = 160
 BESIDE = 90
-RARE: Kinds = (*FORMED, (add_wide, 8))
+RARE: Kinds = (*FORMED, (add_wide, 5))
 """Layers whose weights have a structure, or whose activations have 16 bits: so many more beside each boot of that many layers."""
 TILED = 2
 """Programs with a tiled loop beside each boot of that many layers."""
