@@ -62,6 +62,7 @@ def _products(layer: Layer, kernel: str, window: Mapping[str, int], activation: 
     words = layer.ins[1].dtype is DType.INT16
     factors = reduce_multiplier(output_multiplier(layer.ins[0], layer.ins[1], layer.outs[0]))
     largest = (np.abs(weight.astype(np.int64)).reshape(len(weight), -1).sum(1) << 15) + np.abs(bias.astype(np.int64))
+    rows = _rows(weight, kernel, window, groups) if layer.simd and not words else weight.astype(np.int16 if words else np.int8)
     low, high = activation_range(activation, layer.outs[0])
     parameters: dict[str, Parameter] = {
         "window": window,
@@ -70,7 +71,7 @@ def _products(layer: Layer, kernel: str, window: Mapping[str, int], activation: 
         "narrow": bool(largest.max(initial=0) < NARROW and max(factors.shift) <= SIMPLE_SHIFT),
         "output_min": low,
         "output_max": high,
-        "weights": Table("weights", _rows(weight, kernel, window) if layer.simd and not words else weight.astype(layer.ins[1].dtype.numpy)),
+        "weights": Table("weights", rows),
         "bias": Table("bias", bias),
         **{name: Table(name, _by_channel(part, len(weight), dtype)) for name, part, dtype in (
             ("multiplier", factors.multiplier, np.int16), ("shift", factors.shift, np.int8))},
@@ -79,11 +80,11 @@ def _products(layer: Layer, kernel: str, window: Mapping[str, int], activation: 
     return Call(f"{kernel}_w16" if words else kernel, parameters, [layer.input(), layer.output(), *room], "wide_layer")
 
 
-def _rows(weight: NDArray[np.generic], kernel: str, window: Mapping[str, int]) -> NDArray[np.generic]:
+def _rows(weight: NDArray[np.generic], kernel: str, window: Mapping[str, int], groups: int) -> NDArray[np.generic]:
     """Weights of 8 bits in the order of the kernels with DSP instructions."""
     rows = weight.astype(np.int8)
     if kernel == "conv2d_s16":
-        return pack_wide(rows)
+        return pack_wide(rows, groups)
     single = kernel == "depthwise_conv2d_s16" and window["input_channels"] == window["output_channels"]
     return pack_fours(rows) if single else rows
 

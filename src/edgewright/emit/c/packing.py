@@ -98,11 +98,20 @@ def pack_dense_simd(weight: NDArray[np.generic]) -> Int8:
     return np.concatenate([packed.reshape(-1), rows[4 * blocks :].reshape(-1)])
 
 
-def pack_wide(weight: Int8) -> Int8:
-    """Rows of weights beside int16 activations, with DSP instructions: padded with zeros to fours, of each four the bytes 0, 2, 1, 3."""
+def pack_wide(weight: Int8, groups: int) -> Int8:
+    """OHWI weights beside int16 activations, with DSP instructions: in each group pairs of output channels, then an odd last one.
+
+    Rows are padded with zeros to fours, of each four stand the bytes 0, 2, 1, 3; a pair has those of the first row, then of the second.
+    """
     rows = weight.reshape(weight.shape[0], -1)
     padded = np.pad(rows, ((0, 0), (0, -rows.shape[1] % 4)))
-    return padded.reshape(-1, 4)[:, [0, 2, 1, 3]].reshape(-1)
+    fours = padded.reshape(groups, -1, padded.shape[1] // 4, 4)[..., [0, 2, 1, 3]]
+    parts = []
+    for part in fours:
+        even = len(part) // 2 * 2
+        pairs = part[:even].reshape(-1, 2, *part.shape[1:]).transpose(0, 2, 1, 3)
+        parts += [pairs.reshape(-1), part[even:].reshape(-1)]
+    return np.concatenate(parts)
 
 
 def pack_fours(weight: Int8) -> Int8:

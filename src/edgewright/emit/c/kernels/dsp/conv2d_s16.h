@@ -2,10 +2,10 @@
 #ifndef EW_CONV2D_S16_H
 #define EW_CONV2D_S16_H
 
-#include "gather_column.h"
+#include "gather_wide.h"
 #include "multiply_wide.h"
 
-/* Weights: rows padded with zeros to fours, of each four the bytes 0, 2, 1, 3. `workspace`, aligned to four: two columns,
+/* Weights: for each group as ew_multiply_wide takes them. `workspace`, aligned to four: two columns,
  * 4 * (kernel_height * kernel_width * input_channels / groups, rounded up to a multiple of four) bytes; unused where `direct` and four divides
  * the number of channels. */
 EW_KERNEL void ew_conv2d_s16(const struct ew_wide_layer *layer, const int16_t *restrict input, int16_t *restrict output, void *restrict workspace)
@@ -17,12 +17,11 @@ EW_KERNEL void ew_conv2d_s16(const struct ew_wide_layer *layer, const int16_t *r
     const int32_t rows = window->output_channels / layer->groups;
     const int32_t positions = window->output_height * window->output_width;
     const int gathered = !layer->direct || length != padded;
-    struct ew_window bytes = *window;
     struct ew_wide_columns columns = {workspace, (const int16_t *)workspace + padded, padded, window->output_channels};
 
-    bytes.input_channels *= 2;
     for (int32_t position = 0; position < positions; position += 2) {
         const int32_t many = position + 1 < positions ? 2 : 1;
+        const int8_t *weights = layer->weights;
 
         columns.step = many == 2 ? window->output_channels : 0;
         for (int32_t group = 0; group < layer->groups; group++) {
@@ -31,8 +30,7 @@ EW_KERNEL void ew_conv2d_s16(const struct ew_wide_layer *layer, const int16_t *r
                     const int32_t at = position + (c < many ? c : 0);
                     int16_t *to = (int16_t *)workspace + c * padded;
 
-                    ew_gather_column(&bytes, at / window->output_width, at % window->output_width, 2 * channels, 0,
-                                     (const int8_t *)(input + group * channels), (int8_t *)to);
+                    ew_gather_wide(window, at / window->output_width, at % window->output_width, channels, input + group * channels, to);
                     for (int32_t k = length; k < padded; k++) {
                         to[k] = 0;
                     }
@@ -41,7 +39,7 @@ EW_KERNEL void ew_conv2d_s16(const struct ew_wide_layer *layer, const int16_t *r
                 columns.first = input + position * length;
                 columns.second = columns.first + (many - 1) * length;
             }
-            ew_multiply_wide(layer, &columns, group * rows, (group + 1) * rows, output + position * window->output_channels);
+            weights = ew_multiply_wide(layer, &columns, weights, group * rows, (group + 1) * rows, output + position * window->output_channels);
         }
     }
 }

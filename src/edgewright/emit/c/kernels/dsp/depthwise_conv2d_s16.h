@@ -23,21 +23,25 @@ static inline struct ew_taps ew_taps_of(int32_t corner, int32_t kernel, int32_t 
     return taps;
 }
 
-/* Four channels; `weights` has their bytes 0, 2, 1, 3 tap by tap. */
-static inline void ew_depthwise_four(const struct ew_wide_layer *layer, const struct ew_taps *rows, const struct ew_taps *columns,
-                                     const int16_t *input, const int8_t *weights, int32_t channel, int16_t *output)
+/* Four channels from `channel` on, which `input`, `weights` and `output` point to. The weights have the bytes 0, 2, 1, 3 of the channels, tap by
+ * tap. */
+EW_KERNEL void ew_depthwise_four(const struct ew_wide_layer *layer, const struct ew_taps *rows, const struct ew_taps *columns,
+                                 const int16_t *input, const int8_t *weights, int32_t channel, int16_t *output)
 {
-    const struct ew_window *window = &layer->window;
-    const int32_t step = window->dilation_width * window->input_channels;
-    const int16_t *line = input + (rows->place * window->input_width + columns->place) * window->input_channels;
+    const int32_t pixel = layer->window.input_channels;
+    const int32_t step = layer->window.dilation_width * pixel;
+    const int32_t down = layer->window.dilation_height * layer->window.input_width * pixel;
+    const int32_t count = columns->end - columns->first;
+    const int32_t skip = 4 * (layer->window.kernel_width - count);
+    const int16_t *line = input + (rows->place * layer->window.input_width + columns->place) * pixel;
     int32_t s0 = 0, s1 = 0, s2 = 0, s3 = 0;
 
-    for (int32_t ky = rows->first; ky < rows->end; ky++) {
+    weights += 4 * (rows->first * layer->window.kernel_width + columns->first);
+    for (int32_t left = rows->end - rows->first; left > 0; left--) {
         const int16_t *from = line;
-        const int8_t *w = weights + 4 * (ky * window->kernel_width + columns->first);
 
-        for (int32_t kx = columns->first; kx < columns->end; kx++) {
-            const int32_t word = ew_load(w);
+        for (int32_t taps = count; taps > 0; taps--) {
+            const int32_t word = ew_load(weights);
             const int32_t low = ew_even(word), high = ew_odd(word);
             const int32_t a = ew_load((const int8_t *)from), b = ew_load((const int8_t *)(from + 2));
 
@@ -46,14 +50,22 @@ static inline void ew_depthwise_four(const struct ew_wide_layer *layer, const st
             s2 = ew_dot_low_low(b, high, s2);
             s3 = ew_dot_high_high(b, high, s3);
             from += step;
-            w += 4;
+            weights += 4;
         }
-        line += window->dilation_height * window->input_width * window->input_channels;
+        line += down;
+        weights += skip;
     }
-    output[0] = ew_rescale_wide(layer, channel, s0);
-    output[1] = ew_rescale_wide(layer, channel + 1, s1);
-    output[2] = ew_rescale_wide(layer, channel + 2, s2);
-    output[3] = ew_rescale_wide(layer, channel + 3, s3);
+    if (layer->narrow) {
+        output[0] = ew_rescale_narrow(layer, channel, s0);
+        output[1] = ew_rescale_narrow(layer, channel + 1, s1);
+        output[2] = ew_rescale_narrow(layer, channel + 2, s2);
+        output[3] = ew_rescale_narrow(layer, channel + 3, s3);
+    } else {
+        output[0] = ew_rescale_wide(layer, channel, s0);
+        output[1] = ew_rescale_wide(layer, channel + 1, s1);
+        output[2] = ew_rescale_wide(layer, channel + 2, s2);
+        output[3] = ew_rescale_wide(layer, channel + 3, s3);
+    }
 }
 
 /* Where every input channel has one output: weights of four channels at a time, then those of the channels left over, as they are. Else all as

@@ -2,7 +2,6 @@
 #ifndef EW_WIDE_LAYER_H
 #define EW_WIDE_LAYER_H
 
-#include "high_word.h"
 #include "window.h"
 
 /* Weights: a row for each output channel, of int8 or int16 as the kernel's name says. A sum times multiplier * 2**(shift - 15), rounded to the
@@ -19,23 +18,29 @@ struct ew_wide_layer {
     const int8_t *shift;
 };
 
-/* The output for `sum`, which has no bias yet. */
+static inline int16_t ew_wide_within(const struct ew_wide_layer *layer, int32_t x)
+{
+    x = x < layer->output_min ? layer->output_min : x;
+    return (int16_t)(x > layer->output_max ? layer->output_max : x);
+}
+
+/* The output for `sum`, which has no bias yet, of a narrow layer: the high word of its product with the multiplier in the high half of a word is
+ * the product with the multiplier without its lowest 16 bits. */
+static inline int16_t ew_rescale_narrow(const struct ew_wide_layer *layer, int32_t channel, int32_t sum)
+{
+    const int32_t factor = (int32_t)layer->multiplier[channel] * 65536;
+    const int32_t high = (int32_t)(((int64_t)(sum + layer->bias[channel]) * factor) >> 32);
+
+    return ew_wide_within(layer, ((high >> (-2 - layer->shift[channel])) + 1) >> 1);
+}
+
+/* The same where the layer may not be narrow. */
 static inline int16_t ew_rescale_wide(const struct ew_wide_layer *layer, int32_t channel, int64_t sum)
 {
     const int32_t right = 15 - layer->shift[channel];
-    int32_t x;
+    const int64_t product = (sum + layer->bias[channel]) * layer->multiplier[channel];
 
-    if (layer->narrow) {
-        /* The high word of the product with the multiplier in the high half: the product without its lowest 16 bits. */
-        const int32_t high = ew_high_word((int32_t)sum + layer->bias[channel], (int32_t)layer->multiplier[channel] * 65536);
-
-        x = (high + ((int32_t)1 << (right - 17))) >> (right - 16);
-    } else {
-        const int64_t product = (sum + layer->bias[channel]) * layer->multiplier[channel];
-
-        x = (int32_t)((product + ((int64_t)1 << (right - 1))) >> right);
-    }
-    return (int16_t)(x < layer->output_min ? layer->output_min : x > layer->output_max ? layer->output_max : x);
+    return ew_wide_within(layer, (int32_t)((product + ((int64_t)1 << (right - 1))) >> right));
 }
 
 #endif

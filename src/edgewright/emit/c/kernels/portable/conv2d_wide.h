@@ -3,7 +3,7 @@
 #define EW_CONV2D_WIDE_H
 
 #include "dot_wide.h"
-#include "gather_column.h"
+#include "gather_wide.h"
 #include "wide_layer.h"
 
 /* `workspace`, aligned to two: 2 * kernel_height * kernel_width * input_channels / groups bytes; unused where `direct`. */
@@ -15,9 +15,7 @@ EW_INLINE void ew_conv2d_wide(const struct ew_wide_layer *layer, const int16_t *
     const int32_t length = window->kernel_height * window->kernel_width * channels;
     const int32_t rows = window->output_channels / layer->groups;
     const int32_t row_bytes = words ? 2 * length : length;
-    struct ew_window bytes = *window;
 
-    bytes.input_channels *= 2;
     for (int32_t y = 0; y < window->output_height; y++) {
         for (int32_t x = 0; x < window->output_width; x++) {
             const int8_t *weights = layer->weights;
@@ -29,7 +27,7 @@ EW_INLINE void ew_conv2d_wide(const struct ew_wide_layer *layer, const int16_t *
                 if (layer->direct) {
                     input += length;
                 } else {
-                    ew_gather_column(&bytes, y, x, 2 * channels, 0, (const int8_t *)(input + group * channels), workspace);
+                    ew_gather_wide(window, y, x, channels, input + group * channels, workspace);
                     column = workspace;
                 }
                 for (int32_t row = 0; row < rows; row++) {
