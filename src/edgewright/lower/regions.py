@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edgewright.lower.allocate import SEARCH_BUFFERS, allocate, end_of, fit, greedy, lower_bound, lowest_gap
+from edgewright.lower.allocate import SEARCH_BUFFERS, allocate, end_of, fit, greedy, lower_bound, lowest_gap, saved_bytes
 from edgewright.lower.beam import Answer
 from edgewright.lower.check_plan import PART_ALIGNMENT
 from edgewright.lower.memory import Buffer, MemoryPlan, Part
@@ -159,6 +159,17 @@ def _placed(buffers: Sequence[Buffer], capacity: int | None) -> tuple[Answer, Ma
     return answer, {**offsets, **found}
 
 
+def _shared_bytes(buffers: Sequence[Buffer], members: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Section → bytes that buffers which slide over others can share with them, if they lie in one memory."""
+    shared = np.zeros(members.shape[1], np.int64)
+    at = {buffer.name: index for index, buffer in enumerate(buffers)}
+    for buffer in buffers:
+        if buffer.slide is not None and buffer.slide.over in at:
+            both = members[at[buffer.name]] & members[at[buffer.slide.over]]
+            shared[both] += sum(saved_bytes([buffer, buffers[at[buffer.slide.over]]]).values())
+    return shared
+
+
 class _Search:
     """Which of ``buffers`` lie in the first of ``rooms``; those that do not are laid out in the others."""
 
@@ -168,7 +179,10 @@ class _Search:
         self.traffic = traffic
         self.buffers = sorted(buffers, key=lambda b: (-traffic.get(b.name, 0.0) / max(b.size_bytes, 1), -b.size_bytes, b.name))
         self.solid = [buffer for buffer in self.buffers if buffer.size_bytes > 0]
-        self.load = sections(self.solid).members() * np.array([buffer.size_bytes for buffer in self.solid], np.int64)[:, None]
+        members = sections(self.solid).members()
+        self.load = members * np.array([buffer.size_bytes for buffer in self.solid], np.int64)[:, None]
+        self.shared = np.zeros(self.load.shape[1], np.int64)
+        self.sliding = _shared_bytes(self.solid, members)
         self.weight = np.array([traffic.get(buffer.name, 0.0) for buffer in self.solid])
         sizes = [room.capacity_bytes for room in self.rest]
         self.beyond = None if None in sizes else sum(size or 0 for size in sizes)
@@ -180,6 +194,9 @@ class _Search:
         none = np.zeros(self.load.shape[1], np.int64)
         if len(self.solid) <= SEARCH_BUFFERS:
             self._branch(0, (), none, none, 0.0)
+            if self.sliding.any():  # What was found apart bounds the search for more.
+                self.shared, self.nodes, self.packings, self.doubt = self.sliding, 0, 0, False
+                self._branch(0, (), none, none, 0.0)
         else:
             self.doubt = True
         if self.best is None:
@@ -209,15 +226,15 @@ class _Search:
             self._place([self.solid[index] for index in inside])
             return
         load = self.load[at]
-        if np.all(here + load <= self.capacity):
+        if np.all(here + load - self.shared <= self.capacity):
             self._branch(at + 1, (*inside, at), here + load, there, lost)
-        if self.beyond is None or np.all(there + load <= self.beyond):
+        if self.beyond is None or np.all(there + load - self.shared <= self.beyond):
             self._branch(at + 1, inside, here, there + load, lost + float(self.weight[at]))
 
     def _must_leave(self, at: int, here: NDArray[np.int64]) -> float:
         """The least traffic that leaves: at the section where most of it must, parts of buffers with the least traffic a byte."""
         load = self.load[at:]
-        excess = here + load.sum(axis=0) - self.capacity
+        excess = here + load.sum(axis=0) - self.shared - self.capacity
         if not len(load) or excess.max() <= 0:
             return 0.0
         backwards = load[::-1]
