@@ -439,18 +439,19 @@ def add_wide_rescaled(layers: Layers) -> None:
         layers.node(op, [x], layers.quant())
 
 
-def add_wide(layers: Layers) -> None:
-    """Two layers of a kind of int16 activations, a third of those with weights with weights of as many bits.
+def wide(kind: Callable[[Layers], None], form: Form = any_weights) -> Callable[[Layers], None]:
+    """Two layers of ``kind`` with int16 activations.
 
     Two, as the compiler takes what it knows of the tables of one call alone for a mistake in the kernel.
     """
-    layers.dtype = DType.INT16
-    layers.form = wide_weights if layers.rng.integers(3) == 0 else any_weights
-    kinds, shares = zip(*WIDE, strict=True)
-    kind = kinds[int(layers.rng.choice(len(kinds), p=np.array(shares) / sum(shares)))]
-    kind(layers)
-    kind(layers)
-    layers.dtype, layers.form = DType.INT8, any_weights
+
+    def add(layers: Layers) -> None:
+        layers.dtype, layers.form = DType.INT16, form
+        kind(layers)
+        kind(layers)
+        layers.dtype, layers.form = DType.INT8, any_weights
+
+    return add
 
 
 WIDE: Kinds = (
@@ -469,7 +470,18 @@ WIDE: Kinds = (
     (add_resize, 1),
     (add_edge, 1),
 )
-"""Layers of int16 activations."""
+"""What has kernels for int16 activations."""
+WORDS = (add_conv2d, add_depthwise_conv2d, add_transpose_conv2d)
+"""What has them for weights of as many bits."""
+WIDE_LAYERS: Kinds = (*((wide(kind), weight) for kind, weight in WIDE), *((wide(kind, wide_weights), 1.5) for kind in WORDS))
+
+
+def add_wide(layers: Layers) -> None:
+    """Two layers of int16 activations, now and then with weights of as many bits."""
+    shares = np.array([weight for _, weight in WIDE_LAYERS])
+    WIDE_LAYERS[int(layers.rng.choice(len(WIDE_LAYERS), p=shares / shares.sum()))][0](layers)
+
+
 FORMED: Kinds = (
     (add_few_values_conv2d, 3),
     (add_few_values_dense, 1),
@@ -509,8 +521,10 @@ def random_layers(seed: int, count: int, *, even: bool = False, kinds: Kinds = K
     """``count`` layers side by side; the same ones for the same seed. ``even``: as many of each kind, which fits the rare ones better."""
     layers = Layers(np.random.default_rng(seed))
     shares = np.array([weight for _, weight in kinds]) / sum(weight for _, weight in kinds)
+    drawn = 0
     while len(layers.outputs) < count:
-        kinds[len(layers.outputs) % len(kinds) if even else int(layers.rng.choice(len(kinds), p=shares))][0](layers)
+        kinds[drawn % len(kinds) if even else int(layers.rng.choice(len(kinds), p=shares))][0](layers)
+        drawn += 1
     return verify(layers.builder.finish(layers.outputs))
 
 

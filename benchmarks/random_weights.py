@@ -36,8 +36,8 @@ def few_values(rng: np.random.Generator, shape: tuple[int, ...]) -> tuple[Int8, 
 
 
 def pruned(rng: np.random.Generator, shape: tuple[int, ...]) -> tuple[Int8, Structure | None]:
-    """1 to 40 % are left, in some layers most of them in a few rows; a third has few values besides."""
-    share = float(rng.uniform(0.01, 0.4)) * (rng.uniform(0, 2, (shape[0],) + (1,) * (len(shape) - 1)) if rng.integers(3) == 0 else 1.0)
+    """1 to 40 % are left, a few more often than many, in some layers most of them in a few rows; a third has few values besides."""
+    share = float(10 ** rng.uniform(-2, -0.4)) * (rng.uniform(0, 2, (shape[0],) + (1,) * (len(shape) - 1)) if rng.integers(3) == 0 else 1.0)
     mask = rng.random(shape) < share
     if rng.integers(3):
         return np.where(mask, any_weights(rng, shape)[0], 0).astype(np.int8), Structure(mask=mask)

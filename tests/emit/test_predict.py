@@ -12,13 +12,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks import fit_costs
 from benchmarks.random_layers import random_inputs, random_layers, side_by_side
 from benchmarks.random_tilings import random_tilings
 from edgewright import pipeline
 from edgewright.emit.c import emit_c, predict
 from edgewright.emit.c.declared import read_declared
 from edgewright.emit.c.layer import Call
-from edgewright.emit.c.predict import layer_calls, price_calls, sum_costs
+from edgewright.emit.c.predict import kernel_text, layer_calls, price_calls, sum_costs
 from edgewright.emit.c.structure.table import STRUCTURES, parts_of, structure_of
 from edgewright.errors import UnsupportedError
 from edgewright.ir.edit import GraphBuilder
@@ -165,6 +166,28 @@ def test_kernels_that_changed_since_are_named(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(predict, "kernel_text", lambda *_: "another text")
     total = predict.predict(side_by_side(random_layers(1, 5), load_target("cortex-m4"))).total
     assert total.instructions is not None and len(total.stale) > 0
+
+
+def test_what_is_fitted_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    target = load_target("cortex-m3")
+    table = load_costs(target)
+    assert table is not None
+    costs = {name: cost.model_copy(update={"text": kernel_text(name, target.kernels)}) for name, cost in table.costs.items()}
+    current = table.model_copy(update={"costs": costs, "cycle_model": fit_costs.model_digest(target)})
+    monkeypatch.setattr(fit_costs, "load_costs", lambda _: current)
+    kept = fit_costs.unchanged(target)
+    assert set(kept) == set(costs)
+    assert not fit_costs._without(random_layers(1, 20), target, kept).nodes
+    others = fit_costs._without(random_layers(1, 20), target, set(kept) - {"dense_s8"})
+    assert others.nodes and {node.op.kind for node in others.nodes} == {"Dense"}
+    costs["conv2d_s8"] = costs["conv2d_s8"].model_copy(update={"text": "another"})
+    assert set(fit_costs.unchanged(target)) == set(costs) - {"conv2d_s8"}
+    # What calls the same function of the C library is fitted together.
+    costs["copy"] = costs["copy"].model_copy(update={"text": "another"})
+    assert not {"copy", "put_tile", "take_tile", "resize_nearest", "fill_border"} & set(fit_costs.unchanged(target))
+    assert target.cycles is not None
+    quicker = target.model_copy(update={"cycles": target.cycles.model_copy(update={"load": 1})})
+    assert fit_costs.unchanged(quicker) == {}
 
 
 RAM_OFF = {"cortex-m55": 0.1}
