@@ -40,6 +40,7 @@ NAMES = (
     "diagnosis",
     "pruned_speed",
     "distillation",
+    "sentence_encoder",
     "cheaper_layers",
     "host_speed",
     "sparse_host",

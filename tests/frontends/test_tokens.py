@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import warnings
+from collections.abc import Callable
 
 import numpy as np
 import onnx
@@ -71,6 +72,55 @@ def test_sentence_encoders_compute_the_same(road: str, least: float) -> None:
     np.testing.assert_allclose(got, network(*inputs).detach().numpy(), rtol=1e-5, atol=1e-6)
     # What is repeated along axes of size 1 is not made: what it is multiplied by repeats it.
     assert not any("ones" in name for name in graph.constants)
+
+
+def fill(mask: Tensor, scores: Tensor) -> Tensor:
+    return scores.masked_fill(mask[:, None, :] == 0, float("-inf"))
+
+
+def where(mask: Tensor, scores: Tensor) -> Tensor:
+    return torch.where(mask[:, None, :].bool(), scores, torch.tensor(torch.finfo(torch.float32).min))
+
+
+def additive(mask: Tensor, scores: Tensor) -> Tensor:
+    wide = mask[:, None, :].expand(-1, LENGTH, -1).to(torch.bool)
+    return scores + torch.where(~wide, float("-inf"), 0.0)
+
+
+def finite(mask: Tensor, scores: Tensor) -> Tensor:
+    return scores.masked_fill(mask[:, None, :] != 1, -3.5)
+
+
+@pytest.mark.parametrize("road", ["torch", "onnx"])
+@pytest.mark.parametrize("form", [fill, where, additive, finite])
+def test_forms_of_masks(road: str, form: Callable[[Tensor, Tensor], Tensor]) -> None:
+    class Masked(nn.Module):
+        def forward(self, mask: Tensor, scores: Tensor) -> Tensor:
+            return form(mask, scores).softmax(-1)
+
+    mask = sample(9)[2]
+    inputs = (mask, torch.randn(9, LENGTH, LENGTH, generator=torch.Generator().manual_seed(1)))
+    if road == "torch":
+        graph = load_torch(Masked(), tuple(x[:2] for x in inputs))
+    else:
+        file, names = io.BytesIO(), ["mask", "scores"]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            axes = {name: {0: "batch"} for name in names}
+            given = tuple(x[:2] for x in inputs)
+            torch.onnx.export(Masked(), given, file, dynamo=False, opset_version=17, input_names=names, dynamic_axes=axes)
+        graph = load_onnx(file.getvalue())
+    got = evaluate(graph, [x.numpy() for x in inputs])[0]
+    np.testing.assert_allclose(got, Masked()(*inputs).numpy(), rtol=1e-5, atol=1e-6)
+
+
+def test_activations_are_no_masks() -> None:
+    class Chosen(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x.masked_fill(x == 0, 1.0)
+
+    with pytest.raises(UnsupportedError, match="it compares activations"):
+        load_torch(Chosen(), (torch.ones(2, 3),))
 
 
 def network(node: onnx.NodeProto, dtype: int = TensorProto.INT64, out: int = TensorProto.FLOAT) -> onnx.ModelProto:

@@ -94,6 +94,8 @@ class Door:
         self.waiting: dict[str, tuple[str, str, str]] = {}
         self.whole: set[str] = set()
         """Inputs that hold integers in the source."""
+        self.masks: set[str] = set()
+        """Values of 0 and 1 alone, made of such inputs."""
         self.positive: set[str] = set()
         """Values that are clipped to numbers above 0."""
         self.expanded: dict[str, Held] = {}

@@ -44,7 +44,7 @@ ON_INTEGERS = (
 )
 """Operators that move integers without looking at them; optimizers put them between QuantizeLinear and DequantizeLinear."""
 
-OF_INTEGERS = frozenset({"Cast", "Shape", "Gather", "Unsqueeze", "Squeeze", "Reshape", "Expand", "Slice", "Transpose", "Identity"})
+OF_INTEGERS = frozenset({"Cast", "Shape", "Gather", "Unsqueeze", "Squeeze", "Reshape", "Expand", "Slice", "Transpose", "Identity", "Equal"})
 """What may read an input of integers: it chooses rows of a table, is moved, or becomes real."""
 DYNAMIC_BATCH = 7
 """What a dynamic batch counts while shapes are computed: a number that other axes hardly have."""

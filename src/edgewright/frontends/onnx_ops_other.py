@@ -10,6 +10,7 @@ from edgewright.errors import UnsupportedError
 from edgewright.frontends.layout import INCONSISTENT, Door, Held, Known, Operand
 from edgewright.frontends.layout_arithmetic import add, clip, div, erf, expand, mul, power, scalar, sqrt, sub, unary
 from edgewright.frontends.layout_attention import embedding
+from edgewright.frontends.layout_masks import as_mask, both, choose, equal, is_mask, is_whole, opposite
 from edgewright.frontends.layout_shape import (
     concat,
     depth_to_space,
@@ -89,12 +90,22 @@ def _leaky_relu(door: Door, a: Arguments) -> Held:
 
 
 def _cast(door: Door, a: Arguments) -> Operand:
-    x = a.operand(0)
-    if TYPES.get(a.integer("to", 1)) is not np.float32 and not (isinstance(x, Held) and x.name in door.whole):
+    x, kind = a.operand(0), TYPES.get(a.integer("to", 1))
+    if kind is np.bool_ and isinstance(x, Held) and (is_whole(door, x) or is_mask(door, x)):
+        return as_mask(door, x)
+    if kind is not np.float32 and not (isinstance(x, Held) and (is_whole(door, x) or is_mask(door, x))):
         raise UnsupportedError(
             "it turns an activation into integers", hint="activations are real numbers; leave integer work outside of the network"
         )
     return x
+
+
+def _equal(door: Door, a: Arguments) -> Held:
+    first, second = a.operand(0), a.operand(1)
+    x, index = (first, 1) if isinstance(first, Held) else (second, 0)
+    if not isinstance(x, Held):
+        raise UnsupportedError("it compares constants", hint=INCONSISTENT)
+    return equal(door, x, a.number(index, 0.0))
 
 
 def _dropout(door: Door, a: Arguments) -> list[Operand | None]:
@@ -289,6 +300,10 @@ OTHER: dict[str, Handler] = {
     "SequenceAt": _sequence_at,
     "Gather": _gather,
     "Pad": _pad,
+    "Equal": _equal,
+    "Not": lambda door, a: opposite(door, a.held(0)),
+    "And": lambda door, a: both(door, a.operand(0), a.operand(1)),
+    "Where": lambda door, a: choose(door, a.operand(0), a.operand(1), a.operand(2)),
     "Expand": _expand,
     "Tile": _tile,
     "DepthToSpace": _depth_to_space,

@@ -73,7 +73,7 @@ OF_INTEGERS = (
     "aten._assert",
     "aten.sym_size.",
     *(f"aten.{name}." for name in ("to", "_to_copy", "embedding", "view", "reshape", "unsqueeze", "squeeze", "expand", "slice", "permute")),
-    *(f"aten.{name}." for name in ("transpose", "contiguous", "clone", "detach", "alias")),
+    *(f"aten.{name}." for name in ("transpose", "contiguous", "clone", "detach", "alias", "eq", "ne")),
 )
 """What may read an input of integers: it chooses rows of a table, is moved, or becomes real."""
 PLACEMENT = ("device", "layout", "pin_memory", "memory_format", "requires_grad", "non_blocking")

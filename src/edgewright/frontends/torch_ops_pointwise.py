@@ -10,6 +10,7 @@ import torch
 from edgewright.errors import UnsupportedError
 from edgewright.frontends.layout import Door, Held, Known, Operand, as_reals
 from edgewright.frontends.layout_arithmetic import add, clip, div, erf, mul, power, scalar, sqrt, sub, unary
+from edgewright.frontends.layout_masks import as_mask, both, choose, equal, is_mask, is_whole, opposite
 from edgewright.frontends.torch_arguments import Arguments, Handler
 from edgewright.ir.operator import Operator
 from edgewright.ops.abs import Abs
@@ -119,7 +120,10 @@ def _power(door: Door, a: Arguments) -> Held:
 
 def _cast(door: Door, a: Arguments) -> Operand:
     dtype, x = a.raw("dtype"), a.operand("self")
-    if isinstance(dtype, torch.dtype) and not dtype.is_floating_point and not (isinstance(x, Held) and x.name in door.whole):
+    known = isinstance(x, Held) and (is_whole(door, x) or is_mask(door, x))
+    if dtype is torch.bool and isinstance(x, Held) and known:
+        return as_mask(door, x)
+    if isinstance(dtype, torch.dtype) and not dtype.is_floating_point and not known:
         raise UnsupportedError(
             f"it turns an activation into {dtype}", hint="activations are real numbers; leave integer work outside of the network"
         )
@@ -128,6 +132,18 @@ def _cast(door: Door, a: Arguments) -> Operand:
 
 def _same(name: str) -> Handler:
     return lambda door, a: a.operand(name)
+
+
+def _equal(same: bool) -> Handler:
+    def handler(door: Door, a: Arguments) -> Held:
+        found = equal(door, a.held(), a.number("other"))
+        return found if same else opposite(door, found)
+
+    return handler
+
+
+def _choose(mask: str, there: str, gone: str) -> Handler:
+    return lambda door, a: choose(door, a.operand(mask), a.operand(there), a.operand(gone))
 
 
 POINTWISE: dict[str, Handler] = {
@@ -167,6 +183,14 @@ POINTWISE: dict[str, Handler] = {
         for name, handler in (("add", _add), ("sub", _sub), ("mul", _mul), ("div", _div))
         for form in ("Tensor", "Scalar", "Tensor_mode", "Scalar_mode")
     },
+    "aten.eq.Scalar": _equal(same=True),
+    "aten.ne.Scalar": _equal(same=False),
+    **{f"aten.{name}.default": lambda door, a: opposite(door, a.held()) for name in ("logical_not", "bitwise_not")},
+    **{f"aten.{name}": lambda door, a: both(door, a.operand("self"), a.operand("other"))
+       for name in ("logical_and.default", "bitwise_and.Tensor", "__and__.Tensor")},
+    "aten.masked_fill.Scalar": _choose("mask", "value", "self"),
+    "aten.masked_fill.Tensor": _choose("mask", "value", "self"),
+    **{f"aten.where.{form}": _choose("condition", "self", "other") for form in ("self", "ScalarSelf", "ScalarOther", "Scalar")},
     "aten.multiply.Tensor": _mul,
     "aten.divide.Tensor": _div,
     "aten.subtract.Tensor": _sub,
