@@ -75,6 +75,19 @@ def cost_functions(target: Target) -> dict[str, Callable[[Graph], float]]:
     return {name: of(price) for name, price in PRICES.items()}
 
 
+def layer_cost_functions(target: Target) -> dict[str, Callable[[Graph], dict[str, float]]]:
+    """"instructions" and "cycles" of each layer of a graph on ``target``, by the names of the nodes; empty where any is unknown."""
+
+    def of(name: str) -> Callable[[Graph], dict[str, float]]:
+        def costs(graph: Graph) -> dict[str, float]:
+            found = {layer.name: getattr(layer.cost, name) for layer in predict_program(_program(graph, target)).layers}
+            return {} if None in found.values() else {layer: float(cost) for layer, cost in found.items()}
+
+        return costs
+
+    return {name: of(name) for name in ("instructions", "cycles")}
+
+
 def known_costs(graph: Graph, target: Target) -> dict[str, float]:
     """All of PRICES that is known of ``graph`` on ``target``."""
     program = _program(graph, target)

@@ -125,7 +125,8 @@ def optimize(
         _check_needs(chosen, source)
     samples = None if data is None else samples_for(source, data, seed)
     judges = None if test is None else load_data(test, source)
-    ctx = Context(data=samples, target=board, seed=seed, teacher=source, costs=cost_functions(board))
+    by_layer = costs.layer_cost_functions(board)
+    ctx = Context(data=samples, target=board, seed=seed, teacher=source, costs=cost_functions(board), layer_costs=by_layer)
     if wanted is None or "tflite" in wanted:
         chosen = _expanding(chosen, source, ctx)
     graph = run_recipe(source, chosen, ctx, progress, audit_tflite if wanted is not None and "tflite" in wanted else None)

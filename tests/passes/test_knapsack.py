@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pytest
 
-from edgewright.passes.knapsack import pareto_front
+from edgewright.passes.knapsack import LOAD_STEPS, pareto_front
 
 
 def all_selections(items: list[list[tuple[float, float]]]) -> list[tuple[float, float]]:
@@ -36,3 +36,38 @@ def test_a_thinned_list_stays_within_its_bound() -> None:
     excess = len(items) / 20 * exact[-1].cost
     for point in exact:
         assert any(other.loss <= point.loss and other.cost <= point.cost + excess for other in thin)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_limit_of_load_beside_brute_force(seed: int) -> None:
+    """All that keeps the limit with a step of margin for each item is beaten or met, by what keeps the limit itself."""
+    random = np.random.default_rng(seed)
+    items = [[(float(random.integers(1, 30)), float(random.integers(0, 50))) for _ in range(4)] for _ in range(6)]
+    loads = [[float(random.integers(1, 9)) for _ in choices] for choices in items]
+    least, most = (sum(extreme(row) for row in loads) for extreme in (min, max))
+    limit = least + 0.4 * (most - least)
+    found = pareto_front(items, loads=loads, most_load=limit)
+    for point in found:
+        assert sum(loads[i][pick] for i, pick in enumerate(point.picks)) <= limit + 1e-9
+    margin = len(items) * (limit - least) / LOAD_STEPS
+    for picks in itertools.product(*(range(len(choices)) for choices in items)):
+        if sum(loads[i][pick] for i, pick in enumerate(picks)) <= limit - margin:
+            cost, loss = (sum(items[i][pick][side] for i, pick in enumerate(picks)) for side in (0, 1))
+            assert any(point.cost <= cost and point.loss <= loss for point in found)
+    assert [point.cost for point in found] == sorted(point.cost for point in found)
+
+
+def test_a_limit_that_nothing_keeps_leaves_nothing() -> None:
+    items, loads = [[(1.0, 2.0), (2.0, 1.0)]] * 3, [[3.0, 2.0]] * 3
+    assert pareto_front(items, loads=loads, most_load=5.9) == []
+    (only,) = pareto_front(items, loads=loads, most_load=6.0)
+    assert only.picks == (1, 1, 1)
+
+
+def test_a_limit_and_many_states() -> None:
+    random = np.random.default_rng(1)
+    items = [[(float(c), float(10 - c) * scale) for c in (2, 4, 8)] for scale in random.uniform(1, 100, 40)]
+    loads = [[1.4 * size, 1.3 * size, size] for size in random.uniform(1, 50, 40)]
+    limit = 1.1 * sum(row[2] for row in loads)
+    found = pareto_front(items, 5000, loads=loads, most_load=limit)
+    assert found and all(sum(loads[i][pick] for i, pick in enumerate(point.picks)) <= limit + 1e-6 for point in found)

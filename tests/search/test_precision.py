@@ -35,6 +35,7 @@ def test_every_point_is_measured_and_the_front_is_one() -> None:
     for point in points:
         assert point.weight_bytes == sum((sizes[name] * bits + 7) // 8 for name, bits in point.bits.items())
         assert point.accuracy == point.agreement
+        assert point.costs["arena_bytes"] == eight.costs["arena_bytes"] and point.costs["flash_bytes"] > point.weight_bytes
         better = [other for other in points if other.weight_bytes < point.weight_bytes and other.figure >= point.figure]
         assert not (point.undominated and better)
     assert eight.accuracy is not None and eight.accuracy > 0.95

@@ -29,10 +29,10 @@ def parse_widths(text: str) -> list[DType]:
 
 @dataclass(frozen=True, eq=False)
 class BitFront:
-    """Every undominated selection of bits. ``weights_of``: layer → weight, in the order of the picks; ``losses`` by layer and width.
+    """Every undominated selection of bits; the cost is bytes of weights.
 
-    ``fixed_bytes``: what weights take that are not chosen for: shared ones and those that have bits already. ``int8_bytes``: what the
-    others take in int8.
+    ``weights_of``: layer → weight, in the order of the picks; ``losses`` by layer and width. ``fixed_bytes``: what weights take that are
+    not chosen for: shared ones and those that have bits already. ``int8_bytes``: what the others take in int8.
     """
 
     graph: Graph
@@ -45,6 +45,8 @@ class BitFront:
 
     def within(self, budget: float) -> Selection:
         """The selection that loses least with at most ``budget`` bytes of weights; RecipeError where none is so small."""
+        if not self.selections:
+            raise RecipeError("no bits of the weights are quick enough", hint="allow a greater slowdown, or wider weights")
         fitting = [selection for selection in self.selections if selection.cost + self.fixed_bytes <= budget]
         if not fitting:
             least = self.selections[0].cost + self.fixed_bytes
@@ -59,16 +61,15 @@ class BitFront:
 
     def apply(self, selection: Selection) -> Graph:
         """The graph with the bits of ``selection`` in the structures of its weights."""
-        constants = {}
-        for name, pick in zip(self.weights_of.values(), selection.picks, strict=True):
-            constant = self.graph.constants[name]
-            structure = dataclasses.replace(constant.structure or Structure(), bits=self.widths[pick].bits)
-            constants[name] = Constant(constant.array, structure)
-        return rebuild(self.graph, constants=constants)
+        picks = zip(self.weights_of.values(), selection.picks, strict=True)
+        return _with_bits(self.graph, {name: self.widths[pick].bits for name, pick in picks})
 
 
-def bit_front(graph: Graph, ctx: Context, widths: list[DType], samples: int) -> BitFront | None:
-    """Sensitivities measured and every budget solved; None where there is nothing to choose."""
+def bit_front(graph: Graph, ctx: Context, widths: list[DType], samples: int, slowdown: float = 0.0) -> BitFront | None:
+    """Sensitivities measured and every budget solved; None where there is nothing to choose.
+
+    ``slowdown``: the most time, times that of int8 weights, by the target's modelled cycles (where it has none, instructions); 0: any.
+    """
     if graph.states:
         ctx.skipped(graph.name, "bits of networks with states are not chosen yet")
         return None
@@ -84,6 +85,9 @@ def bit_front(graph: Graph, ctx: Context, widths: list[DType], samples: int) -> 
     data = ctx.calibration()
     inputs = [array[: affordable(graph, min(samples, data.count))] for array in data.inputs]
     losses = sensitivities(graph, inputs, layers, widths)
+    weights_of = {name: part.weight for name, part in layers.items()}
+    loads = [_times(graph, ctx, weights_of, dtype) for dtype in widths] if slowdown else []
+    most_load = slowdown * sum(_times(graph, ctx, weights_of, DType.INT8)) if slowdown else 0.0
     items = [
         [(dtype.bytes_of(graph.value(part.weight).elements), loss) for dtype, loss in zip(widths, losses[name], strict=True)]
         for name, part in layers.items()
@@ -93,11 +97,11 @@ def bit_front(graph: Graph, ctx: Context, widths: list[DType], samples: int) -> 
     return BitFront(
         graph,
         tuple(widths),
-        {name: part.weight for name, part in layers.items()},
+        weights_of,
         losses,
         sum(weight_width(graph, name, DType.INT8).bytes_of(graph.value(name).elements) for name in fixed),
         sum(graph.value(part.weight).elements for part in layers.values()),
-        tuple(pareto_front(items)),
+        tuple(pareto_front(items, loads=list(zip(*loads, strict=True)) or None, most_load=most_load)),
     )
 
 
@@ -127,6 +131,23 @@ def edge_layers(graph: Graph) -> set[str]:
         if math.prod(shape[1:]) < FEW_WEIGHTS
     }
     return first | last | few
+
+
+def _times(graph: Graph, ctx: Context, weights_of: dict[str, str], dtype: DType) -> list[float]:
+    """What each layer takes on the target where all these weights are of ``dtype``: modelled cycles, or instructions."""
+    narrow = _with_bits(graph, dict.fromkeys(weights_of.values(), dtype.bits))
+    for cost in ("cycles", "instructions"):
+        known = ctx.layer_costs[cost](narrow) if cost in ctx.layer_costs else {}
+        if all(name in known for name in weights_of):
+            return [known[name] for name in weights_of]
+    raise RecipeError("nothing is known of the time that layers take on this target", hint="leave slowdown at 0, or choose another target")
+
+
+def _with_bits(graph: Graph, bits: dict[str, int]) -> Graph:
+    """``graph`` with ``bits`` (weight → width) in the structures of its weights."""
+    found = {name: graph.constants[name] for name in bits}
+    structures = {name: dataclasses.replace(constant.structure or Structure(), bits=bits[name]) for name, constant in found.items()}
+    return rebuild(graph, constants={name: Constant(constant.array, structures[name]) for name, constant in found.items()})
 
 
 def weight_width(graph: Graph, name: str, usual: DType) -> DType:

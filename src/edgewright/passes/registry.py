@@ -30,6 +30,7 @@ class Line:
 class Context:
     """What passes are given beside the graph: data, target, seed, cost functions from further right; and where they say what they did.
 
+    ``costs``: of a whole graph; ``layer_costs``: layer → cost, for those that come layer by layer.
     ``teacher``: the network as it came, which repairs imitate. ``say``: told what a pass that takes long is at. ``checkpoints``: a folder
     in which training keeps its state, so that a run that was killed goes on from there.
     """
@@ -39,6 +40,7 @@ class Context:
     seed: int = 0
     teacher: Graph | None = None
     costs: dict[str, Callable[[Graph], float]] = field(default_factory=dict)
+    layer_costs: dict[str, Callable[[Graph], dict[str, float]]] = field(default_factory=dict)
     lines: list[Line] = field(default_factory=list)
     technique: str = ""
     say: Callable[[str], None] | None = None

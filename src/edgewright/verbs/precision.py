@@ -19,7 +19,15 @@ PLOT = 40
 
 
 def precision(
-    model: str, *, target: str, data: str, test: str | None = None, widths: str = "2,4,8", drop: float | None = None, seed: int = 0
+    model: str,
+    *,
+    target: str,
+    data: str,
+    test: str | None = None,
+    widths: str = "2,4,8",
+    drop: float | None = None,
+    slowdown: float = 0.0,
+    seed: int = 0,
 ) -> Result:
     """One row a network, the smallest first; ``drop`` in points."""
     load_passes()
@@ -30,11 +38,11 @@ def precision(
     share = None if drop is None else drop / 100
     with talk.status("quantize") as status:
         points = precision_front(
-            graph, board, data=samples, test=judges, widths=widths, drop=share, seed=seed, progress=status.update
+            graph, board, data=samples, test=judges, widths=widths, drop=share, slowdown=slowdown, seed=seed, progress=status.update
         )
-    titles = ("network", "bytes of weights", "bits of the layers", "agrees %", "accuracy %", "", "")
+    titles = ("network", "bytes of weights", "bits of the layers", "agrees %", "accuracy %", "flash B", "arena B", "time", "", "")
     rows = [(*_row(point), _bar(point, points)) for point in points]
-    text = render([columns(titles, rows, numbers=(1, 3, 4))])
+    text = render([columns(titles, rows, numbers=(1, 3, 4, 5, 6, 7))])
     text += "\n* no other has fewer bytes and as good answers"
     if drop is not None:
         chosen = next((point for point in points if point.chosen), None)
@@ -45,7 +53,14 @@ def precision(
 def _row(point: Point) -> tuple[str, ...]:
     shares = ("" if share is None else f"{100 * share:.2f}" for share in (point.agreement, point.accuracy))
     bits = " ".join(map(str, point.bits.values()))
-    return point.name, f"{point.weight_bytes:,}", bits, *shares, "*" if point.undominated else ""
+    costs = (f"{point.costs[name]:,.0f}" if name in point.costs else "" for name in ("flash_bytes", "arena_bytes"))
+    return point.name, f"{point.weight_bytes:,}", bits, *shares, *costs, _time(point), "*" if point.undominated else ""
+
+
+def _time(point: Point) -> str:
+    """Modelled cycles of one inference, or instructions; empty where neither is known."""
+    name = next((name for name in ("cycles", "instructions") if name in point.costs), None)
+    return f"{point.costs[name]:,.0f} {name}" if name else ""
 
 
 def _bar(point: Point, points: list[Point]) -> str:

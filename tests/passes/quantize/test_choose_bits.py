@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import edgewright
+from edgewright.costs import layer_cost_functions
 from edgewright.data import Data
 from edgewright.emit.tflite import emit_tflite
 from edgewright.errors import RecipeError
@@ -20,6 +21,7 @@ from edgewright.passes.quantize.round_weights import round_weights
 from edgewright.passes.registry import Context
 from edgewright.passes.sensitivity import sensitivities, weighted_layers
 from edgewright.run.tflm import run_tflm
+from edgewright.targets.target import load_target
 from tests.passes.quantize.test_round_weights import distance, network, pictures
 
 
@@ -95,6 +97,26 @@ def test_masks_stay() -> None:
     structure = choose_bits(graph, context()).constants["point/weight"].structure
     assert structure is not None and structure.mask is not None and structure.bits is not None
     np.testing.assert_array_equal(structure.mask, array != 0)
+
+
+def test_time_is_kept_as_well() -> None:
+    """Narrow weights are unpacked at run time: under a limit of cycles fewer layers have them."""
+    graph, target = network(), load_target("cortex-m4")
+    cycles = layer_cost_functions(target)["cycles"]
+    ctx = Context(data=Data((pictures(64),)), target=target, layer_costs=layer_cost_functions(target))
+    known = cycles(graph)
+    assert {"first", "deep", "point", "last"} <= known.keys() and min(known.values()) > 0
+
+    def time(chosen: Graph) -> float:
+        found = cycles(chosen)
+        return sum(found[name] for name in bits(graph))
+
+    free, bound = choose_bits(graph, ctx, share=1.0, widths="2"), choose_bits(graph, ctx, share=1.0, slowdown=1.1)
+    assert time(free) > 1.1 * time(graph) >= time(bound)
+    with pytest.raises(RecipeError, match="no bits of the weights are quick enough"):
+        choose_bits(graph, ctx, share=1.0, slowdown=0.5)
+    with pytest.raises(RecipeError, match="nothing is known of the time"):
+        choose_bits(graph, context(), slowdown=1.1)
 
 
 def test_what_cannot_be_is_refused() -> None:
