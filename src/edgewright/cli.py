@@ -75,6 +75,10 @@ def optimize(
     ram_budget: Annotated[
         int | None, typer.Option("--ram-budget", min=1, help="most bytes of the arena: layers are tiled where it takes more")
     ] = None,
+    budget: Annotated[
+        str | None,
+        typer.Option("--budget", help="limits, ram_bytes=…,flash_bytes=…,latency_ms=…,energy_mj=…,accuracy_drop=…, or a TOML; 1 if missed"),
+    ] = None,
     reserve: Reserve = None,
     no_measure: Annotated[bool, typer.Option("--no-measure", help="do not build and run the C")] = False,
     as_json: Json = False,
@@ -98,6 +102,7 @@ def optimize(
             ram_budget=ram_budget,
             run=not no_measure,
             reserve=reserve or (),
+            budget=budget,
         ),
         as_json,
     )

@@ -20,7 +20,7 @@ from edgewright.emit.c import emit_c
 from edgewright.emit.c.predict import Prediction
 from edgewright.emit.onnx import emit_onnx
 from edgewright.emit.tflite import EXPANDABLE, audit_tflite, emit_tflite
-from edgewright.errors import ModelError, RecipeError, ToolError, UnsupportedError
+from edgewright.errors import BudgetError, ModelError, RecipeError, ToolError, UnsupportedError
 from edgewright.files import write_files as write_files
 from edgewright.frontends.onnx import load_onnx
 from edgewright.frontends.tflite import load_tflite
@@ -53,6 +53,8 @@ from edgewright.train.module import to_module as to_module
 
 FORMATS = ("tflite", "onnx", "c")
 ONNX_ACTIVATIONS = ("int8", "uint8", "exact")
+MOST_FITS = 4
+"""Programs that are tried for a budget of all RAM: the stack that a tiled one needs is known only when it is there."""
 @dataclass(frozen=True)
 class Optimized:
     """What :func:`optimize` gives: the graph as it came, as it is now, and every line of the report.
@@ -281,6 +283,40 @@ def ledger(program: Program, run: Run | None = None) -> Ledger:
     files = emit_c(program)
     footprint = _footprint(files, program.target, {}) if run is None else run.footprint
     return make_ledger(program, files, footprint=footprint, run=run)
+
+
+def within_ram(result: Optimized, ram_bytes: int) -> Optimized:
+    """``result`` with kernels and tiles for which arena, variables and stack together take at most ``ram_bytes``, as predicted.
+
+    Where that cannot be reached, the one that takes least of those tried; the arena alone counts where no compiler tells the stack.
+    """
+    program = result.program
+    told = [line for line in result.lines if line.technique not in ("fit_program", "tile_layers")]
+    for _ in range(MOST_FITS if program is not None else 0):
+        assert program is not None
+        used = ram_needed(program)
+        if used <= ram_bytes:
+            break
+        room = program.plan.arena_bytes - (used - ram_bytes)
+        if room <= 0:
+            why = f"{used:,} bytes of RAM are needed, {used - program.plan.arena_bytes:,} of them beside the arena"
+            told.append(Line("fit_program", "skipped", result.graph.name, why))
+            break
+        try:
+            program = fit_program(result.graph, result.target, room)
+        except BudgetError as error:
+            told.append(Line("fit_program", "skipped", result.graph.name, error.message))
+            break
+    if program is None:
+        return result
+    return dataclasses.replace(result, program=program, lines=(*told, *memory_lines(program, result.target)))
+
+
+def ram_needed(program: Program) -> int:
+    """Bytes of all of the target's RAM that ``program`` takes, as predicted: of the arena alone where nothing more is known."""
+    found, memories = ledger(program), ("ram", *(region.name for region in program.target.regions if region.memory == "ram"))
+    sizes = [found.predicted_bytes(memory) for memory in memories]
+    return program.plan.arena_bytes if None in sizes else sum(size or 0 for size in sizes)
 
 
 def check_fits(program: Program) -> None:

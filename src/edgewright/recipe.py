@@ -250,6 +250,13 @@ def parse_budget(text: str) -> Budget:
     return Budget(**table)
 
 
+def read_budget(text: str) -> Budget:
+    """A TOML file with a table ``[budget]``, or limits themselves: "ram_bytes=20000, latency_ms=10"."""
+    if "=" not in text:
+        return load_budget(text)
+    return parse_budget("[budget]\n" + "\n".join(part.strip() for part in text.split(",")))
+
+
 def format_recipe(recipe: Recipe, budget: Budget | None = None) -> str:
     """TOML that :func:`parse_recipe` (and :func:`parse_budget`) read back as the same."""
     lines = [f"name = {_toml(recipe.name)}", f"summary = {_toml(recipe.summary)}"]

@@ -63,6 +63,15 @@ def _speed(report: Report) -> list[Row]:
     return rows
 
 
+def budget_rows(report: Report) -> list[tuple[str, str, str, str, str]]:
+    """Limit, the most, what was got, whether that is met, and where the figure comes from."""
+    rows = []
+    for limit in report.budget:
+        got = "unknown" if limit.got is None else f"{limit.got:,.6g}"
+        rows.append((limit.name, f"{limit.most:,.6g}", got, "yes" if limit.met else "NO", limit.basis))
+    return rows
+
+
 def _energy(likely: float, span: tuple[float, float] | None) -> str:
     return f"{likely:,.1f} µJ ({'no error bar' if span is None else f'{span[0]:,.1f} to {span[1]:,.1f}'})"
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from jinja2 import Environment, StrictUndefined, Template
 
-from edgewright.report.figures import changes, headline, ledger_rows
+from edgewright.report.figures import budget_rows, changes, headline, ledger_rows
 from edgewright.report.receipt import receipt_rows, step_rows
 from edgewright.report.report import Block, Memory, Report
 from edgewright.report.table import shortened
@@ -30,6 +30,7 @@ def to_html(report: Report) -> str:
     return _template().render(
         r=report,
         headline=headline(report),
+        budget=budget_rows(report),
         changes=changes(report),
         ledger=[] if report.ledger is None else ledger_rows(report.ledger),
         receipt=[] if report.receipt is None else receipt_rows(report.receipt),

@@ -166,6 +166,16 @@ class PeerComparison(BaseModel, frozen=True):
     rows: list[PeerRow]
 
 
+class Limit(BaseModel, frozen=True):
+    """A limit of the budget: the most that was allowed, what was got, and where that figure comes from, or why there is none."""
+
+    name: str
+    most: float
+    got: float | None
+    met: bool
+    basis: str
+
+
 class Report(BaseModel, frozen=True):
     """Everything that one optimization is accountable for."""
 
@@ -188,6 +198,7 @@ class Report(BaseModel, frozen=True):
     ledger: Ledger | None = None
     peer: PeerComparison | None = None
     receipt: Receipt | None = None
+    budget: list[Limit] = []
 
 
 def make_report(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rich.table import Table
 
-from edgewright.report.figures import changes, headline, ledger_rows, peer_rows
+from edgewright.report.figures import budget_rows, changes, headline, ledger_rows, peer_rows
 from edgewright.report.receipt import receipt_rows, step_rows
 from edgewright.report.report import Report
 from edgewright.report.table import columns, render, shortened
@@ -17,7 +17,9 @@ LONGEST_NAME = 48
 
 def to_text(report: Report, folder: Path | None = None) -> str:
     """The whole report; ``folder``: where its files were written."""
-    tables = [_headline(report), columns(("", "before", "after"), changes(report), numbers=(1, 2)), _layers(report), *_ledger(report)]
+    budget = [columns(("budget", "at most", "got", "met", "from"), budget_rows(report), numbers=(1, 2))] if report.budget else []
+    before_after = columns(("", "before", "after"), changes(report), numbers=(1, 2))
+    tables = [_headline(report), *budget, before_after, _layers(report), *_ledger(report)]
     tables += _receipt(report)
     skipped = [(entry.technique, entry.where, entry.detail) for entry in report.entries if entry.action == "skipped"]
     if skipped:

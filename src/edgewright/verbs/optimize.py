@@ -17,8 +17,9 @@ from edgewright.errors import RecipeError, ToolError, UnsupportedError
 from edgewright.ir.graph import Level
 from edgewright.passes import find_pass
 from edgewright.passes.registry import Line
-from edgewright.recipe import Recipe, load_recipe
+from edgewright.recipe import Budget, Recipe, load_budget, load_recipe, read_budget
 from edgewright.report.accuracy import Accuracy, compare
+from edgewright.report.budget import hold_against, missed
 from edgewright.report.ledger import Ledger
 from edgewright.report.page import to_html
 from edgewright.report.receipt import make_receipt
@@ -48,8 +49,13 @@ def optimize(
     ram_budget: int | None,
     run: bool,
     reserve: Sequence[str] = (),
+    budget: str | None = None,
 ) -> Result:
-    """Everything that can be refused is refused first, and everything is computed before anything is written."""
+    """Everything that can be refused is refused first, and everything is computed before anything is written.
+
+    ``budget``: as read_budget takes it; a recipe of the user's own may bring one. A limit that is missed, or that nobody can tell, fails.
+    """
+    limits = read_budget(budget) if budget is not None else load_budget(recipe) if recipe.endswith(".toml") else Budget()
     board = load_target(target).preferring(prefer).reserving(reserve)
     chosen = with_settings(load_recipe(recipe), settings)
     named = None if formats is None else pipeline.check_formats(split(formats), onnx_activations)
@@ -64,6 +70,8 @@ def optimize(
         result = pipeline.optimize(
             model, target=board, recipe=chosen, data=data, test=test, seed=seed, formats=named, progress=step, ram_budget=ram_budget
         )
+        if limits.ram_bytes is not None and "c" in board.runtimes:
+            result = pipeline.within_ram(result, limits.ram_bytes)
         count = len(result.recipe.steps)
         step("emit", count, count)
         files, wanted, skipped = _emit(result, named, onnx_activations)
@@ -72,11 +80,12 @@ def optimize(
         files |= proof.npu.files if proof.npu else {}
         step("evaluate", count + 2, count)
         report = _report(result, files, [*result.lines, *skipped, *proof.skipped], proof)
+        report = report.model_copy(update={"budget": hold_against(limits, report, board)})
         step("done", count + LAST_STEPS, count)
     record = report.model_dump(mode="json")
     written = (json.dumps(record, indent=2, allow_nan=False) + "\n").encode()
     pipeline.write_files(files | {"report.json": written, "report.html": to_html(report).encode("utf-8", "replace")}, out)
-    return Result(record, f"{to_text(report, out)}\n\nreport: {out / 'report.html'}", proof.failed)
+    return Result(record, f"{to_text(report, out)}\n\nreport: {out / 'report.html'}", proof.failed or missed(report.budget))
 
 
 def _report(result: pipeline.Optimized, files: Mapping[str, bytes], lines: Sequence[Line], proof: Proof) -> Report:
