@@ -34,6 +34,7 @@ NAMES = (
     "fusion",
     "tiling",
     "low_bit",
+    "low_bit_training",
     "sparsity",
     "deep_compression",
     "prediction",

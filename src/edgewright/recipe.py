@@ -179,7 +179,7 @@ def _levels(levels: str, trained: bool) -> Recipe:
     summary = f"{levels} weights, int8 in the first, the last and depthwise layers, int8 activations"
     if not trained:
         return Recipe(f"{levels}-a8", steps, f"{summary}, rounded by the layers' outputs")
-    training = Step("train_quantized", {"learned_steps": "weights", "epochs": 20})
+    training = Step("train_quantized", {"learned_steps": "weights", "epochs": 5})
     return Recipe(f"{levels}-a8-qat", (*steps, training), f"{summary}, then training through the device's own arithmetic")
 
 

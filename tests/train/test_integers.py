@@ -16,7 +16,7 @@ from edgewright.ir.edit import rebuild
 from edgewright.ir.graph import Constant, Graph, Structure
 from edgewright.lower.integer import lower_integer
 from edgewright.ops.evaluate import dequantize_outputs, evaluate, quantize_inputs
-from edgewright.ops.levels import weight_levels
+from edgewright.ops.levels import LEVELS, narrowest, weight_levels
 from edgewright.passes import load_passes
 from edgewright.passes.registry import Context
 from edgewright.targets.target import load_target
@@ -169,20 +169,20 @@ def test_pruned_and_clustered_weights_keep_their_structure(bits, learned):
     np.testing.assert_array_equal(trained.array(clustered).reshape(-1), book[[int(np.abs(rows - code).argmin()) for code in codes]])
 
 
-@pytest.mark.parametrize("levels", [(-1, 1), (-1, 0, 1)])
+@pytest.mark.parametrize("levels", LEVELS.values(), ids=LEVELS)
 @pytest.mark.parametrize("learned", LEARNED)
-def test_binary_and_ternary_weights_keep_their_levels(levels, learned):
+def test_weights_of_few_levels_keep_their_levels(levels, learned):
     graph = network()
     name = next(node.inputs[1] for node in graph.nodes if node.op.weight_inputs)
     old = graph.array(name)
     scale = np.abs(old).reshape(len(old), -1).mean(1).astype(np.float32)
-    quant = Quant.per_axis(scale, 0, DType.INT2)
+    quant = Quant.per_axis(scale, 0, narrowest(levels))
     chosen = np.asarray(levels)[np.random.default_rng(0).integers(0, len(levels), old.shape)]
     book = (scale[:, None] * np.float32(levels)).astype(np.float32)
     bias = next(node.inputs[2] for node in graph.nodes if node.inputs[1:2] == (name,))
     data = next(node.inputs[0] for node in graph.nodes if node.inputs[1:2] == (name,))
     bias_quant = Quant.per_axis(scale * np.float32(graph.value(data).quant.scale[0]), 0, DType.INT32)
-    graph = rebuild(graph, constants={name: Constant(quant.to_real(chosen), Structure(codebook=book, bits=2))}, values=[
+    graph = rebuild(graph, constants={name: Constant(quant.to_real(chosen), Structure(codebook=book, bits=quant.dtype.bits))}, values=[
         dataclasses.replace(graph.value(name), quant=quant), dataclasses.replace(graph.value(bias), quant=bias_quant)])
     assert weight_levels(graph, name) == levels
     module = to_module(graph, learned_steps=learned).train()
@@ -193,7 +193,7 @@ def test_binary_and_ternary_weights_keep_their_levels(levels, learned):
     after = lower_integer(trained, HOST).array(name)
     assert set(np.unique(after)) == set(levels) and (after != chosen).any()
     assert weight_levels(trained, name) == levels and trained.constants[name].structure.codebook.shape == book.shape
-    assert set(np.unique(np.abs(trained.array(name)[0]))) <= {0, *np.abs(trained.constants[name].structure.codebook[0])}
+    assert set(np.unique(np.abs(trained.array(name)[0]))) <= {*np.abs(trained.constants[name].structure.codebook[0])}
 
 
 def test_what_is_not_finite_comes_out_and_is_named():
