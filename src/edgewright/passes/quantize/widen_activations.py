@@ -89,8 +89,8 @@ def _activations(graph: Graph) -> list[list[str]]:
             found[name] = [name] if source is None else found[source]
             if source is not None:
                 found[name].append(name)
-    distinct = {id(members): members for members in found.values() if not any(_is_wide(graph, name) for name in members)}
-    return list(distinct.values())
+    distinct = {id(members): members for members in found.values()}
+    return [members for members in distinct.values() if all(_type(graph, name) is DType.INT8 for name in members)]
 
 
 def _around(graph: Graph, members: Sequence[str]) -> list[Node]:
@@ -118,8 +118,12 @@ def _fits(graph: Graph, node: Node, ctx: Context) -> bool:
 
 
 def _is_wide(graph: Graph, name: str) -> bool:
+    return _type(graph, name) is DType.INT16
+
+
+def _type(graph: Graph, name: str) -> DType | None:
     quant = graph.value(name).quant
-    return quant is not None and quant.dtype is DType.INT16
+    return None if quant is None else quant.dtype
 
 
 def _grid(quant: Quant | None, dtype: DType) -> Quant:
@@ -144,11 +148,13 @@ def _requantized(graph: Graph, widths: Widths, names: Container[str]) -> Graph:
     values: list[Value] = []
     for name, dtype in widths.types.items():
         value = widths.graph.value(name)
+        if dtype is not DType.INT16 and not _is_wide(widths.graph, name):
+            continue
         node = widths.graph.producers.get(name)
         fixed = None if node is None else node.op.output_quant(widths.graph.ins(node), node.outputs.index(name), dtype)
         quant = _grid(value.quant, dtype) if fixed is None else Quant.per_tensor(*fixed, dtype)
         values.append(dataclasses.replace(value, quant=quant))
-    grids = {value.name: value.quant for value in values}
+    grids = {name: value.quant for name, value in widths.graph.values.items()} | {value.name: value.quant for value in values}
     taken, before = {*widths.graph.values}, {node.name: node for node in graph.nodes}
     constants: dict[str, Constant] = {}
     nodes = []
