@@ -6,7 +6,7 @@ import pytest
 
 from edgewright.run.instruction import Instruction
 from edgewright.run.pipelined import pipelined_cycles
-from edgewright.targets.target import Pipeline
+from edgewright.targets.cycle_model import Pipeline
 
 ONE = Pipeline(issue=1, load_latency=2, multiply_latency=2, simd_latency=2, shifted_latency=1)
 TWO = Pipeline(issue=2, load_latency=2, multiply_latency=2, shifted_latency=1)

@@ -12,7 +12,7 @@ from edgewright.errors import ToolError
 from edgewright.run.instruction import Instruction
 from edgewright.run.pipelined import pipelined_cycles
 from edgewright.run.profile import Block, Count, Stay
-from edgewright.targets.target import CycleModel
+from edgewright.targets.cycle_model import CycleModel
 
 _LINE = re.compile(r"^\s*([0-9a-f]+):\t(\S+)(?:\t(.*))?$")
 

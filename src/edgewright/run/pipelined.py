@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from edgewright.run.instruction import Instruction, Kind
-from edgewright.targets.target import Pipeline
+from edgewright.targets.cycle_model import Pipeline
 
 _MULTIPLIES: tuple[Kind, ...] = ("multiply", "multiply accumulate", "multiply long", "multiply long accumulate")
 _LOADS: tuple[Kind, ...] = ("load", "load double", "load multiple")
