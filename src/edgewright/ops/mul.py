@@ -14,6 +14,9 @@ from edgewright.ops.activation import apply_activation, check_activation
 from edgewright.ops.elementwise import broadcast_couplings, broadcast_in_place, broadcast_shape, broadcast_window
 from edgewright.ops.requant import Multiplier, activation_range, quantize_multipliers, requantize, tensor_quant
 
+LOUDEST = 16.0
+"""A factor makes no difference beyond so many times what brings the largest of the other to the end of what is held."""
+
 
 @dataclass(frozen=True)
 class Mul(Operator):
@@ -50,6 +53,11 @@ class Mul(Operator):
         corners = [first * second for first in ins[0] for second in ins[1] if first != 0 and second != 0]
         touches_zero = any(low <= 0 <= high for low, high in ins)
         return min([*corners, 0.0] if touches_zero else corners), max([*corners, 0.0] if touches_zero else corners)
+
+    def heard(self, index: int, ins: Sequence[tuple[float, float]], out: tuple[float, float]) -> tuple[float, float]:
+        most, held = max(map(abs, ins[1 - index])), max(map(abs, out))
+        reach = LOUDEST * held / most if most > 0 else float("inf")
+        return -reach, reach
 
     def in_place(self, ins: Sequence[Value], outs: Sequence[Value]) -> tuple[int, ...]:
         return broadcast_in_place(ins, outs[0])

@@ -204,6 +204,16 @@ def _range(array: NDArray[np.generic]) -> Range:
     return (float(array.min()), float(array.max())) if array.size else (0.0, 0.0)
 
 
+def _heard(widths: Widths, node: Node, index: int, quants: Mapping[str, Quant]) -> Quant:
+    """The Quant of constant input ``index``, as far as it makes a difference: what masks attention is far below all that is held."""
+    graph, dtype = widths.graph, widths.of_constant(node, index)
+    out = quants.get(node.outputs[0])
+    if out is None or out.axis is not None or any(name not in quants and not graph.is_constant(name) for name in node.inputs):
+        return _whole(graph.array(node.inputs[index]), dtype)
+    ins = [_reals(quants[name]) if name in quants else _range(graph.array(name)) for name in node.inputs]
+    return affine_quant(*within(_range(graph.array(node.inputs[index])), node.op.heard(index, ins, _reals(out))), dtype)
+
+
 def _whole(array: NDArray[np.generic], dtype: DType = DType.INT8) -> Quant:
     """The Quant of a constant that stands where an activation could: one for the whole tensor."""
     return affine_quant(*_range(array), dtype)
@@ -267,7 +277,7 @@ def _quantize_constants(widths: Widths, node: Node, quants: Mapping[str, Quant],
     biases = {index: op.bias_of(index) for index in weights}
     for index, name in enumerate(node.inputs):
         if graph.is_constant(name) and index not in (*weights, *biases.values()):
-            quant = quants[node.outputs[0]] if op.same_quant else _whole(graph.array(name), widths.of_constant(node, index))
+            quant = quants[node.outputs[0]] if op.same_quant else _heard(widths, node, index, quants)
             inputs[index] = constants.claim(name, quant, node.name)
     for index in weights:
         side, place = op.multiplicand(index)
