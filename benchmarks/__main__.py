@@ -43,6 +43,7 @@ NAMES = (
     "distillation",
     "sentence_encoder",
     "cheaper_layers",
+    "chains",
     "host_speed",
     "sparse_host",
     "qat",
