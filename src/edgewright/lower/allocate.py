@@ -108,7 +108,7 @@ def _sliding(buffers: Sequence[Buffer], best: dict[str, int], bound: int) -> tup
 def reorder(buffers: Sequence[Buffer], offsets: dict[str, int], enough: int) -> dict[str, int]:
     """Better offsets than ``offsets`` where they are found: first-fit in orders that differ a little from the best so far.
 
-    Where buffers end highest, one of what they rest upon goes before another that lives with it.
+    One of the buffers that end highest, or of those below them, is placed before or after another that lives with it.
     """
     pick = random.Random(0)
     order = sorted(buffers, key=lambda b: (offsets[b.name], b.slide is None, b.name))
@@ -133,7 +133,7 @@ def reorder(buffers: Sequence[Buffer], offsets: dict[str, int], enough: int) -> 
 
 
 def _tower(buffers: Sequence[Buffer], offsets: Mapping[str, int], height: int) -> list[Buffer]:
-    """The buffers that end at ``height``, what they rest upon, and so on, and the neighbours in time of the highest."""
+    """The buffers that end at ``height``, what lies below them while they live, and so on."""
     top = [buffer for buffer in buffers if offsets[buffer.name] + buffer.size_bytes == height]
     tower = list(top)
     for buffer in tower:
