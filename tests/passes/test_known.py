@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -11,6 +13,7 @@ from edgewright.ops import Add, Concat, Conv2D, Mean, Pad, Reshape
 from edgewright.ops.evaluate import evaluate
 from edgewright.passes.known import known_elements
 from tests.passes.check import Net, random_inputs
+from tests.zoo import ZOO, integer_inputs, quantize_zoo, zoo_inputs
 
 
 @pytest.fixture(params=[Level.FLOAT, Level.INTEGER], ids=lambda level: level.value)
@@ -93,3 +96,20 @@ def test_types_of_numbers(net: Net) -> None:
     known = known_elements(net.finish([y]))
     assert known["conv"].array.dtype == (np.int32 if net.integer else np.float32)
     assert net.value(y).dtype is (DType.INT8 if net.integer else DType.FLOAT32)
+
+
+@pytest.mark.parametrize("name", sorted(ZOO))
+def test_what_is_known_of_every_animal_holds(name: str) -> None:
+    """Every value of every network, in float and as integers, on inputs of its own kind."""
+    graph = ZOO[name]()
+    integer = quantize_zoo(graph)
+    for network, inputs in ((graph, zoo_inputs(graph, 4)), (integer, integer_inputs(graph, integer, 4))):
+        if network.states:
+            continue
+        made = tuple(output for node in network.nodes for output in node.outputs)
+        known = known_elements(network)
+        for output, array in zip(made, evaluate(dataclasses.replace(network, outputs=made), inputs), strict=True):
+            if output in known and network.value(output).shape[0] is None:
+                mask, number = known[output].mask[0], known[output].array[0]
+                for sample in array.reshape(-1, *mask.shape):
+                    np.testing.assert_allclose(sample[mask], number[mask], rtol=1e-4, atol=1e-4, err_msg=output)

@@ -17,7 +17,8 @@ from edgewright.ir.operator import Axis, Coupling, Operator, expect
 class Embedding(Operator):
     """Inputs: table (V, C), a constant; indices (N, …), whole numbers of 0 … V - 1. Output: (N, …, C), the rows of the table.
 
-    An index outside of the table counts as the nearest one inside, so that a device never reads beyond it.
+    An index outside of the table counts as the nearest one inside, so that a device never reads beyond it; one that is no number (NaN)
+    gives a row of such.
     """
 
     inputs_range: ClassVar[tuple[int, int]] = (2, 2)
@@ -31,7 +32,8 @@ class Embedding(Operator):
 
     def evaluate(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
         table, indices = inputs
-        return (torch.nn.functional.embedding(indices.to(torch.int64).clamp(0, table.shape[0] - 1), table),)
+        rows = torch.nn.functional.embedding(indices.to(torch.int64).clamp(0, table.shape[0] - 1), table)
+        return (torch.where(indices.isnan()[..., None], torch.nan, rows) if indices.is_floating_point() else rows,)
 
     def evaluate_integer(self, inputs: Sequence[Tensor], ins: Sequence[Value], outs: Sequence[Value]) -> tuple[Tensor, ...]:
         return self.evaluate(inputs)
