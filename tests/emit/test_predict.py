@@ -145,6 +145,13 @@ def test_a_way_of_rounding_that_no_layer_took_costs_what_the_dearest_other_does(
         "row: left",
         "other",
     ]
+    runs = {"copy, alike: fours": 8.0, "fill: fours": 6.0, "tap: ones": 3.0}
+    assert [predict._seen(part, runs) for part in ("copy, unlike: fours", "fill: fours", "copy: ones", "fill: sixteens")] == [
+        "copy, alike: fours",
+        "fill: fours",
+        "tap: ones",
+        "fill: sixteens",
+    ]
 
 
 def test_what_is_not_known_is_said(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,6 +19,8 @@ from edgewright.targets.target import Target
 
 ROUNDINGS = ("right", "none", "left")
 """Ways in which a sum is scaled, by the direction of its shift."""
+RUNS = (": sixty-fours", ": sixteens", ": fours", ": ones", ": under sixteen", ": with a head", ": head", ": all", ", short")
+"""How parts are called that copy or fill runs of bytes, piece by piece."""
 MOVES = ("flash_read", "ram_read", "ram_written")
 
 
@@ -149,11 +151,17 @@ def price_calls(calls: Iterable[tuple[Call, int]], target: Target) -> Cost:
 
 
 def _seen(part: str, costs: Mapping[str, float]) -> str:
-    """``part``, or where no fitted layer took its way of rounding, the dearest of the other ways: they differ by an instruction or two."""
-    stem, _, way = part.rpartition(" ")
-    if part in costs or way not in ROUNDINGS:
+    """``part``, or where no fitted layer took its way of rounding, or of copying a run of bytes, the dearest of the other ways.
+
+    They differ by an instruction or two.
+    """
+    if part in costs:
         return part
-    others = [f"{stem} {name}" for name in ROUNDINGS if f"{stem} {name}" in costs]
+    stem, _, way = part.rpartition(" ")
+    others = [f"{stem} {name}" for name in ROUNDINGS if f"{stem} {name}" in costs] if way in ROUNDINGS else []
+    piece = next((ending for ending in RUNS if part.endswith(ending)), None)
+    if piece is not None:
+        others = [name for name in costs if name.endswith(piece)]
     return max(others, key=lambda other: costs[other], default=part)
 
 
