@@ -1,6 +1,6 @@
 """int16 activations beside int8 ones: agreement with the float network, accuracy, flash, arena and instructions on Cortex-M4.
 
-ic_float (ResNet-8, CIFAR-10): 500 training images to calibrate, the first 2,000 test images. The spoken-digits example: its calibration and
+ic_float (ResNet-8, CIFAR-10): 500 training images to calibrate, the first 1,000 test images. The spoken-digits example: its calibration and
 test samples. kws_float (DS-CNN): the one utterance at hand and random feature maps, without labels. "mixed" is w8a8 whose two activations
 that lose most are int16. Bytes are compared with TensorFlow Lite Micro's on 20 samples, where it has the type.
 """
@@ -24,7 +24,7 @@ from edgewright.report.accuracy import real_outputs
 from edgewright.run.tflm import run_tflm
 
 TARGET = "cortex-m4"
-CALIBRATION, IMAGES, MAPS, COMPARED = 500, 2000, 300, 20
+CALIBRATION, IMAGES, MAPS, COMPARED = 500, 1000, 300, 20
 EXAMPLE = Path(__file__).resolve().parents[1] / "examples" / "spoken_digits"
 
 
