@@ -43,7 +43,7 @@ CALIBRATED, RUN, TIMED = 200, 20, 100
 SHORT = 20
 """Tokens of the sentences that the student's layers are trained on; it knows no places, so that it takes longer ones as well."""
 ATTENTION, HEADS, INNER = 192, 6, 512
-TABLE_EPOCHS, EPOCHS, BATCH = 8, 3, 256
+TABLE_EPOCHS, EPOCHS, BATCH = 2, 3, 256
 TOKENS = 30_522
 TEACHER = "MiniLM-L6 (float)"
 
