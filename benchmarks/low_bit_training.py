@@ -89,7 +89,7 @@ def _measured(name: str, seed: int) -> dict[str, float]:
     program = edgewright.lower(graph, TARGET)
     run = edgewright.measure(program, [array[:SAMPLES] for array in inputs])
     outputs = {"host": edgewright.measure(edgewright.lower(graph, "host"), inputs).outputs[0], "M4": run.outputs[0]}
-    with suppress(ToolError):  # It has no int4 kernel for depthwise convolutions.
+    with suppress(ToolError):  # It refuses int4 in dense layers.
         outputs["TFLM"] = run_tflm(emit_tflite(graph), inputs).outputs[0]
     facts: dict[str, float] = {where: int(np.count_nonzero(found != wanted[: len(found)])) for where, found in outputs.items()}
     assert run.flash_bytes is not None and run.instructions_per_inference is not None
