@@ -1,7 +1,8 @@
 """Programs over two RAMs, the faster too small for the arena: how it is divided, the bytes that come out, the ledger against the linker.
 
-One row a network, board and size of the faster memory; ``off``: the entries of the ledger, but for the stack, whose bytes were not those
-predicted (none is the claim). ``counted``: the share of the bytes moved in RAM that the emulator counted in the faster memory.
+One row a network, board and size of the faster memory; a board that is too small for a network says so. ``off``: the entries of the ledger,
+but for the stack, whose bytes were not those predicted (none is the claim). ``counted``: the share of the bytes moved in RAM that the
+emulator counted in the faster memory.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import numpy as np
 import edgewright
 from benchmarks.cases import CASES
 from edgewright import pipeline
+from edgewright.errors import BudgetError
 from edgewright.lower.program import make_program
 from edgewright.ops.evaluate import evaluate
 from edgewright.targets.target import Target, load_target
@@ -30,8 +32,11 @@ def _row(name: str, board: str, share: float) -> dict[str, object]:
     case = CASES[name]()
     target = load_target(board)
     graph = case.program(target.core).graph
-    needed = make_program(graph, target).plan.arena_bytes
-    program = make_program(graph, smaller(target, int(share * needed) // 8 * 8))
+    try:
+        needed = make_program(graph, target).plan.arena_bytes
+        program = make_program(graph, smaller(target, int(share * needed) // 8 * 8))
+    except BudgetError as error:
+        return {"network": name, "board": board, "how": error.message}
     inputs = case.inputs(1)
     run = edgewright.measure(program, inputs)
     ledger = pipeline.ledger(program, run)
