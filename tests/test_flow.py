@@ -24,7 +24,9 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("files",),
     ("ir",),
     ("ops",),
+    ("numerics",),  # methods on arrays: rounding, clusters, selections; they know no graph
     ("data",),
+    ("analysis",),  # what is known of a graph without changing it; passes and the diagnosis ask it
     ("evaluation",),  # metrics and statistics of answers; passes that choose by accuracy, the search and the report read them
     ("targets",),
     ("recipe",),

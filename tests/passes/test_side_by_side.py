@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
+from edgewright.analysis.columns import as_matrices, columns, product
+from edgewright.analysis.linear import linear
 from edgewright.ir.edit import GraphBuilder
 from edgewright.ir.operator import Operator
 from edgewright.ops import Conv2D, Dense, DepthwiseConv2D
 from edgewright.passes import side_by_side
-from edgewright.passes.columns import as_matrices, columns, product
-from edgewright.passes.linear import linear
 from edgewright.passes.side_by_side import moments
 
 CASES = [

@@ -11,16 +11,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from edgewright.analysis.linear import linear
 from edgewright.data import Data
 from edgewright.diagnosis.pair import INPUT, Pair
 from edgewright.evaluation.outputs import Reals, real_outputs
 from edgewright.ir.dtype import DType, Quant
 from edgewright.ir.graph import Graph, Node, Value
+from edgewright.numerics.scales import weight_scales
 from edgewright.ops.cost import cost
 from edgewright.ops.evaluate import evaluate_in_order
 from edgewright.ops.requant import affine_quant
-from edgewright.passes.linear import linear
-from edgewright.passes.weights import weight_scales
 
 MOST_SAMPLES = 256
 MOST_MACS = 4e11

@@ -7,13 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgewright.ir.graph import Graph, Node
-from edgewright.ir.operator import Operator
-from edgewright.ops.add import Add
-from edgewright.ops.batch_norm import BatchNorm
-from edgewright.ops.mul import Mul
-from edgewright.ops.sub import Sub
-from edgewright.passes.linear import (
+from edgewright.analysis.linear import (
     Edits,
     FloatArray,
     bias_array,
@@ -24,6 +18,12 @@ from edgewright.passes.linear import (
     scale_structure,
     with_activation,
 )
+from edgewright.ir.graph import Graph, Node
+from edgewright.ir.operator import Operator
+from edgewright.ops.add import Add
+from edgewright.ops.batch_norm import BatchNorm
+from edgewright.ops.mul import Mul
+from edgewright.ops.sub import Sub
 from edgewright.passes.registry import Context
 
 

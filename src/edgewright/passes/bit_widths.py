@@ -10,7 +10,7 @@ from edgewright.errors import RecipeError
 from edgewright.ir.dtype import DType
 from edgewright.ir.edit import rebuild
 from edgewright.ir.graph import Constant, Graph, Structure
-from edgewright.passes.knapsack import Selection, pareto_front
+from edgewright.numerics.knapsack import Selection, pareto_front
 from edgewright.passes.registry import Context
 from edgewright.passes.sensitivity import sensitivities, weighted_layers
 from edgewright.passes.side_by_side import affordable

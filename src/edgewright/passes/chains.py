@@ -7,11 +7,11 @@ from dataclasses import replace
 
 from torch import Tensor
 
+from edgewright.analysis.linear import Edits, FloatArray, Linear, bias_array, with_activation
 from edgewright.ir.edit import rebuild
 from edgewright.ir.graph import Graph, Node, Value
 from edgewright.ir.operator import Operator
 from edgewright.ops.evaluate import evaluate
-from edgewright.passes.linear import Edits, FloatArray, Linear, bias_array, with_activation
 from edgewright.passes.registry import Context
 from edgewright.passes.side_by_side import affordable, moments
 

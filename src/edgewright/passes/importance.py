@@ -10,14 +10,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from edgewright.analysis.channels import ChannelGroups, Indices, contractions, operand
+from edgewright.analysis.columns import columns
+from edgewright.analysis.linear import FloatArray, Linear, input_channels, linear
 from edgewright.data import Data
 from edgewright.errors import RecipeError
 from edgewright.ir.graph import Graph, Value
 from edgewright.ops.batch_norm import BatchNorm
 from edgewright.ops.evaluate import constant_tensors, evaluate, fast_chunk
-from edgewright.passes.channels import ChannelGroups, Indices, contractions, operand
-from edgewright.passes.columns import columns
-from edgewright.passes.linear import FloatArray, Linear, input_channels, linear
 from edgewright.passes.registry import Context
 
 MOST_SAMPLES = 512

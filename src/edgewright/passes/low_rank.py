@@ -11,11 +11,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from edgewright.analysis.linear import FloatArray, with_activation
 from edgewright.ir.operator import Operator
 from edgewright.ops.conv2d import Conv2D
 from edgewright.ops.dense import Dense
 from edgewright.passes.chains import Chain
-from edgewright.passes.linear import FloatArray, with_activation
 
 TINY = 1e-30
 

@@ -11,13 +11,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from edgewright.analysis.channels import Indices, ValueAxis
+from edgewright.analysis.columns import columns
+from edgewright.analysis.linear import Edits, Linear, bias_array, linear, without_activation
 from edgewright.ir.graph import Graph, Node
 from edgewright.ops.activation import apply_activation
 from edgewright.ops.add import Add
 from edgewright.ops.evaluate import constant_tensors
-from edgewright.passes.channels import Indices, ValueAxis
-from edgewright.passes.columns import columns
-from edgewright.passes.linear import Edits, Linear, bias_array, linear, without_activation
 
 POSITIONS = 1 << 16
 """Positions of a layer's output that it is refitted to, evenly spread over samples and places."""

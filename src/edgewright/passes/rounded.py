@@ -9,13 +9,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from edgewright.analysis.columns import as_matrices
+from edgewright.analysis.linear import Linear, bias_array
 from edgewright.ir.dtype import DType, Quant
 from edgewright.ir.graph import Graph, Structure
+from edgewright.numerics.rounding import Moments, best_scales, compensated, round_rows
+from edgewright.numerics.scales import weight_scales
 from edgewright.ops.levels import all_levels, narrowest, nearest_level
-from edgewright.passes.columns import as_matrices
-from edgewright.passes.linear import Linear, bias_array
-from edgewright.passes.rounding import Moments, best_scales, compensated, round_rows
-from edgewright.passes.weights import weight_scales
 
 Reals = NDArray[np.float32]
 

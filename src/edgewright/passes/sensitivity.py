@@ -10,15 +10,15 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from edgewright.analysis.linear import Linear, bias_array, linear
 from edgewright.ir.dtype import DType
 from edgewright.ir.graph import Graph, Node
+from edgewright.numerics.scales import weight_scales
 from edgewright.ops.log_softmax import LogSoftmax
 from edgewright.ops.requant import affine_quant
 from edgewright.ops.softmax import Softmax
-from edgewright.passes.linear import Linear, bias_array, linear
 from edgewright.passes.rounded import Reals, round_layer
 from edgewright.passes.side_by_side import moments
-from edgewright.passes.weights import weight_scales
 
 SWEEPS = 5
 RIDGE = 0.1

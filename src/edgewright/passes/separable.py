@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from edgewright.passes.linear import FloatArray
+from edgewright.analysis.linear import FloatArray
 from edgewright.passes.low_rank import root
 
 RIDGE = 1e-6

@@ -9,11 +9,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from edgewright.analysis.columns import columns
+from edgewright.analysis.linear import Linear, linear
 from edgewright.ir.graph import Graph
+from edgewright.numerics.rounding import Moments
 from edgewright.ops.evaluate import quantized_constant, snap
-from edgewright.passes.columns import columns
-from edgewright.passes.linear import Linear, linear
-from edgewright.passes.rounding import Moments
 
 MOST_BYTES = 1 << 30
 """Of the activations that live at once, both networks together: fewer samples are taken where they would need more."""

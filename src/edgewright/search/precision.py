@@ -13,8 +13,8 @@ from edgewright.data import Data
 from edgewright.errors import RecipeError, UnsupportedError
 from edgewright.evaluation.outputs import Reals, real_outputs, scores_of
 from edgewright.ir.graph import Graph, Level
+from edgewright.numerics.knapsack import Selection
 from edgewright.passes.bit_widths import BitFront, bit_front, parse_widths
-from edgewright.passes.knapsack import Selection
 from edgewright.passes.registry import Context
 from edgewright.recipe import RECIPES, Recipe, Step
 from edgewright.steps import integer_graph, run_recipe

@@ -5,6 +5,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from edgewright.analysis.channels import channel_groups
+from edgewright.analysis.linear import input_channels, linear
 from edgewright.data import Data
 from edgewright.errors import RecipeError
 from edgewright.ir.edit import rebuild
@@ -13,9 +15,7 @@ from edgewright.ir.verify import verify
 from edgewright.ops import Add, BatchNorm, Concat, Conv2D, Mean, Mul, Relu, Reshape, Sigmoid, Slice, Softmax, Transpose
 from edgewright.ops.cost import cost
 from edgewright.ops.evaluate import evaluate
-from edgewright.passes.channels import channel_groups
 from edgewright.passes.importance import MEASURES
-from edgewright.passes.linear import input_channels, linear
 from edgewright.passes.registry import Context
 from edgewright.passes.shrink.prune_channels import prune_channels
 from edgewright.targets.target import load_target

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from edgewright.diagnosis.case import Case, Weights
 from edgewright.diagnosis.finding import Cure, Finding, Fix
 from edgewright.ir.dtype import DType, Quant
-from edgewright.passes.weights import weight_scales
+from edgewright.numerics.scales import weight_scales
 
 MOST_BITS = 7
 """Of weights and of activations, int8 is the measure."""

@@ -7,7 +7,7 @@ import numpy as np
 from edgewright.diagnosis.case import Case, Weights, reach
 from edgewright.diagnosis.finding import Cure, Finding, Fix
 from edgewright.ir.dtype import DType, Quant
-from edgewright.passes.weights import weight_scales
+from edgewright.numerics.scales import weight_scales
 from edgewright.recipe import Option
 
 BETTER = 4.0

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from edgewright.analysis.linear import Edits
 from edgewright.ir.graph import Constant, Graph, Node, Value
 from edgewright.ir.operator import Operator
 from edgewright.ops.add import Add
@@ -23,7 +24,6 @@ from edgewright.ops.softmax import Softmax
 from edgewright.ops.sub import Sub
 from edgewright.ops.transpose import Transpose
 from edgewright.passes.bypass import bypass
-from edgewright.passes.linear import Edits
 from edgewright.passes.registry import Context, graph_pass
 
 Permutation = tuple[int, ...]

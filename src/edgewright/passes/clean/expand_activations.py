@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from edgewright.analysis.linear import Edits
 from edgewright.ir.graph import Graph, Node
 from edgewright.ops.add import Add
 from edgewright.ops.hard_sigmoid import HardSigmoid
 from edgewright.ops.mul import Mul
 from edgewright.ops.sigmoid import Sigmoid
 from edgewright.ops.silu import SiLU
-from edgewright.passes.linear import Edits
 from edgewright.passes.registry import Context, graph_pass
 
 

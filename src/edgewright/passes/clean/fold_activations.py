@@ -6,13 +6,13 @@ import dataclasses
 
 import torch
 
+from edgewright.analysis.linear import with_activation
 from edgewright.ir.edit import rebuild
 from edgewright.ir.graph import Graph, Level, Node, Value
 from edgewright.ops.relu import Relu
 from edgewright.ops.relu6 import Relu6
 from edgewright.ops.requant import activation_range
 from edgewright.ops.transpose import Transpose
-from edgewright.passes.linear import with_activation
 from edgewright.passes.registry import Context, graph_pass
 
 # What a fused activation followed by a clamp amounts to.

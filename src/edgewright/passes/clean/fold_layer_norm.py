@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from edgewright.analysis.linear import Edits
 from edgewright.ir.graph import Graph, Node
 from edgewright.ir.operator import Operator
 from edgewright.ops.add import Add
@@ -13,7 +14,6 @@ from edgewright.ops.mean import Mean
 from edgewright.ops.mul import Mul
 from edgewright.ops.rsqrt import Rsqrt
 from edgewright.ops.sub import Sub
-from edgewright.passes.linear import Edits
 from edgewright.passes.registry import Context, graph_pass
 
 Vector = NDArray[np.float32]

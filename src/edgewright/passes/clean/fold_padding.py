@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+from edgewright.analysis.bounds import Bounds, value_bounds
 from edgewright.ir.edit import rebuild
 from edgewright.ir.graph import Graph, Level, Node
 from edgewright.ops.conv2d import Conv2D
@@ -11,7 +12,6 @@ from edgewright.ops.convolution import Padding
 from edgewright.ops.depthwise_conv2d import DepthwiseConv2D
 from edgewright.ops.max_pool2d import MaxPool2D
 from edgewright.ops.pad import Pad
-from edgewright.passes.bounds import Bounds, value_bounds
 from edgewright.passes.registry import Context, graph_pass
 
 

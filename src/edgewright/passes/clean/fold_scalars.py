@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from edgewright.analysis.linear import Edits, with_activation
 from edgewright.ir.graph import Graph, Node
 from edgewright.ops.add import Add
 from edgewright.ops.batch_norm import BatchNorm
 from edgewright.ops.mul import Mul
 from edgewright.ops.sub import Sub
 from edgewright.passes.affine import Affine, affine_run, fold_affines
-from edgewright.passes.linear import Edits, with_activation
 from edgewright.passes.registry import Context, graph_pass
 
 

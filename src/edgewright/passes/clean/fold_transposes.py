@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from edgewright.analysis.linear import Edits, Linear, linear
 from edgewright.ir.graph import Constant, Graph, Node
 from edgewright.ops.dense import Dense
 from edgewright.ops.reshape import Reshape
 from edgewright.ops.transpose import Transpose
-from edgewright.passes.linear import Edits, Linear, linear
 from edgewright.passes.registry import Context, graph_pass
 
 Indices = NDArray[np.int64]

@@ -7,13 +7,13 @@ import dataclasses
 import numpy as np
 from numpy.typing import NDArray
 
+from edgewright.analysis.channels import ChannelGroups, ValueAxis, channel_groups, contractions, keep_one, operand, remove_channels, to_fill
+from edgewright.analysis.known import Known, known_elements
+from edgewright.analysis.linear import Edits, FloatArray, Linear, bias_array, contribution, input_channels, linear
 from edgewright.errors import RecipeError
 from edgewright.ir.edit import rebuild
 from edgewright.ir.graph import Graph, Node
 from edgewright.ir.operator import Axis
-from edgewright.passes.channels import ChannelGroups, ValueAxis, channel_groups, contractions, keep_one, operand, remove_channels, to_fill
-from edgewright.passes.known import Known, known_elements
-from edgewright.passes.linear import Edits, FloatArray, Linear, bias_array, contribution, input_channels, linear
 from edgewright.passes.registry import Context, graph_pass
 
 Indices = NDArray[np.int64]

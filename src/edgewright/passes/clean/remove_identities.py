@@ -7,6 +7,7 @@ import math
 
 import numpy as np
 
+from edgewright.analysis.bounds import Bounds, value_bounds
 from edgewright.ir.dtype import DType
 from edgewright.ir.edit import rebuild
 from edgewright.ir.graph import Graph, Level, Node, Value
@@ -28,7 +29,6 @@ from edgewright.ops.resize import Resize
 from edgewright.ops.slice import Slice
 from edgewright.ops.sub import Sub
 from edgewright.ops.transpose import Transpose
-from edgewright.passes.bounds import Bounds, value_bounds
 from edgewright.passes.bypass import bypass
 from edgewright.passes.registry import Context, graph_pass
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from edgewright.analysis.linear import Edits
 from edgewright.ir.graph import Graph, Node
 from edgewright.ops.add import Add
 from edgewright.ops.batch_norm import BatchNorm
 from edgewright.ops.depthwise_conv2d import DepthwiseConv2D
 from edgewright.ops.mul import Mul
 from edgewright.passes.affine import affine
-from edgewright.passes.linear import Edits
 from edgewright.passes.registry import Context, graph_pass
 
 

@@ -6,12 +6,12 @@ import dataclasses
 
 import numpy as np
 
+from edgewright.analysis.linear import Edits
 from edgewright.ir.graph import Graph, Level, Node, Structure
 from edgewright.ops.conv2d import Conv2D
 from edgewright.ops.convolution import NO_PADDING
 from edgewright.ops.dense import Dense
 from edgewright.ops.depthwise_conv2d import DepthwiseConv2D
-from edgewright.passes.linear import Edits
 from edgewright.passes.registry import Context, graph_pass
 
 

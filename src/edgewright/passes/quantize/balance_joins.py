@@ -6,11 +6,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from edgewright.analysis.crossings import Arrays, Crossing, readers_behind
+from edgewright.analysis.linear import Linear, linear, rows_are_channels
 from edgewright.ir.graph import Graph, Node, Value
 from edgewright.ops.concat import Concat
 from edgewright.ops.evaluate import evaluate_in_order
-from edgewright.passes.crossings import Arrays, Crossing, readers_behind
-from edgewright.passes.linear import Linear, linear, rows_are_channels
 from edgewright.passes.registry import Context, graph_pass
 
 

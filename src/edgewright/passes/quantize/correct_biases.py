@@ -10,14 +10,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from edgewright.analysis.linear import Edits, Linear, bias_array, without_activation
 from edgewright.errors import RecipeError
 from edgewright.ir.dtype import DType, Quant
 from edgewright.ir.graph import Graph
+from edgewright.numerics.scales import BIAS_STEPS, bias_scales
 from edgewright.ops.evaluate import quantized_constant
-from edgewright.passes.linear import Edits, Linear, bias_array, without_activation
 from edgewright.passes.registry import Context, graph_pass
 from edgewright.passes.side_by_side import affordable, walk
-from edgewright.passes.weights import BIAS_STEPS, bias_scales
 
 
 @graph_pass(level="quantized", exact=False, needs_data=True)

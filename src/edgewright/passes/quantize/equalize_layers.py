@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from edgewright.analysis.crossings import Arrays, crossings
+from edgewright.analysis.linear import FloatArray
 from edgewright.ir.graph import Graph
-from edgewright.passes.crossings import Arrays, crossings
-from edgewright.passes.linear import FloatArray
 from edgewright.passes.registry import Context, graph_pass
 
 SWEEPS = 100

@@ -7,8 +7,8 @@ import dataclasses
 from edgewright.ir.dtype import Quant
 from edgewright.ir.edit import rebuild
 from edgewright.ir.graph import Graph, Level
+from edgewright.numerics.scales import weight_scales
 from edgewright.passes.registry import Context, graph_pass
-from edgewright.passes.weights import weight_scales
 
 
 @graph_pass(level="float", exact=False)

@@ -8,18 +8,18 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from edgewright.analysis.ranges import Range, calibrate, union, within
 from edgewright.errors import ModelError, RecipeError, UnsupportedError
 from edgewright.ir.dtype import INDEX_QUANT, DType, Quant
 from edgewright.ir.edit import fresh_name, rebuild
 from edgewright.ir.graph import Graph, Level, Node, State
 from edgewright.ir.operator import Operator
+from edgewright.numerics.scales import METHODS, bias_scales, scaled_numbers, weight_scales
 from edgewright.ops.requant import affine_quant
 from edgewright.ops.requantize import Requantize
 from edgewright.passes.activation_widths import Widths, activation_widths
 from edgewright.passes.bit_widths import WIDTHS, edge_layers, weight_width
-from edgewright.passes.ranges import Range, calibrate, union, within
 from edgewright.passes.registry import Context, graph_pass
-from edgewright.passes.weights import METHODS, bias_scales, scaled_numbers, weight_scales
 
 
 @graph_pass(level="float", exact=False, needs_data=True, makes_integers=True)

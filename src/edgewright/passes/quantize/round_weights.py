@@ -7,15 +7,15 @@ import dataclasses
 import numpy as np
 from torch import Tensor
 
+from edgewright.analysis.linear import Edits, Linear
 from edgewright.errors import RecipeError
 from edgewright.ir.dtype import DType, Quant
 from edgewright.ir.graph import Graph, Structure
+from edgewright.numerics.scales import bias_scales
 from edgewright.ops.levels import LEVELS, narrowest
-from edgewright.passes.linear import Edits, Linear
 from edgewright.passes.registry import Context, graph_pass
 from edgewright.passes.rounded import Reals, Rounded, round_alone, round_layer
 from edgewright.passes.side_by_side import affordable, moments, walk
-from edgewright.passes.weights import bias_scales
 
 
 @graph_pass(level="quantized", exact=False, needs_data=True)

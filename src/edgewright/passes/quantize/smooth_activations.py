@@ -6,11 +6,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from edgewright.analysis.crossings import Arrays, Crossing, crossings, headroom
+from edgewright.analysis.linear import FloatArray
 from edgewright.errors import RecipeError
 from edgewright.ir.graph import Graph, Value
 from edgewright.ops.evaluate import evaluate_in_order
-from edgewright.passes.crossings import Arrays, Crossing, crossings, headroom
-from edgewright.passes.linear import FloatArray
 from edgewright.passes.registry import Context, graph_pass
 
 LARGEST = 64.0

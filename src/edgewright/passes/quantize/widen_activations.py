@@ -13,12 +13,12 @@ from edgewright.errors import RecipeError
 from edgewright.ir.dtype import DType, Quant
 from edgewright.ir.edit import fresh_name, rebuild
 from edgewright.ir.graph import Constant, Graph, Node, Value
+from edgewright.numerics.scales import BIAS_STEPS, bias_scales
 from edgewright.ops.evaluate import evaluate
 from edgewright.ops.requant import affine_quant
 from edgewright.passes.activation_widths import Widths, activation_widths
 from edgewright.passes.registry import Context, graph_pass
 from edgewright.passes.side_by_side import affordable
-from edgewright.passes.weights import BIAS_STEPS, bias_scales
 
 
 @graph_pass(level="quantized", exact=False, needs_data=True)

@@ -7,11 +7,11 @@ import dataclasses
 import numpy as np
 from numpy.typing import NDArray
 
+from edgewright.analysis.linear import FloatArray, linear
 from edgewright.errors import RecipeError
 from edgewright.ir.edit import rebuild
 from edgewright.ir.graph import Constant, Graph, Structure
-from edgewright.passes.k_means import k_means
-from edgewright.passes.linear import FloatArray, linear
+from edgewright.numerics.k_means import k_means
 from edgewright.passes.registry import Context, graph_pass
 
 SCOPES = ("layer", "channel")

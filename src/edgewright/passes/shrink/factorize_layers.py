@@ -9,6 +9,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from edgewright.analysis.linear import Edits, FloatArray, Linear, linear
 from edgewright.errors import RecipeError
 from edgewright.ir.edit import rebuild
 from edgewright.ir.graph import Constant, Graph
@@ -16,7 +17,6 @@ from edgewright.ops.conv2d import Conv2D
 from edgewright.ops.dense import Dense
 from edgewright.ops.evaluate import evaluate
 from edgewright.passes.chains import chain_cycles, chain_macs, corrected_bias, layer_moments, put_chain, slower
-from edgewright.passes.linear import Edits, FloatArray, Linear, linear
 from edgewright.passes.low_rank import Factors, spatial, svd, tucker
 from edgewright.passes.registry import Context, graph_pass
 

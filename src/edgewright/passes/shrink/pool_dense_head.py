@@ -9,13 +9,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from edgewright.analysis.linear import Edits, FloatArray, Linear, bias_array, linear
 from edgewright.errors import RecipeError
 from edgewright.ir.graph import Graph, Node, Value
 from edgewright.ops.dense import Dense
 from edgewright.ops.evaluate import evaluate
 from edgewright.ops.mean import Mean
 from edgewright.ops.reshape import Reshape
-from edgewright.passes.linear import Edits, FloatArray, Linear, bias_array, linear
 from edgewright.passes.registry import Context, graph_pass
 from edgewright.passes.side_by_side import affordable
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from edgewright.analysis.channels import ChannelGroups, Indices, channel_groups, contractions, keep_one, operand, remove_channels, to_fill
+from edgewright.analysis.linear import FloatArray, linear
 from edgewright.errors import RecipeError
 from edgewright.ir.graph import Graph
-from edgewright.passes.channels import ChannelGroups, Indices, channel_groups, contractions, keep_one, operand, remove_channels, to_fill
 from edgewright.passes.importance import importance as measured
-from edgewright.passes.linear import FloatArray, linear
 from edgewright.passes.prices import Price, budgeted
 from edgewright.passes.refit import Refitted, refit
 from edgewright.passes.registry import Context, graph_pass

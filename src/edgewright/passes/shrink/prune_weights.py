@@ -10,12 +10,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from edgewright.analysis.columns import as_matrices, columns
+from edgewright.analysis.linear import FloatArray, Linear, linear
 from edgewright.errors import RecipeError
 from edgewright.ir.edit import rebuild
 from edgewright.ir.graph import Constant, Graph, Structure, Value
 from edgewright.ops.evaluate import evaluate
-from edgewright.passes.columns import as_matrices, columns
-from edgewright.passes.linear import FloatArray, Linear, linear
 from edgewright.passes.refit import refit
 from edgewright.passes.registry import Context, graph_pass
 from edgewright.passes.side_by_side import affordable

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from edgewright.analysis.linear import linear
 from edgewright.ir.edit import replace_nodes
 from edgewright.ir.graph import Graph
 from edgewright.ops.evaluate import evaluate
-from edgewright.passes.linear import linear
 from edgewright.passes.prices import Price, budgeted
 from edgewright.passes.refit import refit
 from edgewright.passes.registry import Context, graph_pass

@@ -6,12 +6,12 @@ import dataclasses
 
 import numpy as np
 
+from edgewright.analysis.linear import Edits, FloatArray, Linear, linear
 from edgewright.errors import RecipeError
 from edgewright.ir.graph import Graph
 from edgewright.ops.conv2d import Conv2D
 from edgewright.ops.depthwise_conv2d import DepthwiseConv2D
 from edgewright.passes.chains import Chain, chain_macs, corrected_bias, layer_moments, put_chain, slower
-from edgewright.passes.linear import Edits, FloatArray, Linear, linear
 from edgewright.passes.low_rank import relative_error
 from edgewright.passes.registry import Context, graph_pass
 from edgewright.passes.separable import grouped, separated, together

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from edgewright.analysis.linear import Edits
 from edgewright.errors import RecipeError
 from edgewright.ir.graph import Graph, Node
 from edgewright.ir.operator import Operator
@@ -13,7 +14,6 @@ from edgewright.ops.mul import Mul
 from edgewright.ops.relu import Relu
 from edgewright.ops.relu6 import Relu6
 from edgewright.ops.silu import SiLU
-from edgewright.passes.linear import Edits
 from edgewright.passes.registry import Context, graph_pass
 
 CHOICES: dict[str, Operator] = {"hard_swish": HardSwish(), "relu": Relu(), "relu6": Relu6()}

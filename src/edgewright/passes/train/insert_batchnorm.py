@@ -9,13 +9,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from edgewright.analysis.linear import Edits, bias_array, linear, scale_structure, without_activation
 from edgewright.ir.graph import Graph, Node, Value
 from edgewright.ir.operator import Operator
 from edgewright.ops.batch_norm import BatchNorm
 from edgewright.ops.evaluate import evaluate
 from edgewright.ops.relu import Relu
 from edgewright.ops.relu6 import Relu6
-from edgewright.passes.linear import Edits, bias_array, linear, scale_structure, without_activation
 from edgewright.passes.registry import Context, graph_pass
 
 FILTER_NORM = math.sqrt(2.0)

@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from edgewright.analysis.channels import channel_groups
 from edgewright.errors import RecipeError
 from edgewright.ir.graph import Graph
 from edgewright.ops.batch_norm import BatchNorm
-from edgewright.passes.channels import channel_groups
 from edgewright.passes.registry import Context, graph_pass
 from edgewright.passes.train.fit import fit, learns_labels
 from edgewright.train.distillation import Labels, Logits, Outputs, Term

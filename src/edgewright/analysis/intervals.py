@@ -12,12 +12,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from edgewright.analysis.bounds import Bounds, value_bounds
+from edgewright.analysis.linear import Linear, linear, without_activation
 from edgewright.ir.dtype import DType, Quant
 from edgewright.ir.graph import Graph, Node, Value
 from edgewright.ops.pointwise import lookup_table
 from edgewright.ops.requant import INT32_MAX, INT32_MIN, tensor_quant
-from edgewright.passes.bounds import Bounds, value_bounds
-from edgewright.passes.linear import Linear, linear, without_activation
 
 Interval = tuple[Tensor, Tensor]
 """Least and greatest integer of every element of one sample: torch.int32."""

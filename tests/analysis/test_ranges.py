@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from edgewright.analysis.ranges import METHODS, calibrate, union, within
 from edgewright.data import Data
 from edgewright.ir.dtype import DType
 from edgewright.ir.edit import GraphBuilder
@@ -16,7 +17,6 @@ from edgewright.ops.relu import Relu
 from edgewright.ops.requant import affine_quant
 from edgewright.ops.reshape import Reshape
 from edgewright.ops.softmax import Softmax
-from edgewright.passes.ranges import METHODS, calibrate, union, within
 
 
 def relu() -> Graph:

@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pytest
 
-from edgewright.passes.knapsack import LOAD_STEPS, pareto_front
+from edgewright.numerics.knapsack import LOAD_STEPS, pareto_front
 
 
 def all_selections(items: list[list[tuple[float, float]]]) -> list[tuple[float, float]]:

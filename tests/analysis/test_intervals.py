@@ -7,14 +7,14 @@ import pytest
 import torch
 from torch import Tensor
 
+from edgewright.analysis.intervals import Interval, Intervals
+from edgewright.analysis.known import known_elements
 from edgewright.ir.dtype import Quant
 from edgewright.ir.edit import rebuild
 from edgewright.ir.graph import Constant, Graph, Level, Value
 from edgewright.ir.operator import Operator
 from edgewright.ops import Add, Conv2D, HardSwish, Mul, PRelu, Softmax, Sub
 from edgewright.ops.evaluate import constant_tensors, evaluate
-from edgewright.passes.intervals import Interval, Intervals
-from edgewright.passes.known import known_elements
 from tests.passes.check import Net, apply, random_inputs, shape
 from tests.passes.clean.test_random_networks import RandomNet
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from edgewright.ir.dtype import DType, Quant
-from edgewright.passes.weights import bias_scales, weight_scales
+from edgewright.numerics.scales import bias_scales, weight_scales
 
 
 def test_the_largest_weight_of_each_channel_reaches_the_end() -> None:

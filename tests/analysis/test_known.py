@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
+from edgewright.analysis.known import known_elements
 from edgewright.ir.dtype import DType
 from edgewright.ir.graph import Level
 from edgewright.ir.operator import Operator
 from edgewright.ops import Add, Concat, Conv2D, Mean, Pad, Reshape
 from edgewright.ops.evaluate import evaluate
-from edgewright.passes.known import known_elements
 from tests.passes.check import Net, random_inputs
 from tests.zoo import ZOO, integer_inputs, quantize_zoo, zoo_inputs
 

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 
+from edgewright.analysis.bounds import value_bounds
 from edgewright.ir.dtype import Quant
 from edgewright.ir.graph import Level
 from edgewright.ir.operator import Operator
@@ -29,7 +30,6 @@ from edgewright.ops import (
     Tanh,
 )
 from edgewright.ops.evaluate import evaluate
-from edgewright.passes.bounds import value_bounds
 from tests.passes.check import Net, random_inputs
 
 INF = math.inf

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from edgewright.passes.k_means import k_means
+from edgewright.numerics.k_means import k_means
 
 
 def test_no_start_misses_what_is_there():

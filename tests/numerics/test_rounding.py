@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from edgewright.ir.dtype import DType
+from edgewright.numerics.rounding import DAMPING, Moments, best_scales, compensated, round_rows
 from edgewright.ops.levels import all_levels
-from edgewright.passes.rounding import DAMPING, Moments, best_scales, compensated, round_rows
 
 
 def drawn(seed: int, groups: int, rows: int, size: int) -> tuple[Tensor, Tensor]:

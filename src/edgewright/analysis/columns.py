@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from edgewright.analysis.linear import Linear
 from edgewright.ir.graph import Graph
-from edgewright.passes.linear import Linear
 
 
 def as_matrices(weight: Tensor, channels: int) -> Tensor:

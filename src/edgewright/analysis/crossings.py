@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from edgewright.analysis.linear import Edits, FloatArray, Linear, bias_array, input_channels, linear, rows_are_channels, scale_structure
 from edgewright.ir.graph import Graph, Node
 from edgewright.ir.operator import Axis
 from edgewright.ops.relu6 import Relu6
-from edgewright.passes.linear import Edits, FloatArray, Linear, bias_array, input_channels, linear, rows_are_channels, scale_structure
 
 PASSED = ("none", "relu", "relu6")
 """Fused activations through which factors above zero pass, relu6 as long as nothing reaches 6."""

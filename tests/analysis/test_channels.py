@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from edgewright.analysis.channels import channel_groups, contractions, keep_one, remove_channels, shrink_constant
 from edgewright.ir.dtype import DType
 from edgewright.ir.edit import rebuild
 from edgewright.ir.graph import Constant, Graph, Level, Structure
@@ -10,7 +11,6 @@ from edgewright.ir.operator import Axis
 from edgewright.ir.verify import verify
 from edgewright.ops import Add, Concat, Mul, Reshape, Slice
 from edgewright.ops.evaluate import evaluate
-from edgewright.passes.channels import channel_groups, contractions, keep_one, remove_channels, shrink_constant
 from tests.passes.check import Net, random_inputs, shape
 
 

@@ -1,7 +1,7 @@
 """Which elements of which values are the same whatever the inputs are, and what they hold.
 
 Found by running the operators forward on what is known: an element is known where no unknown element reaches it through a weight that is
-not zero, and, at the integer level, where it can come out as one integer only (see :mod:`edgewright.passes.intervals`). The numbers come
+not zero, and, at the integer level, where it can come out as one integer only (see :mod:`edgewright.analysis.intervals`). The numbers come
 from the operators' own evaluation, so clamps, rounding and padding are those of the network.
 """
 
@@ -15,10 +15,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from edgewright.analysis.intervals import Intervals
+from edgewright.analysis.linear import linear, without_activation
 from edgewright.ir.graph import Graph, Level, Node, Value
 from edgewright.ops.evaluate import constant_tensors
-from edgewright.passes.intervals import Intervals
-from edgewright.passes.linear import linear, without_activation
 
 
 @dataclass(frozen=True, eq=False)

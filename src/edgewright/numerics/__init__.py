@@ -1,0 +1,1 @@
+"""Methods on arrays that know no graph: rounding, scales, clusters, selections under a budget."""
