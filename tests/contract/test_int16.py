@@ -17,7 +17,7 @@ from edgewright.ir.dtype import DType, Quant
 from edgewright.ir.edit import GraphBuilder
 from edgewright.ir.graph import Graph, Level
 from edgewright.lower.integer import lower_integer
-from edgewright.ops import Dense, Dequantize, Quantize
+from edgewright.ops import Conv2D, Dense, DepthwiseConv2D, Dequantize, Quantize
 from edgewright.ops.evaluate import evaluate
 from edgewright.run.litert import run_litert
 from edgewright.run.onnxruntime import run_onnxruntime
@@ -156,3 +156,16 @@ def test_weights_of_16_bits_lose_next_to_nothing() -> None:
         (got,) = evaluate(graph, integer_inputs(original(name), graph, 20, seed=5))
         losses.append(float(np.abs(graph.value(graph.outputs[0]).quant.to_real(got) - wanted).max() / np.abs(wanted).max()))
     assert losses[1] < 2e-3 < losses[0]
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3])
+def test_few_channels_alone(channels: int, needs_arm: None) -> None:
+    """Less than the channels that kernels with DSP instructions take at a time: nothing else in the network to take them."""
+    rng = np.random.default_rng(channels)
+    builder = GraphBuilder(f"few_{channels}")
+    x = builder.input("x", (None, 6, 6, channels))
+    for make, shape in ((DepthwiseConv2D(), (channels, 3, 3, 1)), (Conv2D(), (1, 2, 2, channels))):
+        weight = builder.constant("weight", rng.normal(size=shape).astype(np.float32))
+        x = builder.node(make, [x, weight])
+    graph = quantize_zoo(builder.finish([x]), weight_bits=8, activation_bits=16)
+    on_device(graph, zoo_inputs(graph, 2), load_target("cortex-m4"))

@@ -45,6 +45,8 @@ SIMPLE_SHIFT = -2
 """Shifts up to this take 32-bit sums to outputs in one multiplication of words."""
 MOST_AVERAGED = 1 << 16
 """Numbers of 16 bits whose sum does."""
+LANES = 4
+"""Channels that the depthwise kernel with DSP instructions takes at a time."""
 MOST_TAPS = 256
 """Weights in a row of a depthwise window."""
 SHORT = {DType.INT8: "s8", DType.INT16: "s16"}
@@ -64,6 +66,8 @@ def _products(layer: Layer, kernel: str, window: Mapping[str, int], activation: 
     largest = (np.abs(weight.astype(np.int64)).reshape(len(weight), -1).sum(1) << 15) + np.abs(bias.astype(np.int64))
     rows = _rows(weight, kernel, window, groups) if layer.simd and not words else weight.astype(np.int16 if words else np.int8)
     low, high = activation_range(activation, layer.outs[0])
+    # A compiler that sees the tables warns of the path for four channels, which is never taken where there are fewer.
+    least = LANES if kernel == "depthwise_conv2d_s16" and layer.simd and not words else 0
     parameters: dict[str, Parameter] = {
         "window": window,
         "groups": groups,
@@ -72,12 +76,17 @@ def _products(layer: Layer, kernel: str, window: Mapping[str, int], activation: 
         "output_min": low,
         "output_max": high,
         "weights": Table("weights", rows),
-        "bias": Table("bias", bias),
-        **{name: Table(name, _by_channel(part, len(weight), dtype)) for name, part, dtype in (
+        "bias": Table("bias", _at_least(bias, least)),
+        **{name: Table(name, _at_least(_by_channel(part, len(weight), dtype), least)) for name, part, dtype in (
             ("multiplier", factors.multiplier, np.int16), ("shift", factors.shift, np.int8))},
     }
     room = [Workspace()] if kernel == "conv2d_s16" else []
     return Call(f"{kernel}_w16" if words else kernel, parameters, [layer.input(), layer.output(), *room], "wide_layer")
+
+
+def _at_least(table: NDArray[np.integer], count: int) -> NDArray[np.integer]:
+    """``table`` with zeros behind it, up to ``count`` entries."""
+    return np.pad(table, (0, max(0, count - len(table))))
 
 
 def _rows(weight: NDArray[np.generic], kernel: str, window: Mapping[str, int], groups: int) -> NDArray[np.generic]:
