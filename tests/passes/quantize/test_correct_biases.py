@@ -20,7 +20,7 @@ def test_output_means_return_and_weights_stay(bias: bool) -> None:
     plain = quantize_static(graph, ctx, weight_bits=3)
     ctx = Context(data=ctx.data)
     mended = correct_biases(plain, ctx)
-    assert {line.where for line in ctx.lines} == {"first", "deep", "point", "last"}
+    assert {line.where for line in ctx.lines} == {"first", "deep", "point", "wide", "last"}
     inputs = [pictures(64)]
     means = [evaluate(each, inputs)[0].mean(0) for each in (graph, plain, mended)]
     assert np.abs(means[2] - means[0]).max() < 0.2 * np.abs(means[1] - means[0]).max()
