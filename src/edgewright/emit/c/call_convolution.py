@@ -246,7 +246,10 @@ def window_fields(
     dilation: Sequence[int],
     padding: Sequence[int],
 ) -> dict[str, int]:
-    """The fields of ``struct ew_window``; ``inner`` and ``outer`` are (height, width, channels)."""
+    """The fields of ``struct ew_window``; ``inner`` and ``outer`` are (height, width, channels).
+
+    A kernel of one row or column has no dilation there: kernels take neighbouring pixels as one run of bytes where it is 1.
+    """
     return {
         "input_height": inner[0],
         "input_width": inner[1],
@@ -258,8 +261,8 @@ def window_fields(
         "kernel_width": kernel[1],
         "stride_height": stride[0],
         "stride_width": stride[1],
-        "dilation_height": dilation[0],
-        "dilation_width": dilation[1],
+        "dilation_height": dilation[0] if kernel[0] > 1 else 1,
+        "dilation_width": dilation[1] if kernel[1] > 1 else 1,
         "padding_top": padding[0],
         "padding_left": padding[1],
     }
