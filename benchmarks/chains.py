@@ -36,6 +36,7 @@ from torch import nn
 import edgewright
 from benchmarks import chain_tasks
 from benchmarks.chain_tasks import Task
+from benchmarks.networks import ChannelsLast
 from edgewright.data import Data
 from edgewright.ir.graph import Graph
 from edgewright.ir.serial import load_graph, save_graph
@@ -199,18 +200,6 @@ def _network(task: Task, seed: int) -> nn.Module:
     save_file(network.state_dict(), path.with_suffix(".partial"))
     os.replace(path.with_suffix(".partial"), path)
     return network.eval()
-
-
-class ChannelsLast(nn.Module):
-    """A torch network that takes images as they lie in memory here."""
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        result: torch.Tensor = self.network(images.permute(0, 3, 1, 2))
-        return result
 
 
 def _torch_pruned(task: Task, seed: int) -> Graph:

@@ -274,3 +274,15 @@ def _multiple_of_8(channels: float) -> int:
     """The nearest multiple of 8 that is at most a tenth smaller: the rounding of the MobileNet papers' code."""
     rounded = max(8, int(channels + 4) // 8 * 8)
     return rounded + 8 if rounded < 0.9 * channels else rounded
+
+
+class ChannelsLast(nn.Module):
+    """A torch network that takes images as they lie in memory here."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        result: torch.Tensor = self.network(images.permute(0, 3, 1, 2))
+        return result

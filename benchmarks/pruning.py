@@ -23,7 +23,7 @@ from torch import nn
 import edgewright
 from benchmarks.cases import model_path
 from benchmarks.data import cifar10
-from benchmarks.networks import resnet8
+from benchmarks.networks import ChannelsLast, resnet8
 from edgewright.costs import cost_functions
 from edgewright.data import Data
 from edgewright.ir.graph import Graph
@@ -145,18 +145,6 @@ def _folded(graph: Graph) -> Graph:
     return run_recipe(graph, load_recipe("clean"), Context(data=_context().data))
 
 
-class _ChannelsLast(nn.Module):
-    """A torch network that takes images as they lie in memory here."""
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        result: torch.Tensor = self.network(images.permute(0, 3, 1, 2))
-        return result
-
-
 def _torch_pruned(epochs: int) -> tuple[Graph, int, float]:
     """Torch-Pruning's network at the share of channels that first meets the budget."""
     started = time.perf_counter()
@@ -170,7 +158,7 @@ def _torch_pruned(epochs: int) -> tuple[Graph, int, float]:
         pruner.step()
         if cost(_folded(edgewright.load(network.eval(), [example]))).macs <= BUDGET * cost(_network()).macs:
             break
-    _train(_ChannelsLast(network), f"torch_pruning_{epochs}", epochs)
+    _train(ChannelsLast(network), f"torch_pruning_{epochs}", epochs)
     return _folded(edgewright.load(network.eval(), [example])), epochs, time.perf_counter() - started
 
 

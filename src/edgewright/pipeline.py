@@ -288,12 +288,13 @@ def ledger(program: Program, run: Run | None = None) -> Ledger:
 def within_ram(result: Optimized, ram_bytes: int) -> Optimized:
     """``result`` with kernels and tiles for which arena, variables and stack together take at most ``ram_bytes``, as predicted.
 
-    Where that cannot be reached, the one that takes least of those tried; the arena alone counts where no compiler tells the stack.
+    Where that cannot be reached, the last that could be made, and a line that says why; the arena alone counts where no compiler tells
+    the stack.
     """
-    program = result.program
+    if (program := result.program) is None:
+        return result
     told = [line for line in result.lines if line.technique not in ("fit_program", "tile_layers")]
-    for _ in range(MOST_FITS if program is not None else 0):
-        assert program is not None
+    for _ in range(MOST_FITS):
         used = ram_needed(program)
         if used <= ram_bytes:
             break
@@ -307,16 +308,13 @@ def within_ram(result: Optimized, ram_bytes: int) -> Optimized:
         except BudgetError as error:
             told.append(Line("fit_program", "skipped", result.graph.name, error.message))
             break
-    if program is None:
-        return result
     return dataclasses.replace(result, program=program, lines=(*told, *memory_lines(program, result.target)))
 
 
 def ram_needed(program: Program) -> int:
     """Bytes of all of the target's RAM that ``program`` takes, as predicted: of the arena alone where nothing more is known."""
-    found, memories = ledger(program), ("ram", *(region.name for region in program.target.regions if region.memory == "ram"))
-    sizes = [found.predicted_bytes(memory) for memory in memories]
-    return program.plan.arena_bytes if None in sizes else sum(size or 0 for size in sizes)
+    known = ledger(program).predicted_bytes(*program.target.memories("ram"))
+    return program.plan.arena_bytes if known is None else known
 
 
 def check_fits(program: Program) -> None:

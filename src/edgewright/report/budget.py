@@ -16,10 +16,9 @@ UNITS = {"ram_bytes": "B of RAM", "flash_bytes": "B of flash", "latency_ms": "ms
 
 def hold_against(budget: Budget, report: Report, target: Target) -> list[Limit]:
     """One entry for each limit that is set. What nobody knows is not met."""
-    memories = {kind: (kind, *(region.name for region in target.regions if region.memory == kind)) for kind in ("ram", "flash")}
     figures: Mapping[str, Callable[[], Found]] = {
-        "ram_bytes": lambda: _memory(report, memories["ram"], "sram_bytes"),
-        "flash_bytes": lambda: _memory(report, memories["flash"], "flash_bytes"),
+        "ram_bytes": lambda: _memory(report, target.memories("ram"), "sram_bytes"),
+        "flash_bytes": lambda: _memory(report, target.memories("flash"), "flash_bytes"),
         "latency_ms": lambda: _latency(report),
         "energy_mj": lambda: _energy(report),
         "accuracy_drop": lambda: _drop(report),
@@ -43,10 +42,8 @@ def missed(limits: Sequence[Limit]) -> str:
 
 def _sum(ledger: Ledger, memories: Sequence[str]) -> Found:
     for what, size_of in (("linker and painted stack", ledger.found_bytes), ("predicted before the build", ledger.predicted_bytes)):
-        sizes = [size_of(name) for name in memories]
-        known = [size for size in sizes if size is not None]
-        if len(known) == len(sizes):
-            return float(sum(known)), what
+        if (size := size_of(*memories)) is not None:
+            return float(size), what
     return None, "unknown without a compiler for the target"
 
 

@@ -73,13 +73,13 @@ class Ledger(BaseModel, frozen=True):
         """Memory → its bytes, None where it has no limit."""
         return {"ram": self.ram_bytes, "flash": self.flash_bytes, **self.regions}
 
-    def predicted_bytes(self, memory: str) -> int | None:
-        """The sum for ``memory``; None where a line is unknown."""
-        return _sum([entry.predicted for entry in self.entries if entry.memory == memory])
+    def predicted_bytes(self, *memories: str) -> int | None:
+        """The sum for ``memories``; None where a line is unknown."""
+        return _sum([entry.predicted for entry in self.entries if entry.memory in memories])
 
-    def found_bytes(self, memory: str) -> int | None:
+    def found_bytes(self, *memories: str) -> int | None:
         """The sum of what was found; None where a line was not."""
-        return _sum([entry.found for entry in self.entries if entry.memory == memory])
+        return _sum([entry.found for entry in self.entries if entry.memory in memories])
 
 
 def make_ledger(

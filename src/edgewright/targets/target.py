@@ -212,6 +212,10 @@ class Target(_Table):
             found[kind] = found.get(kind, 0.0) + read + written
         return found
 
+    def memories(self, kind: Literal["ram", "flash"]) -> tuple[str, ...]:
+        """Names of all memories of ``kind``, the main one first."""
+        return kind, *(region.name for region in self.regions if region.memory == kind)
+
     @property
     def all_ram_bytes(self) -> int | None:
         """RAM of all regions together."""
