@@ -35,6 +35,7 @@ NAMES = (
     "tiling",
     "low_bit",
     "low_bit_training",
+    "stored_weights",
     "sparsity",
     "deep_compression",
     "prediction",

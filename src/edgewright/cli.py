@@ -29,6 +29,7 @@ from edgewright.verbs.arguments import (
     Settings,
     TargetName,
     TestSource,
+    TfliteWeights,
 )
 
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ def optimize(
     out: Out = Path("edgewright-out"),
     formats: Annotated[str | None, typer.Option("--formats", help="of tflite, onnx, c, with commas; all that the network can have")] = None,
     onnx_activations: OnnxActivations = "int8",
+    tflite_weights: TfliteWeights = "plain",
     seed: Annotated[int, typer.Option("--seed", help="for techniques that draw at random")] = 0,
     ram_budget: Annotated[
         int | None, typer.Option("--ram-budget", min=1, help="most bytes of the arena: layers are tiled where it takes more")
@@ -98,6 +100,7 @@ def optimize(
             out=out,
             formats=formats,
             onnx_activations=onnx_activations,
+            tflite_weights=tflite_weights,
             seed=seed,
             ram_budget=ram_budget,
             run=not no_measure,
@@ -116,12 +119,18 @@ def emit(
     out: Out = Path("edgewright-out"),
     formats: Annotated[str, typer.Option("--formats", help="of tflite, onnx, c, with commas")] = "tflite,onnx,c",
     onnx_activations: OnnxActivations = "int8",
+    tflite_weights: TfliteWeights = "plain",
     as_json: Json = False,
 ) -> None:
     """Write MODEL as it is in other formats; C needs a quantized network."""
     from edgewright.verbs.emit import emit
 
-    _answer(lambda: emit(model, target=target, prefer=prefer, out=out, formats=formats, onnx_activations=onnx_activations), as_json)
+    _answer(
+        lambda: emit(
+            model, target=target, prefer=prefer, out=out, formats=formats, onnx_activations=onnx_activations, tflite_weights=tflite_weights
+        ),
+        as_json,
+    )
 
 
 @app.command()

@@ -19,7 +19,7 @@ from edgewright.data import Data, load_data
 from edgewright.emit.c import emit_c
 from edgewright.emit.c.predict import Prediction
 from edgewright.emit.onnx import emit_onnx
-from edgewright.emit.tflite import EXPANDABLE, audit_tflite, emit_tflite
+from edgewright.emit.tflite import EXPANDABLE, FORMS, audit_tflite, emit_tflite
 from edgewright.errors import BudgetError, ModelError, RecipeError, ToolError, UnsupportedError
 from edgewright.files import write_files as write_files
 from edgewright.frontends.onnx import load_onnx
@@ -53,6 +53,7 @@ from edgewright.train.module import to_module as to_module
 
 FORMATS = ("tflite", "onnx", "c")
 ONNX_ACTIVATIONS = ("int8", "uint8", "exact")
+TFLITE_WEIGHTS = tuple(FORMS)
 MOST_FITS = 4
 """Programs that are tried for a budget of all RAM: the stack that a tiled one needs is known only when it is there."""
 @dataclass(frozen=True)
@@ -200,13 +201,15 @@ def memory_lines(program: Program, asked: Target) -> list[Line]:
 
 
 def emit(
-    result: Optimized | Program | Graph, formats: Iterable[str] = FORMATS, *, target: str | Target = "host", onnx_activations: str = "int8"
+    result: Optimized | Program | Graph, formats: Iterable[str] = FORMATS, *, target: str | Target = "host", onnx_activations: str = "int8",
+    tflite_weights: str = "plain",
 ) -> dict[str, bytes]:
     """File name → contents, nothing written: ``NAME.tflite``, ``NAME.onnx``, ``c/NAME.c`` and its headers.
 
-    A Graph is written as it is; for C it is lowered for ``target`` first. UnsupportedError for C where the network still computes in float.
+    ``tflite_weights``: one of TFLITE_WEIGHTS, as :func:`emit_tflite` has them. A Graph is written as it is; for C it is lowered for
+    ``target`` first. UnsupportedError for C where the network still computes in float.
     """
-    wanted = check_formats(formats, onnx_activations)
+    wanted = check_formats(formats, onnx_activations, tflite_weights)
     graph = result if isinstance(result, Graph) else result.graph
     program = result if isinstance(result, Program) else result.program if isinstance(result, Optimized) else None
     if "c" in wanted and program is None:
@@ -216,7 +219,7 @@ def emit(
         program = lower(graph, target)
     files: dict[str, bytes] = {}
     if "tflite" in wanted:
-        files |= emit_tflite(graph)
+        files |= emit_tflite(graph, weights=tflite_weights)
     if "onnx" in wanted:
         files |= emit_onnx(graph, activations=onnx_activations)
     if program is not None and "c" in wanted:
@@ -224,8 +227,8 @@ def emit(
     return files
 
 
-def check_formats(formats: Iterable[str], onnx_activations: str = "int8") -> tuple[str, ...]:
-    """``formats``, each once; RecipeError where one is unknown or there is none."""
+def check_formats(formats: Iterable[str], onnx_activations: str = "int8", tflite_weights: str = "plain") -> tuple[str, ...]:
+    """``formats``, each once; RecipeError where one, or how it is to be written, is unknown, or there is none."""
     wanted = tuple(dict.fromkeys(formats))
     for name in wanted:
         if name not in FORMATS:
@@ -234,6 +237,8 @@ def check_formats(formats: Iterable[str], onnx_activations: str = "int8") -> tup
         raise RecipeError("no format to write", hint=f"one or more of {', '.join(FORMATS)}")
     if onnx_activations not in ONNX_ACTIVATIONS:
         raise RecipeError(f"unknown type {onnx_activations!r} of activations in ONNX", hint=f"one of {', '.join(ONNX_ACTIVATIONS)}")
+    if tflite_weights not in TFLITE_WEIGHTS:
+        raise RecipeError(f"unknown storage {tflite_weights!r} of weights in .tflite", hint=f"one of {', '.join(TFLITE_WEIGHTS)}")
     return wanted
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from ai_edge_litert import schema_py_generated as schema
 
@@ -12,6 +12,8 @@ from edgewright.emit import tflite_elementwise as elementwise
 from edgewright.emit import tflite_layers as layers
 from edgewright.emit import tflite_recurrent as recurrent
 from edgewright.emit.tflite_elementwise import Writing, no_int8_kernel, plain
+from edgewright.emit.tflite_sparse import store_sparse
+from edgewright.emit.tflite_tables import store_tables
 from edgewright.emit.tflite_writer import Subgraph, Tensor, Writer, batch_of_one, file_name
 from edgewright.errors import UnsupportedError
 from edgewright.ir.dtype import DType
@@ -46,15 +48,29 @@ WITHOUT_REFERENCE_KERNEL = frozenset({"ELU"})
 """Operators that LiteRT has among its optimized kernels alone."""
 
 
-def emit_tflite(graph: Graph) -> dict[str, bytes]:
+FORMS: Mapping[str, Callable[[Writer], None]] = {"plain": lambda writer: None, "tables": store_tables, "sparse": store_sparse}
+"""How weights are stored. Plain: every runtime takes them. Tables: few values and narrow indices, for TensorFlow Lite Micro alone.
+Sparse: float weights without their zeros, for LiteRT alone."""
+
+
+def emit_tflite(graph: Graph, *, weights: str = "plain") -> dict[str, bytes]:
     """``NAME.tflite`` → its bytes, which are the same for the same graph; nothing is written.
+
+    ``weights``: a key of FORMS; each weight is stored so where that saves bytes, and where none does the file is the plain one.
 
     Float networks become float32 (float16 constants behind DEQUANTIZE), quantized ones whose weights alone carry a Quant get int8
     weights for the runtime's hybrid kernels, integer ones keep every byte. The batch is written as 1. UnsupportedError names every
     operator that the format cannot express.
     """
     _check(graph)
-    writer = Writer(graph)
+    contents = _written(graph, "plain")
+    if weights != "plain":
+        contents = min(contents, _written(graph, weights), key=len)
+    return {f"{file_name(graph.name)}.tflite": contents}
+
+
+def _written(graph: Graph, weights: str) -> bytes:
+    writer = Writer(graph, weights)
     main = writer.subgraphs[0]
     main.inputs = [writer.value(name).index for name in graph.inputs]
     states = _States(writer)
@@ -69,7 +85,8 @@ def emit_tflite(graph: Graph) -> dict[str, bytes]:
     _raise(problems)
     states.finish()
     main.outputs = [writer.value(name).index for name in graph.outputs]
-    return {f"{file_name(graph.name)}.tflite": writer.finish()}
+    FORMS[weights](writer)
+    return writer.finish()
 
 
 def audit_tflite(graph: Graph) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 from numpy.typing import NDArray
 
+from edgewright.emit.tflite_tables import table_pays
 from edgewright.emit.tflite_versions import (
     convolution_version,
     dense_version,
@@ -118,8 +119,17 @@ def _weight(writer: Writer, node: Node, role: str = "weight", arrange: Any = _un
     if weight.dtype is DType.INT16:
         raise UnsupportedError(f"the weight of {node.op.kind} {node.name!r} is int16, which no kernel of .tflite takes",
                                hint="use weights of 8 bits (recipe w8a16), or write C")
-    narrow = x.dtype is DType.INT16 and weight.dtype.bits < 8
+    narrow = weight.dtype.bits < 8 and (x.dtype is DType.INT16 or _pays(writer, node.inputs[1], arrange, axis))
     return writer.constant(node.inputs[1], role, arrange, axis, hybrid=hybrid, kind="INT8" if narrow else None)
+
+
+def _pays(writer: Writer, name: str, arrange: Any, axis: int) -> bool:
+    """Whether narrow integers become a table of bytes."""
+    if writer.weights != "tables" or writer.graph.level is not Level.INTEGER:
+        return False
+    quant = writer.graph.value(name).quant
+    array = arrange(writer.graph.array(name))
+    return table_pays(array, axis if quant is not None and quant.axis is not None else None, -(-array.size // 2))
 
 
 def _per_channel(weight: Tensor) -> bool:

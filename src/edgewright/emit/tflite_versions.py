@@ -107,7 +107,7 @@ _RUNTIMES: dict[tuple[str, int], str] = {
     ("DEPTHWISE_CONV_2D", 4): "2.2.0",
     ("DEPTHWISE_CONV_2D", 6): "2.3.0", ("DEPTHWISE_CONV_2D", 7): "2.11.0",
     ("FULLY_CONNECTED", 1): "1.5.0", ("FULLY_CONNECTED", 3): "1.14.0", ("FULLY_CONNECTED", 4): "1.14.0", ("FULLY_CONNECTED", 5): "2.0.0",
-    ("FULLY_CONNECTED", 10): "2.11.0", ("FULLY_CONNECTED", 12): "2.17.0",
+    ("FULLY_CONNECTED", 8): "2.3.0", ("DENSIFY", 1): "2.2.0", ("FULLY_CONNECTED", 10): "2.11.0", ("FULLY_CONNECTED", 12): "2.17.0",
     ("TRANSPOSE_CONV", 1): "1.9.0", ("TRANSPOSE_CONV", 2): "2.2.0", ("TRANSPOSE_CONV", 3): "2.3.0", ("TRANSPOSE_CONV", 4): "2.13.0",
     ("BATCH_MATMUL", 1): "2.3.0", ("BATCH_MATMUL", 2): "2.3.0",
     ("UNIDIRECTIONAL_SEQUENCE_LSTM", 1): "1.13.1",

@@ -67,10 +67,15 @@ class Subgraph:
 
 
 class Writer:
-    """Collects one .tflite file for ``graph``. The batch is written as 1: microcontrollers and NPUs take static shapes only."""
+    """Collects one .tflite file for ``graph``. The batch is written as 1: microcontrollers and NPUs take static shapes only.
 
-    def __init__(self, graph: Graph) -> None:
+    ``weights``: how they will be stored, a key of FORMS in emit/tflite.py, which does so once all operators are there.
+    """
+
+    def __init__(self, graph: Graph, weights: str = "plain") -> None:
         self.graph = graph
+        self.weights = weights
+        self.metadata: list[tuple[str, bytes]] = []
         self.subgraphs = [Subgraph("main")]
         self.codes: dict[tuple[str, int], int] = {}
         self.buffers: list[Any] = [_Buffer()]
@@ -87,7 +92,7 @@ class Writer:
         record.name = name
         record.shape = np.asarray(shape, np.int32)
         record.type = getattr(schema.TensorType, kind)
-        record.buffer = 0 if data is None else self._buffer(data)
+        record.buffer = 0 if data is None else self.buffer(data)
         if quant is not None:
             record.quantization = schema.QuantizationParametersT()
             record.quantization.scale = np.asarray(quant.scale, np.float32)
@@ -206,16 +211,20 @@ class Writer:
         model.description = "Edgewright"
         model.operatorCodes = [_code(kind, version) for kind, version in self.codes]
         model.subgraphs = [_subgraph(subgraph) for subgraph in self.subgraphs]
-        metadata = schema.MetadataT()
-        metadata.name = "min_runtime_version"
-        metadata.buffer = self._buffer(minimum_runtime(list(self.codes)).encode().ljust(VERSION_BYTES, b"\0"))
-        model.metadata = [metadata]
+        runtime = minimum_runtime(list(self.codes)).encode().ljust(VERSION_BYTES, b"\0")
+        model.metadata = [self._metadata(name, data) for name, data in [("min_runtime_version", runtime), *self.metadata]]
         model.buffers = self.buffers
         builder = flatbuffers.Builder(sum(len(buffer.data or b"") for buffer in self.buffers) + 4096)
         builder.Finish(model.Pack(builder), IDENTIFIER)
         return bytes(builder.Output())
 
-    def _buffer(self, data: bytes) -> int:
+    def _metadata(self, name: str, data: bytes) -> Any:
+        record = schema.MetadataT()
+        record.name, record.buffer = name, self.buffer(data)
+        return record
+
+    def buffer(self, data: bytes) -> int:
+        """The index of the buffer with these bytes."""
         if data not in self._known:
             self._known[data] = len(self.buffers)
             self.buffers.append(_Buffer(data=data))

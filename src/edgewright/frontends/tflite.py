@@ -58,7 +58,7 @@ OPERATORS: Mapping[str, Importing] = {
     "LEAKY_RELU": elementwise.leaky_relu, "PRELU": elementwise.prelu, "GELU": elementwise.gelu,
     "BATCH_MATMUL": layers.batch_matmul, "UNIDIRECTIONAL_SEQUENCE_LSTM": unidirectional_sequence_lstm,
     "SOFTMAX": elementwise.softmax, "LOG_SOFTMAX": elementwise.simple(LogSoftmax()),
-    "QUANTIZE": elementwise.quantize, "DEQUANTIZE": elementwise.dequantize,
+    "QUANTIZE": elementwise.quantize, "DEQUANTIZE": elementwise.dequantize, "DENSIFY": shapes.densify,
 }
 """The schema's operator → the function that adds it to a graph; variables (VAR_HANDLE …) are added for each reading."""
 

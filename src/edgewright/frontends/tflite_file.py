@@ -10,6 +10,7 @@ import math
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, TypeVar
 
 import numpy as np
@@ -18,6 +19,8 @@ from flatbuffers.table import Table
 from numpy.typing import NDArray
 
 from edgewright.errors import ModelError
+from edgewright.frontends.tflite_sparse import unpack_sparse
+from edgewright.frontends.tflite_tables import KEY, TableEntry, read_entries, unpack_table
 
 IDENTIFIER = b"TFL3"
 MOST_TABLES = 200_000
@@ -26,6 +29,11 @@ _TABLE_BYTES = 16
 MOST_ELEMENTS = 1 << 28
 MOST_AXES = 8
 MOST_NAME_BYTES = 512
+MOST_EXPANSION = 512
+"""Of packed weights: the bytes that they take while they are unpacked, for one of the file."""
+SPARE_BYTES = 256 << 20
+_ELEMENT_BYTES = 32
+"""At most, of an element that is being unpacked: its number and a few places."""
 DAMAGED = "the file is damaged or was not written by a TensorFlow Lite converter; export it again"
 
 BITS = {"FLOAT32": 32, "FLOAT16": 16, "FLOAT64": 64, "INT4": 4, "INT8": 8, "UINT8": 8, "INT16": 16, "INT32": 32, "INT64": 64, "BOOL": 8}
@@ -48,7 +56,7 @@ class TensorRecord:
     """One tensor as the file has it. ``shape`` has 1 where ``signature`` has -1; ``data`` is None where numbers come at run time.
 
     ``scale`` and ``zero_point`` are empty where the tensor is not quantized; ``exotic`` names a storage that nothing here can read.
-    ``variable``: an operator keeps it from call to call.
+    ``variable``: an operator keeps it from call to call. ``unpack`` makes the numbers of what is stored as a table or without zeros.
     """
 
     index: int
@@ -62,6 +70,8 @@ class TensorRecord:
     axis: int
     exotic: str = ""
     variable: bool = False
+    unpack: Callable[[], NDArray[np.generic]] | None = None
+    sparse: bool = False
 
     @property
     def elements(self) -> int:
@@ -71,6 +81,8 @@ class TensorRecord:
         """The numbers of a constant tensor (int4 as int8, one a byte); ModelError where the buffer does not fit the shape."""
         if self.data is None or self.type not in BITS:
             raise damaged(f"tensor {self.name!r} ({self.type}) holds no numbers that can be read")
+        if self.unpack is not None:
+            return self._unpacked
         expected = (self.elements * BITS[self.type] + 7) // 8
         if len(self.data) != expected:
             raise damaged(f"tensor {self.name!r} has {len(self.data)} bytes, its shape {list(self.shape)} of {self.type} needs {expected}")
@@ -79,6 +91,11 @@ class TensorRecord:
             nibbles = np.stack([packed & 15, packed >> 4], axis=1).reshape(-1)[: self.elements].astype(np.int8)
             return ((nibbles ^ 8) - 8).astype(np.int8).reshape(self.shape)
         return np.frombuffer(self.data, _NUMPY[self.type]).reshape(self.shape)
+
+    @cached_property
+    def _unpacked(self) -> NDArray[np.generic]:
+        assert self.unpack is not None
+        return _guarded(self.unpack)
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,13 +170,18 @@ class _Reader:
         self.data = data
         self.model = schema.Model.GetRootAs(data, 0)
         self.left_bytes = min(len(data), MOST_TABLES * _TABLE_BYTES)
+        self.left_unpacked = SPARE_BYTES + MOST_EXPANSION * len(data)
+        self.entries: dict[tuple[int, int], TableEntry] = {}
 
     def read(self) -> tuple[Subgraph, ...]:
         kinds = [self._kind(self.model.OperatorCodes(i)) for i in range(self._count(self.model.OperatorCodesLength()))]
         count = self._count(self.model.SubgraphsLength())
         if count == 0:
             raise damaged("the .tflite file holds no subgraph")
-        return tuple(self._subgraph(self.model.Subgraphs(i), kinds) for i in range(count))
+        for metadata in (self.model.Metadata(i) for i in range(self._count(self.model.MetadataLength()))):
+            if _text(metadata.Name()) == KEY and (stored := self._buffer(metadata.Buffer())) is not None:
+                self.entries = read_entries(bytes(stored))
+        return tuple(self._subgraph(self.model.Subgraphs(i), kinds, i) for i in range(count))
 
     def _count(self, length: int, entry_bytes: int = _TABLE_BYTES) -> int:
         """``length``, if the file can hold as many entries besides those that were counted before."""
@@ -173,8 +195,8 @@ class _Reader:
         kind = _OPERATORS.get(number, f"operator {number}")
         return f"CUSTOM {_text(code.CustomCode())}" if kind == "CUSTOM" else kind
 
-    def _subgraph(self, graph: Any, kinds: list[str]) -> Subgraph:
-        tensors = tuple(self._tensor(graph.Tensors(i), i) for i in range(self._count(graph.TensorsLength())))
+    def _subgraph(self, graph: Any, kinds: list[str], number: int) -> Subgraph:
+        tensors = tuple(self._tensor(graph.Tensors(i), i, self.entries.get((number, i))) for i in range(self._count(graph.TensorsLength())))
         operations = tuple(self._operation(graph.Operators(i), i, kinds, len(tensors)) for i in range(self._count(graph.OperatorsLength())))
         inputs, outputs = (self._indices(graph, side, len(tensors)) for side in ("Inputs", "Outputs"))
         if -1 in (*inputs, *outputs):
@@ -195,7 +217,7 @@ class _Reader:
         return Operation(index, kinds[code], self._indices(operator, "Inputs", tensors), self._indices(operator, "Outputs", tensors),
                          operator)
 
-    def _tensor(self, tensor: Any, index: int) -> TensorRecord:
+    def _tensor(self, tensor: Any, index: int, entry: TableEntry | None) -> TensorRecord:
         name = _text(tensor.Name()) or f"tensor_{index}"
         if tensor.ShapeLength() > MOST_AXES or tensor.ShapeSignatureLength() not in (0, tensor.ShapeLength()):
             raise damaged(f"tensor {name!r} has {tensor.ShapeLength()} axes and {tensor.ShapeSignatureLength()} in its signature, "
@@ -206,15 +228,37 @@ class _Reader:
             raise damaged(f"tensor {name!r} has shape {list(shape)}; sizes must not be negative, nor the elements more than "
                           f"{MOST_ELEMENTS}")
         scale, zero_point, axis, exotic = self._quantization(tensor.Quantization())
-        if tensor.Sparsity() is not None:
-            exotic = "sparse storage"
+        kind, data = _TYPES.get(tensor.Type(), f"type {tensor.Type()}"), self._buffer(tensor.Buffer())
+        unpack: Callable[[], NDArray[np.generic]] | None = None
+        sparsity = tensor.Sparsity()
+        if sparsity is not None and kind in _NUMPY and data is not None:
+            unpack = self._sparse(data, sparsity, kind, shape)
+        elif sparsity is not None:
+            exotic = f"sparse storage of {kind}"
+        elif entry is not None and data is not None:
+            unpack = self._table(data, entry, kind, shape, axis if len(scale) > 1 else None)
         if len(scale) != len(zero_point):
             if len(zero_point):
                 raise damaged(f"tensor {name!r} has {len(scale)} scales and {len(zero_point)} zero points")
             zero_point = np.zeros(len(scale), np.int64)
-        return TensorRecord(index, name, shape, signature, _TYPES.get(tensor.Type(), f"type {tensor.Type()}"),
-                            self._buffer(tensor.Buffer()),
-                            scale, zero_point, axis, exotic, bool(tensor.IsVariable()))
+        return TensorRecord(index, name, shape, signature, kind, data, scale, zero_point, axis, exotic, bool(tensor.IsVariable()), unpack,
+                            sparsity is not None)
+
+    def _sparse(self, data: memoryview, sparsity: Any, kind: str, shape: tuple[int, ...]) -> Callable[[], NDArray[np.generic]]:
+        self._unpacks(shape)
+        return lambda: unpack_sparse(np.frombuffer(data, _NUMPY[kind]), sparsity, shape)
+
+    def _table(self, data: memoryview, entry: TableEntry, kind: str, shape: tuple[int, ...],
+               axis: int | None) -> Callable[[], NDArray[np.generic]]:
+        self._unpacks(shape)
+        values = self._buffer(entry.buffer)
+        return lambda: unpack_table(data, memoryview(b"") if values is None else values, entry.bits, kind, shape, axis)
+
+    def _unpacks(self, shape: tuple[int, ...]) -> None:
+        """Count what will be unpacked: shared buffers let a small file ask for a lot."""
+        self.left_unpacked -= _ELEMENT_BYTES * math.prod(shape)
+        if self.left_unpacked < 0:
+            raise damaged("the packed weights of this .tflite file take far more memory than the file is long")
 
     def _quantization(self, quantization: Any) -> tuple[NDArray[np.float32], NDArray[np.int64], int, str]:
         if quantization is None:

@@ -13,7 +13,7 @@ from edgewright.errors import ModelError
 from edgewright.frontends.audit import Finding, raise_unsupported
 from edgewright.frontends.tflite_file import Operation, Subgraph, TensorRecord, damaged
 from edgewright.frontends.tflite_names import Names
-from edgewright.frontends.tflite_quants import along, product_quant
+from edgewright.frontends.tflite_quants import along, product_quant, stored_structure
 from edgewright.ir.dtype import INDEX_QUANT, DType, Quant
 from edgewright.ir.edit import GraphBuilder
 from edgewright.ir.graph import Graph, Level, Shape, Value
@@ -42,10 +42,11 @@ class InexpressibleError(Exception):
 
 @dataclass(frozen=True, eq=False)
 class Folded:
-    """Numbers that are known although an operator computes them; floats may stand on the grid ``quant``."""
+    """Numbers that are known although an operator computes them; floats may stand on the grid ``quant``. ``sparse``: stored so."""
 
     array: NDArray[Any]
     quant: Quant | None = None
+    sparse: bool = False
 
 
 _PLAIN = Folded(np.zeros(0))
@@ -183,7 +184,7 @@ class Importer:
             raise damaged(f"weight {record.name!r} of shape {shape} has {count} scales, expected {shape[axis]}")
         known = self.folded.get(record.index)
         if known is not None and known.quant is not None and known.quant.axis not in (None, axis):
-            self.folded[record.index] = Folded(known.array)
+            self.folded[record.index] = Folded(known.array, sparse=known.sparse)
         name = self.constant(record, f"weight {axis}", 0, arrange)
         if self.level is Level.INTEGER and np.any(record.zero_point):
             raise InexpressibleError("asymmetric weights", "quantize the network again: the specification has weights with zero point 0")
@@ -235,7 +236,9 @@ class Importer:
             name = self.names[record.index]
             name = self.names.unused(name) if record.index in self._named else name
             self._named.add(record.index)
-            self._constants[key] = self.builder.constant(name, array, dtype=dtype, quant=quant)
+            sparse = record.sparse or (known is not None and known.sparse)
+            structure = stored_structure(array, sparse=sparse, table=record.unpack is not None)
+            self._constants[key] = self.builder.constant(name, array, dtype=dtype, quant=quant, structure=structure)
         return self._constants[key]
 
     def number(self, operation: Operation, number: float | NDArray[Any]) -> str:

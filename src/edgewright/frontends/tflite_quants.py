@@ -1,12 +1,18 @@
-"""How the quantization of one .tflite tensor follows from that of others."""
+"""What a .tflite file tells of a constant beside its numbers: its quantization, where that follows from others, and its structure."""
 
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edgewright.ir.dtype import DType, Quant
+from edgewright.ir.graph import Structure
+
+MOST_VALUES = 16
+"""Of a table that is a codebook, which all channels share: where each has values of its own, together they have more."""
 
 
 def along(quant: Quant | None, axis: int | None) -> Quant | None:
@@ -22,3 +28,11 @@ def product_quant(x: Quant | None, weight: Quant | None) -> Quant | None:
         return None
     scale = np.asarray(weight.scale, np.float32) * np.float32(x.scale[0])
     return Quant(DType.INT32, tuple(scale.tolist()), (0,) * len(scale), weight.axis)
+
+
+def stored_structure(array: NDArray[Any], *, sparse: bool, table: bool) -> Structure | None:
+    """What the storage of ``array`` says of it: zeros are meant where it is sparse, values are few where they stand in a table."""
+    if sparse:
+        return Structure(mask=array != 0)
+    values = np.unique(array) if table else array
+    return Structure(codebook=values) if table and len(values) <= MOST_VALUES else None

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from ai_edge_litert import schema_py_generated as schema
 
 from edgewright.frontends.tflite_file import MOST_AXES, Operation
-from edgewright.frontends.tflite_importer import Importer, InexpressibleError
+from edgewright.frontends.tflite_importer import Folded, Importer, InexpressibleError
 from edgewright.ir.graph import Level, Shape
 from edgewright.ir.layout import BatchMixedError
 from edgewright.ops.concat import Concat
@@ -315,3 +315,12 @@ def mirror_pad(importer: Importer, operation: Operation) -> None:
     if operation.options(schema.MirrorPadOptionsT).mode != schema.MirrorPadMode.REFLECT:
         raise InexpressibleError("mode SYMMETRIC", "use reflection without the edge element, or constant padding")
     _pad(importer, operation, lambda pairs: Pad(pairs, mode="reflect"))
+
+
+def densify(importer: Importer, operation: Operation) -> None:
+    """DENSIFY: of a sparse constant, whose numbers are known as they are read."""
+    record = importer.record(operation, 0)
+    array = importer.known(record.index)
+    if array is None:
+        raise InexpressibleError(f"its input {record.name!r} is computed at run time", "only constants can be sparse")
+    importer.folded[importer.output_record(operation).index] = Folded(array, importer.quant(record, record.axis), sparse=True)

@@ -20,6 +20,9 @@ Out = Annotated[Path, typer.Option("--out", "-o", help="folder for the files")]
 OnnxActivations = Annotated[
     str, typer.Option("--onnx-activations", help="int8 (TensorRT), uint8 (fastest in ONNX Runtime on x86) or exact (the device's bytes)")
 ]
+TfliteWeights = Annotated[
+    str, typer.Option("--tflite-weights", help="plain, tables (few values; TensorFlow Lite Micro only) or sparse (float; LiteRT only)")
+]
 Reserve = Annotated[
     list[str] | None, typer.Option("--reserve", metavar="NAME=BYTES[@flash]", help="RAM or flash that the firmware needs; repeatable")
 ]

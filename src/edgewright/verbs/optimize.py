@@ -50,6 +50,7 @@ def optimize(
     run: bool,
     reserve: Sequence[str] = (),
     budget: str | None = None,
+    tflite_weights: str = "plain",
 ) -> Result:
     """Everything that can be refused is refused first, and everything is computed before anything is written.
 
@@ -58,8 +59,8 @@ def optimize(
     limits = read_budget(budget) if budget is not None else load_budget(recipe) if recipe.endswith(".toml") else Budget()
     board = load_target(target).preferring(prefer).reserving(reserve)
     chosen = with_settings(load_recipe(recipe), settings)
-    named = None if formats is None else pipeline.check_formats(split(formats), onnx_activations)
-    pipeline.check_formats(pipeline.FORMATS, onnx_activations)
+    named = None if formats is None else pipeline.check_formats(split(formats))
+    pipeline.check_formats(pipeline.FORMATS, onnx_activations, tflite_weights)
     _check_folder(out)
     with progress() as bar:
         task = bar.add_task("load", total=None)
@@ -74,7 +75,7 @@ def optimize(
             result = pipeline.within_ram(result, limits.ram_bytes)
         count = len(result.recipe.steps)
         step("emit", count, count)
-        files, wanted, skipped = _emit(result, named, onnx_activations)
+        files, wanted, skipped = _emit(result, named, onnx_activations=onnx_activations, tflite_weights=tflite_weights)
         step("measure", count + 1, count)
         proof = prove(result, wanted) if run else Proof()
         files |= proof.npu.files if proof.npu else {}
@@ -116,7 +117,9 @@ def _check_folder(out: Path) -> None:
         raise ToolError(f"{out} is a file, the results need a folder", hint="choose another one with -o")
 
 
-def _emit(result: pipeline.Optimized, named: Sequence[str] | None, onnx_activations: str) -> tuple[dict[str, bytes], list[str], list[Line]]:
+def _emit(
+    result: pipeline.Optimized, named: Sequence[str] | None, **written_as: str
+) -> tuple[dict[str, bytes], list[str], list[Line]]:
     """Files, their formats, and lines on what is missing. ``named``: the formats that were asked for, each of which must succeed; None: all
     that can express the network, the one that the target takes among them."""
     files: dict[str, bytes] = {}
@@ -127,7 +130,7 @@ def _emit(result: pipeline.Optimized, named: Sequence[str] | None, onnx_activati
             lines.append(Line("emit_c", "skipped", result.graph.name, why))
             continue
         try:
-            files |= pipeline.emit(result, (name,), onnx_activations=onnx_activations)
+            files |= pipeline.emit(result, (name,), **written_as)
             written.append(name)
             if name == "c" and result.program is not None:
                 pipeline.check_fits(result.program)
