@@ -23,6 +23,7 @@ NAMES = (
     "regions",
     "other_networks",
     "same_bytes",
+    "kernel_battery",
     "accuracy",
     "interchange",
     "quantization",

@@ -1,11 +1,12 @@
-"""``python -m benchmarks.kernel_battery [TARGET …] [--seeds N] [--first SEED]``: the kernels on random layers.
+"""Every kernel on thousands of random layers against the integer evaluation: layers, and batches of them in which anything differed.
 
-What tests/kernels does with a few seeds, with as many as are wanted: every operator with a kernel, of random shapes, strides, paddings,
-dilations, groups, zero points, factors and extreme values, each layer in a piece of memory of its own, against the integer evaluation. On
-this computer the C runs under the address and undefined-behaviour sanitizers, with poisoned bytes around every value and workspace. TARGET:
-host, the same with fewer instructions ("x86 avx2", "x86 sse2", "x86 plain"), an emulated Cortex-A ("neon", "neon dotprod", "neon i8mm"), a
-folder of kernels that any compiler takes (dsp, thumb1, thumb2, rv32, size), or an emulated core, for its least flash followed by " size".
-Exit code 1 where anything differed.
+``python -m benchmarks.kernel_battery [TARGET …] [--seeds N] [--first SEED]`` runs single targets and replaces their rows. What
+tests/kernels does with a few seeds, with as many as are wanted: every operator with a kernel, of random shapes, strides, paddings,
+dilations, groups, zero points, factors and extreme values, each layer in a piece of memory of its own, every second one that can over its
+input. On this computer the C runs under the address and undefined-behaviour sanitizers, with poisoned bytes around every value and
+workspace. TARGET: host, the same with fewer instructions ("x86 avx2", "x86 sse2", "x86 plain"), an emulated Cortex-A ("neon", "neon
+dotprod", "neon i8mm"), a folder of kernels that any compiler takes (dsp, thumb1, thumb2, rv32, size), or an emulated core, for its least
+flash followed by " size". Exit code 1 where anything differed.
 """
 
 from __future__ import annotations
@@ -14,31 +15,54 @@ import argparse
 import functools
 import importlib
 import inspect
+import json
+import os
 import sys
+import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.progress import Progress
 
-from tests.kernels import harness, test_cpu
+from tests.kernels import harness, test_cpu, test_sparse
 
-MODULES = ("test_convolution", "test_elementwise", "test_movement", "test_reduction", "test_helium")
-TARGETS = ("host", *harness.X86, *harness.NEON, *harness.FOLDERS, "cortex-m0plus", "cortex-m3", "cortex-m4", "cortex-m55", "rv32imac")
+MODULES = ("test_convolution", "test_elementwise", "test_movement", "test_reduction", "test_helium", "test_packed", "test_sparse")
+CPU = ("host", *harness.X86, *harness.NEON)
+TARGETS = (
+    *CPU,
+    *harness.FOLDERS,
+    "cortex-m0plus",
+    "cortex-m3",
+    "cortex-m4",
+    "cortex-m4 size",
+    "cortex-m55",
+    "cortex-m55 size",
+    "rv32imac",
+)
+SEEDS = 5
+"""At least 2,000 layers a target."""
+FIRST = 1000
+STORED = Path("build/benchmarks/kernel_battery.json")
 
 
 def batteries(target: str) -> Iterator[tuple[str, Callable[..., None]]]:
     """What draws its layers from a seed and has something to run on ``target``, under ``module.function``."""
+    here: dict[str, object] = {"target": target, "needs_cc": None}
     for module in MODULES:
+        if module == "test_helium" and target != "cortex-m55":
+            continue
+        if module == "test_sparse":
+            if target in CPU or " " in target:  # They have kernels of their own for it, or the folder stands for them.
+                continue
+            here = here | {"target": test_sparse.any_is_sparse(target)}
         for function in vars(importlib.import_module(f"tests.kernels.{module}")).values():
             wanted = set(inspect.signature(function).parameters) if inspect.isfunction(function) else set()
-            if not function_of(module, function) or "seed" not in wanted:
-                continue
-            others: dict[str, object] = {"target": target} if "target" in wanted else {"needs_cc": None} if "needs_cc" in wanted else {}
-            place = "cortex-m55" if module == "test_helium" else target if "target" in wanted else "host"
-            if place == target:
+            if function_of(module, function) and "seed" in wanted:
+                others = {name: value for name, value in here.items() if name in wanted}
                 yield f"{module}.{function.__name__}", functools.partial(function, **others)
-    if target in ("host", *harness.X86, *harness.NEON):
+    if target in CPU:
         yield "test_cpu.check_wide_layers", functools.partial(test_cpu.check_wide_layers, target)
         yield "test_cpu.check_sparse_layers", functools.partial(test_cpu.check_sparse_layers, target)
 
@@ -48,35 +72,78 @@ def function_of(module: str, function: object) -> bool:
     return getattr(function, "__name__", "").startswith("test_") and getattr(function, "__module__", "").endswith(module)
 
 
+def rows() -> list[dict[str, object]]:
+    """A row a target, each stored as soon as it is there."""
+    for target in TARGETS:
+        keep(run_target(target, SEEDS, FIRST))
+    return kept()
+
+
+def run_target(target: str, seeds: int, first: int) -> dict[str, object]:
+    """The row of ``target``; what differs is told as it is found."""
+    console, started = Console(stderr=True), time.perf_counter()
+    layers, failed = 0, []
+    plain = harness.compare
+
+    def counted(graph: harness.Graph, *others: Any) -> None:
+        nonlocal layers
+        layers += len(graph.outputs)
+        plain(graph, *others)
+
+    harness.compare = counted  # type: ignore[assignment]
+    jobs = [(*battery, seed) for battery in batteries(target) for seed in range(first, first + seeds)]
+    try:
+        with Progress(console=console) as progress:
+            for name, function, seed in progress.track(jobs, description=target):
+                try:
+                    function(seed=seed)
+                except Exception as error:
+                    failed.append(f"{name} seed {seed}")
+                    reason = next(iter(str(error).splitlines()), type(error).__name__)
+                    console.print(f"{name} on {target}, seed {seed}: {reason}", markup=False)
+    finally:
+        harness.compare = plain
+    return {
+        "target": target,
+        "layers": layers,
+        "batches": len(jobs),
+        "batches that differ": len(failed),
+        "which": ", ".join(failed),
+        "seeds": f"{first} to {first + seeds - 1}",
+        "sanitizers": "no" if target.startswith(("cortex", "rv32imac", "neon")) else "yes",
+        "seconds": round(time.perf_counter() - started),
+    }
+
+
+def kept() -> list[dict[str, object]]:
+    """The rows that were stored last, in the order of TARGETS."""
+    found: list[dict[str, object]] = json.loads(STORED.read_text()) if STORED.is_file() else []
+    return found
+
+
+def keep(row: dict[str, object]) -> None:
+    """Store ``row`` in the place of its target's last one."""
+    others = {str(each["target"]): each for each in kept()} | {str(row["target"]): row}
+    order = [*(name for name in TARGETS if name in others), *(name for name in others if name not in TARGETS)]
+    STORED.parent.mkdir(parents=True, exist_ok=True)
+    partial = STORED.with_name(f".{STORED.name}.partial")
+    partial.write_text(json.dumps([others[name] for name in order], indent=2) + "\n")
+    os.replace(partial, STORED)
+
+
 def main(arguments: list[str]) -> int:
     """Run the batteries; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.kernel_battery")
     parser.add_argument("targets", nargs="*", default=list(TARGETS))
-    parser.add_argument("--seeds", type=int, default=10)
-    parser.add_argument("--first", type=int, default=1000, help="the first seed; the tests have 0 and 1")
+    parser.add_argument("--seeds", type=int, default=SEEDS)
+    parser.add_argument("--first", type=int, default=FIRST, help="the first seed; the tests have 0 and 1")
     chosen = parser.parse_args(arguments)
-    console = Console()
-    layers, failures = dict.fromkeys(chosen.targets, 0), 0
-    plain = harness.compare
-
-    def counted(graph: harness.Graph, *others: Any) -> None:
-        layers[current] += len(graph.outputs)
-        plain(graph, *others)
-
-    harness.compare = counted  # type: ignore[assignment]
-    seeds = range(chosen.first, chosen.first + chosen.seeds)
-    jobs = [(target, *battery, seed) for target in chosen.targets for battery in batteries(target) for seed in seeds]
-    with Progress(console=Console(stderr=True)) as progress:
-        for current, name, function, seed in progress.track(jobs, description="kernels"):
-            try:
-                function(seed=seed)
-            except Exception as error:
-                failures += 1
-                reason = next(iter(str(error).splitlines()), type(error).__name__)
-                console.print(f"{name} on {current}, seed {seed}: {reason}", markup=False)
-    for target, count in layers.items():
-        console.print(f"{target}: {count:,} layers")
-    console.print(f"{failures} of {len(jobs)} batches failed")
+    failures = 0
+    for target in chosen.targets:
+        row = run_target(target, chosen.seeds, chosen.first)
+        keep(row)
+        failures += int(str(row["batches that differ"]))
+        Console().print(f"{target}: {row['layers']:,} layers, {row['batches that differ']} of {row['batches']} batches differ", markup=False)
     return 1 if failures else 0
 
 

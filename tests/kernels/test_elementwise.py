@@ -54,7 +54,7 @@ def test_add_sub_mul(target: str, seed: int = 0) -> None:
     batch.check(target)
 
 
-def test_tables(needs_cc: None, seed: int = 0) -> None:
+def test_tables(needs_cc: None, seed: int = 0, target: str = "host") -> None:
     rng = np.random.default_rng(seed)
     batch = Batch(rng)
     for _ in range(4):
@@ -62,24 +62,24 @@ def test_tables(needs_cc: None, seed: int = 0) -> None:
             batch.add(op, [batch.input((int(rng.integers(1, 300)),))], batch.quant())
         batch.add(Sigmoid(), [batch.input((256,))], Quant.per_tensor(1 / 256, -128))
         batch.add(Tanh(), [batch.input((256,))], Quant.per_tensor(1 / 128, 0))
-    batch.check()
+    batch.check(target)
 
 
-def test_prelu(needs_cc: None, seed: int = 0) -> None:
+def test_prelu(needs_cc: None, seed: int = 0, target: str = "host") -> None:
     rng = np.random.default_rng(seed)
     batch = Batch(rng)
     for _ in range(20):
         channels = int(rng.integers(1, 9))
         slopes = batch.builder.constant("alpha", batch.integers((channels,)), quant=batch.quant(0.001, 0.05))
         batch.add(PRelu(), [batch.input((3, 2, channels)), slopes], batch.quant())
-    batch.check()
+    batch.check(target)
 
 
-def test_edges_to_float(needs_cc: None, seed: int = 0) -> None:
+def test_edges_to_float(needs_cc: None, seed: int = 0, target: str = "host") -> None:
     rng = np.random.default_rng(seed)
     batch = Batch(rng)
     for _ in range(10):
         x = batch.builder.input(batch.builder.fresh("x"), (None, 300), DType.FLOAT32)
         batch.add(Quantize(), [x], batch.quant())
         batch.add(Dequantize(), [batch.input((300,))], None, DType.FLOAT32)
-    batch.check()
+    batch.check(target)

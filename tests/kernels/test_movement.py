@@ -25,7 +25,7 @@ def some_shape(rng: np.random.Generator) -> tuple[int, ...]:
     return tuple(int(n) for n in rng.integers(1, 6, rng.integers(1, 5)))
 
 
-def test_concat(needs_cc: None, seed: int = 0) -> None:
+def test_concat(needs_cc: None, seed: int = 0, target: str = "host") -> None:
     rng = np.random.default_rng(seed)
     batch = Batch(rng)
     for _ in range(40):
@@ -37,10 +37,10 @@ def test_concat(needs_cc: None, seed: int = 0) -> None:
             other = tuple(int(rng.integers(1, 5)) if at == axis - 1 else n for at, n in enumerate(shape))
             parts.append(batch.builder.input(batch.builder.fresh("x"), (None, *other), dtype, batch.builder.value(first).quant))
         batch.add(Concat(axis), parts, batch.builder.value(first).quant, dtype)
-    batch.check()
+    batch.check(target)
 
 
-def test_slice_and_transpose(needs_cc: None, seed: int = 0) -> None:
+def test_slice_and_transpose(needs_cc: None, seed: int = 0, target: str = "host") -> None:
     rng = np.random.default_rng(seed)
     batch = Batch(rng)
     for _ in range(60):
@@ -52,10 +52,10 @@ def test_slice_and_transpose(needs_cc: None, seed: int = 0) -> None:
         quant = batch.builder.value(x).quant
         batch.add(Slice((0, *begin), (None, *size), (1, *stride)), [x], quant, dtype)
         batch.add(Transpose((0, *(int(n) + 1 for n in rng.permutation(len(shape))))), [some_input(batch, shape, dtype)], quant, dtype)
-    batch.check()
+    batch.check(target)
 
 
-def test_pad(needs_cc: None, seed: int = 0) -> None:
+def test_pad(needs_cc: None, seed: int = 0, target: str = "host") -> None:
     rng = np.random.default_rng(seed)
     batch = Batch(rng)
     for _ in range(50):
@@ -65,10 +65,10 @@ def test_pad(needs_cc: None, seed: int = 0) -> None:
         padding = [tuple(int(n) for n in rng.integers(0, 3 if mode == "constant" else min(size, 3), 2)) for size in shape]
         value = float(rng.uniform(-20, 20)) if rng.integers(2) and mode == "constant" else 0.0
         batch.add(Pad(((0, 0), *padding), value, mode), [x], batch.builder.value(x).quant, dtype)
-    batch.check()
+    batch.check(target)
 
 
-def test_resize_nearest_and_views(needs_cc: None, seed: int = 0) -> None:
+def test_resize_nearest_and_views(needs_cc: None, seed: int = 0, target: str = "host") -> None:
     rng = np.random.default_rng(seed)
     batch = Batch(rng)
     for _ in range(30):
@@ -80,4 +80,4 @@ def test_resize_nearest_and_views(needs_cc: None, seed: int = 0) -> None:
         batch.add(Resize(tuple(int(n) for n in rng.integers(1, 10, 2)), "nearest", *flags), [x], quant, dtype)
         y = some_input(batch, (height, width, channels), dtype)
         batch.add(Reshape((None, height * width * channels)), [y], batch.builder.value(y).quant, dtype)
-    batch.check()
+    batch.check(target)

@@ -50,8 +50,8 @@ def target(request: pytest.FixtureRequest) -> str:
     return name
 
 
-def test_conv2d(target: str) -> None:
-    rng = np.random.default_rng(0)
+def test_conv2d(target: str, seed: int = 0) -> None:
+    rng = np.random.default_rng(seed)
     batch = Batch(rng)
     for _ in range(CASES):
         groups = int(rng.choice([1, 1, 1, 2]))
@@ -67,8 +67,8 @@ def test_conv2d(target: str) -> None:
     batch.check(target)
 
 
-def test_dense_and_depthwise(target: str) -> None:
-    rng = np.random.default_rng(7)
+def test_dense_and_depthwise(target: str, seed: int = 7) -> None:
+    rng = np.random.default_rng(seed)
     batch = Batch(rng)
     for case in range(CASES):
         if case % 4 == 3:

@@ -21,7 +21,7 @@ from tests.kernels.harness import Batch
 ACTIVATIONS = ("none", "relu", "relu6", "relu_n1_to_1")
 
 
-def test_pools(needs_cc: None, seed: int = 0) -> None:
+def test_pools(needs_cc: None, seed: int = 0, target: str = "host") -> None:
     rng = np.random.default_rng(seed)
     batch = Batch(rng)
     for _ in range(60):
@@ -31,20 +31,20 @@ def test_pools(needs_cc: None, seed: int = 0) -> None:
         x = batch.input((height, width, int(rng.integers(1, 9))))
         op = rng.choice([MaxPool2D, AveragePool2D])(kernel, stride, padding, str(rng.choice(ACTIVATIONS)))  # type: ignore[operator]
         batch.add(op, [x], batch.builder.value(x).quant)
-    batch.check()
+    batch.check(target)
 
 
-def test_mean(needs_cc: None, seed: int = 0) -> None:
+def test_mean(needs_cc: None, seed: int = 0, target: str = "host") -> None:
     rng = np.random.default_rng(seed)
     batch = Batch(rng)
     for _ in range(60):
         shape = tuple(int(n) for n in rng.integers(1, 9, rng.integers(1, 4)))
         axes = tuple(int(a) for a in rng.permutation(len(shape))[: rng.integers(1, len(shape) + 1)] + 1)
         batch.add(Mean(tuple(sorted(axes)), bool(rng.integers(2))), [batch.input(shape)], batch.quant())
-    batch.check()
+    batch.check(target)
 
 
-def test_softmax(needs_cc: None, seed: int = 0) -> None:
+def test_softmax(needs_cc: None, seed: int = 0, target: str = "host") -> None:
     rng = np.random.default_rng(seed)
     batch = Batch(rng)
     for _ in range(30):
@@ -53,11 +53,11 @@ def test_softmax(needs_cc: None, seed: int = 0) -> None:
         scale = batch.quant(*[(0.0001, 0.001), (0.01, 0.2), (0.2, 4.0)][rng.integers(3)])
         batch.add(Softmax(float(rng.choice([1.0, 0.5, 2.0]))), [batch.input(shape, scale)], Quant.per_tensor(1 / 256, -128))
         batch.add(LogSoftmax(), [batch.input(shape, scale)], Quant.per_tensor(16 / 256, 127))
-    batch.check(samples=8)
+    batch.check(target, samples=8)
 
 
-@pytest.mark.parametrize("kernels", ["host", "dsp"])
-def test_matmul(kernels: str, needs_cc: None, seed: int = 0) -> None:
+@pytest.mark.parametrize("target", ["host", "dsp"])
+def test_matmul(target: str, needs_cc: None, seed: int = 0) -> None:
     rng = np.random.default_rng(seed)
     batch = Batch(rng)
     for _ in range(60):
@@ -68,10 +68,10 @@ def test_matmul(kernels: str, needs_cc: None, seed: int = 0) -> None:
         first, second = (spread, leading) if rng.integers(2) else (leading, spread)
         operands = [(*first, rows, depth), (*second, columns, depth) if transposed else (*second, depth, columns)]
         batch.add(MatMul(transposed), [batch.input(shape) for shape in operands], batch.quant(0.001, 2.0))
-    batch.check(kernels)
+    batch.check(target)
 
 
-def test_layer_norm(needs_cc: None, seed: int = 0) -> None:
+def test_layer_norm(needs_cc: None, seed: int = 0, target: str = "host") -> None:
     rng = np.random.default_rng(seed)
     batch = Batch(rng)
     for _ in range(40):
@@ -84,10 +84,10 @@ def test_layer_norm(needs_cc: None, seed: int = 0) -> None:
         bias = rng.integers(-(1 << 20), 1 << 20, channels).astype(np.int32)
         offset = batch.builder.constant("offset", bias, quant=Quant.per_axis(steps * unit, 0, DType.INT32))
         batch.add(LayerNorm(float(rng.choice([1e-12, 1e-5, 0.1]))), [x, scale, offset], batch.quant(0.005, 0.1))
-    batch.check()
+    batch.check(target)
 
 
-def test_recurrent(needs_cc: None, seed: int = 0) -> None:
+def test_recurrent(needs_cc: None, seed: int = 0, target: str = "host") -> None:
     rng = np.random.default_rng(seed)
     batch = Batch(rng)
     for count in range(30):
@@ -102,14 +102,14 @@ def test_recurrent(needs_cc: None, seed: int = 0) -> None:
             numbers = rng.integers(-(1 << 18), 1 << 18, gates * units).astype(np.int32)
             biases.append(batch.builder.constant("b", numbers, quant=Quant.per_axis(scales, 0, DType.INT32)))
         batch.add(op, [x, *names, *biases[: 2 if gates == 3 else 1]], output)
-    batch.check()
+    batch.check(target)
 
 
-def test_resize_bilinear(needs_cc: None, seed: int = 0) -> None:
+def test_resize_bilinear(needs_cc: None, seed: int = 0, target: str = "host") -> None:
     rng = np.random.default_rng(seed)
     batch = Batch(rng)
     for _ in range(40):
         x = batch.input(tuple(int(n) for n in rng.integers(1, 8, 3)))
         flags = [(False, False), (True, False), (False, True)][rng.integers(3)]
         batch.add(Resize(tuple(int(n) for n in rng.integers(1, 12, 2)), "bilinear", *flags), [x], batch.builder.value(x).quant)
-    batch.check()
+    batch.check(target)

@@ -13,7 +13,7 @@ from edgewright.ops.conv2d import Conv2D
 from edgewright.ops.dense import Dense
 from edgewright.targets.sparse import entries_of, is_sparse, sparse_bytes
 from edgewright.targets.target import Target, load_target
-from tests.kernels.harness import Batch, compare
+from tests.kernels.harness import FOLDERS, Batch, compare
 from tests.kernels.test_convolution import ACTIVATIONS, size, window
 
 SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("size", "cortex-m0plus", "cortex-m55", "rv32imac")]
@@ -24,10 +24,14 @@ ANY = 1e9
 
 @pytest.fixture(params=["portable", "cortex-m4", *SLOW])
 def target(request: pytest.FixtureRequest) -> Target:
-    """Kernels in C on this computer, or an emulated device; whatever is pruned counts as sparse."""
     name = str(request.param)
     request.getfixturevalue("needs_arm" if name.startswith("cortex") else "needs_riscv" if name == "rv32imac" else "needs_cc")
-    folder = name in ("portable", "size")
+    return any_is_sparse(name)
+
+
+def any_is_sparse(name: str) -> Target:
+    """A folder of kernels in C on this computer, or a core; whatever is pruned counts as sparse."""
+    folder = name in FOLDERS
     kernels = (name, "portable") if folder else load_target(name).kernels
     return load_target("host" if folder else name).model_copy(update={"kernels": kernels, "sparse_share": ANY})
 
@@ -52,8 +56,8 @@ def check(batch: Batch, target: Target) -> None:
     compare(graph, inputs, target)
 
 
-def test_conv2d(target: Target) -> None:
-    rng = np.random.default_rng(0)
+def test_conv2d(target: Target, seed: int = 0) -> None:
+    rng = np.random.default_rng(seed)
     batch = Batch(rng)
     for _ in range(CASES):
         channels, outputs = int(rng.choice([1, 3, 8, 40, 300])), int(rng.integers(1, 12))
@@ -66,8 +70,8 @@ def test_conv2d(target: Target) -> None:
     check(batch, target)
 
 
-def test_dense(target: Target) -> None:
-    rng = np.random.default_rng(1)
+def test_dense(target: Target, seed: int = 1) -> None:
+    rng = np.random.default_rng(seed)
     batch = Batch(rng)
     for _ in range(CASES):
         vectors = int(rng.choice([1, 1, 2, 5]))
