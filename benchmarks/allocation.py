@@ -83,7 +83,8 @@ def _row(name: str) -> dict[str, Any]:
 
 
 def _minimize(buffers: list[Buffer]) -> tuple[Mapping[str, int], str]:
-    return allocate(buffers, functools.partial(depth_first, nodes=MINIMIZE_NODES))
+    found = allocate(buffers, functools.partial(depth_first, nodes=MINIMIZE_NODES))
+    return found.offsets, found.strategy
 
 
 def _other(buffers: list[Buffer]) -> str:

@@ -37,6 +37,7 @@ def _row(case: Case, core: str, peer: PeerFigures | None) -> dict[str, object]:
         "ratio": _ratio(run.instructions_per_inference, None if peer is None else peer.instructions),
         "arena": program.plan.arena_bytes,
         "bound": program.plan.lower_bound_bytes,
+        "placed by": program.plan.strategy,
         "stack": run.peak_stack_bytes,
         "code + tables": None if run.flash_bytes is None else run.flash_bytes - weights,
         "weights": weights,

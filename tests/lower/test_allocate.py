@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from edgewright.errors import EdgewrightError
-from edgewright.lower.allocate import SEARCH_BUFFERS, allocate, first_fit, fit, lower_bound, overlaps
+from edgewright.lower.allocate import SEARCH_BUFFERS, Allocation, allocate, first_fit, fit, lower_bound, overlaps
 from edgewright.lower.beam import Answer
 from edgewright.lower.depth_first import _compiled, depth_first
 from edgewright.lower.memory import Buffer
@@ -41,7 +41,8 @@ def instance(seed: int, count: int, steps: int) -> list[Buffer]:
 @pytest.mark.parametrize("seed", range(60))
 def test_small_instances_reach_the_optimum_of_brute_force(seed: int) -> None:
     buffers = instance(seed, 3 + seed % 4, 8)
-    offsets, strategy = allocate(buffers)
+    found = allocate(buffers)
+    offsets, strategy = found.offsets, found.strategy
     assert_disjoint(buffers, offsets)
     assert "optimal" in strategy
     # Some order of first-fit reaches every optimum.
@@ -52,7 +53,8 @@ def test_exact_search_beats_greedy_where_greedy_falls_short() -> None:
     improved = 0
     for seed in range(300):
         buffers = instance(seed, 12, 10)
-        offsets, strategy = allocate(buffers)
+        found = allocate(buffers)
+        offsets, strategy = found.offsets, found.strategy
         assert_disjoint(buffers, offsets)
         assert height(buffers, offsets) >= lower_bound(buffers)
         improved += strategy.startswith("exact")
@@ -60,7 +62,7 @@ def test_exact_search_beats_greedy_where_greedy_falls_short() -> None:
 
 
 def test_nothing_to_place() -> None:
-    assert allocate([]) == ({}, "greedy, optimal")
+    assert allocate([]) == Allocation({}, "greedy, optimal", 0)
     assert lower_bound([]) == 0
 
 
@@ -73,7 +75,8 @@ def published(shared_bench: Path, name: str) -> list[Buffer]:
 def test_more_buffers_than_a_search_takes_are_placed_greedily(shared_bench: Path) -> None:
     buffers = published(shared_bench, "J")
     assert len(buffers) > SEARCH_BUFFERS
-    offsets, strategy = allocate(buffers)
+    found = allocate(buffers)
+    offsets, strategy = found.offsets, found.strategy
     assert_disjoint(buffers, offsets)
     assert strategy == "greedy" and height(buffers, offsets) > lower_bound(buffers)
 
@@ -83,12 +86,12 @@ def test_the_same_buffers_get_the_same_places_and_names_do_not_matter_to_the_hei
     first = allocate(buffers)
     assert allocate(buffers) == first
     renamed = [Buffer(f"x{index}", b.size_bytes, b.first, b.last) for index, b in enumerate(buffers)]
-    assert height(renamed, allocate(renamed)[0]) == height(buffers, first[0])
+    assert height(renamed, allocate(renamed).offsets) == height(buffers, first.offsets)
 
 
 def test_buffers_without_bytes_lie_anywhere() -> None:
     buffers = [*instance(0, 12, 10), Buffer("empty", 0, 0, 9)]
-    offsets, _ = allocate(buffers)
+    offsets = allocate(buffers).offsets
     assert set(offsets) == {buffer.name for buffer in buffers}
 
 
@@ -109,7 +112,8 @@ def test_a_search_that_reaches_its_limit_says_so() -> None:
     buffers = instance(11, 120, 30)
     few = functools.partial(depth_first, nodes=10)
     assert fit(buffers, lower_bound(buffers), few) == (Answer.LIMIT, {})
-    offsets, strategy = allocate(buffers, few)
+    found = allocate(buffers, few)
+    offsets, strategy = found.offsets, found.strategy
     assert_disjoint(buffers, offsets)
     assert strategy == "exact, search limit reached"
 
@@ -123,7 +127,8 @@ def test_depth_first_without_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_the_optimum_of_a_published_instance_is_proved_in_numpy_alone(shared_bench: Path) -> None:
     buffers = published(shared_bench, "C")
-    offsets, strategy = allocate(buffers)
+    found = allocate(buffers)
+    offsets, strategy = found.offsets, found.strategy
     assert_disjoint(buffers, offsets)
     assert height(buffers, offsets) == lower_bound(buffers) == 1_039_360
     assert strategy == "exact, optimal"

@@ -12,7 +12,9 @@ import pytest
 from edgewright.errors import ModelError
 from edgewright.ir.graph import Graph
 from edgewright.ir.operator import Window
-from edgewright.lower.allocate import _allowed, allocate, first_fit, lower_bound
+from edgewright.lower.allocate import _allowed, allocate, end_of, first_fit, lower_bound, overlaps
+from edgewright.lower.beam import Answer
+from edgewright.lower.below import search_below
 from edgewright.lower.check_plan import check_plan
 from edgewright.lower.memory import Buffer, Slide
 from edgewright.lower.overlap import all_slides, is_safe, least_slide, reading_orders
@@ -138,7 +140,7 @@ def sliding_instance(seed: int) -> list[Buffer]:
     buffers: list[Buffer] = []
     for step in range(4):
         size = 4 * pick.randint(1, 8)
-        slide = Slide(f"v{step - 1}", 4 * pick.randint(0, 3), pick.choice([4, 8])) if step and pick.random() < 0.8 else None
+        slide = Slide(f"v{step - 1}", 4 * pick.randint(0, 3), pick.choice([4, 8, 12])) if step and pick.random() < 0.8 else None
         buffers.append(Buffer(f"v{step}", size, step, step + 1, slide))
     for index in range(2):
         first = pick.randrange(5)
@@ -149,7 +151,7 @@ def sliding_instance(seed: int) -> list[Buffer]:
 @pytest.mark.parametrize("seed", range(20))
 def test_small_sliding_instances_against_every_order(seed: int) -> None:
     buffers = sliding_instance(seed)
-    offsets, _ = allocate(buffers)
+    offsets = allocate(buffers).offsets
     for a, b in itertools.combinations(buffers, 2):
         if a.first <= b.last and b.first <= a.last:
             assert _allowed(a, offsets[a.name], b, offsets[b.name]) == offsets[a.name]
@@ -160,3 +162,38 @@ def test_small_sliding_instances_against_every_order(seed: int) -> None:
         for found in (first_fit(order) for order in itertools.permutations(buffers))
     )
     assert lower_bound(buffers) <= least == height
+
+
+def least_height(buffers: list[Buffer]) -> int:
+    """By trying every offset of every buffer."""
+    for height in itertools.count(max(buffer.size_bytes for buffer in buffers), 4):
+        if placeable(buffers, {}, height):
+            return height
+    raise AssertionError
+
+
+def placeable(buffers: list[Buffer], offsets: dict[str, int], height: int) -> bool:
+    if len(offsets) == len(buffers):
+        return True
+    buffer = buffers[len(offsets)]
+    others = [other for other in buffers[: len(offsets)] if overlaps(other, buffer)]
+    return any(
+        all(_allowed(buffer, offset, other, offsets[other.name]) == offset for other in others)
+        and placeable(buffers, {**offsets, buffer.name: offset}, height)
+        for offset in range(0, height - buffer.size_bytes + 4, 4)
+    )
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_the_search_for_sliding_buffers_proves_the_least_height(seed: int) -> None:
+    buffers = sliding_instance(seed)
+    least = least_height(buffers)
+    for capacity in range(least - 8, least + 8, 4):
+        answer, offsets = search_below(buffers, capacity)
+        assert answer is (Answer.FOUND if capacity >= least else Answer.NONE)
+        if offsets:
+            assert end_of(buffers, offsets) <= capacity
+            for a, b in itertools.permutations(buffers, 2):
+                assert not overlaps(a, b) or _allowed(a, offsets[a.name], b, offsets[b.name]) == offsets[a.name]
+    found = allocate(buffers)
+    assert end_of(buffers, found.offsets) == found.bound_bytes == least and "optimal" in found.strategy

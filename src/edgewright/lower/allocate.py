@@ -1,19 +1,19 @@
 """Static memory allocation: buffers of known size and lifetime to offsets, so that the highest end is least.
 
-Greedy first-fit in several orders; where that misses the lower bound, searches that decide one capacity after another. Where buffers may
-slide over others, some order of first-fit still reaches every optimum: a local search over orders stands in for the exact one.
+Greedy first-fit in several orders; where that misses the lower bound, searches that decide one capacity after another, another search where
+buffers may slide over others.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import random
 from collections.abc import Callable, Mapping, Sequence
 
-import numpy as np
-
 from edgewright.lower.beam import Answer, Ints, beam_search
+from edgewright.lower.below import search_below
 from edgewright.lower.memory import Buffer
 from edgewright.lower.sections import Sections, sections
 
@@ -28,6 +28,8 @@ CAPACITIES = 5
 
 Decide = Callable[[Sections, int], tuple[Answer, Ints]]
 """(problem, capacity in units) → (answer, offsets in units)."""
+Search = Callable[[int], tuple[Answer, dict[str, int]]]
+"""Capacity in bytes → (answer, offsets in bytes)."""
 
 
 def lower_bound(buffers: Sequence[Buffer]) -> int:
@@ -54,7 +56,7 @@ def _chain_end(buffers: Sequence[Buffer], sliding: Sequence[Buffer]) -> int:
     # A buffer begins after the one that it slides over: those that come last lie lowest.
     for buffer in sorted(sliding, key=lambda b: -b.first):
         if buffer.slide is not None:
-            start[buffer.slide.over] = start.get(buffer.name, 0) + buffer.slide.least
+            start[buffer.slide.over] = start.get(buffer.name, 0) + min(buffer.slide.least, buffer.size_bytes)
     return max((offset + sizes.get(name, 0) for name, offset in start.items()), default=0)
 
 
@@ -66,43 +68,54 @@ def saved_bytes(buffers: Sequence[Buffer]) -> dict[int, int]:
         if buffer.slide is not None and buffer.slide.over in sizes:
             under = sizes[buffer.slide.over]
             shared = buffer.size_bytes + under - max(buffer.size_bytes, buffer.slide.least + under)
-            saved[buffer.first] = saved.get(buffer.first, 0) + shared
+            saved[buffer.first] = saved.get(buffer.first, 0) + max(shared, 0)
     return saved
 
 
-def allocate(buffers: Sequence[Buffer], decide: Decide | None = None) -> tuple[dict[str, int], str]:
-    """(offsets by buffer name, how they were found: greedy or exact, and whether they are known to be optimal).
+@dataclasses.dataclass(frozen=True)
+class Allocation:
+    """``offsets`` by buffer name. ``strategy``: how they were found, and whether they are known to be optimal. ``bound_bytes``: what no
+    placement ends below, as far as it was proved."""
+
+    offsets: dict[str, int]
+    strategy: str
+    bound_bytes: int
+
+
+def allocate(buffers: Sequence[Buffer], decide: Decide | None = None) -> Allocation:
+    """Offsets, how they were found (greedy or exact), and what is proved of them.
 
     Where an alignment divides every size, it divides every offset. ``decide`` replaces the library's own search, a beam whose width depends
     on nothing but the number of buffers; where a proof ended above the lower bound, the answer names the bound that it reached.
     """
     best = greedy(buffers)
     bound = lower_bound(buffers)
-    height = end_of(buffers, best)
-    if height <= bound:
-        return best, "greedy, optimal"
+    if end_of(buffers, best) <= bound:
+        return Allocation(best, "greedy, optimal", bound)
     if decide is None and len(buffers) > SEARCH_BUFFERS:
-        return best, "greedy"
-    if any(buffer.slide for buffer in buffers):
-        return _sliding(buffers, best, bound)
+        return Allocation(best, "greedy", bound)
     # What takes no room lies anywhere.
     solid = [buffer for buffer in buffers if buffer.size_bytes > 0]
-    found, reached = _minimize(solid, bound, height, decide or _beam, CAPACITIES if decide is None else math.inf)
-    best = {**dict.fromkeys((buffer.name for buffer in buffers), 0), **found} if found else best
-    height = end_of(buffers, best)
-    if height <= reached:
-        return best, "exact, optimal"
-    return best, "exact, search limit reached" + (f", at least {reached:,}" if reached > bound else "")
+    nowhere = dict.fromkeys((buffer.name for buffer in buffers), 0)
+    if any(buffer.slide for buffer in solid):
+        best = reorder(buffers, best, bound)
+        found, reached = _minimize(solid, functools.partial(search_below, solid), bound, end_of(buffers, best), CAPACITIES)
+    else:
+        limits = CAPACITIES if decide is None else math.inf
+        found, reached = _minimize(solid, _by_sections(solid, decide or _beam), bound, end_of(buffers, best), limits)
+    best = {**nowhere, **found} if found else best
+    if end_of(buffers, best) <= reached:
+        return Allocation(best, "exact, optimal", reached)
+    if any(buffer.slide for buffer in solid):  # Where none lies over another, there is a better search.
+        apart = allocate([dataclasses.replace(buffer, slide=None) for buffer in buffers]).offsets
+        best = min(best, apart, key=lambda offsets: end_of(buffers, offsets))
+    return Allocation(best, "exact, search limit reached" + (f", at least {reached:,}" if reached > bound else ""), reached)
 
 
-def _sliding(buffers: Sequence[Buffer], best: dict[str, int], bound: int) -> tuple[dict[str, int], str]:
-    """The better of a search over orders and of what is found with no buffer over another."""
-    best = reorder(buffers, best, bound)
-    height = end_of(buffers, best)
-    if height > bound:
-        apart, _ = allocate([dataclasses.replace(buffer, slide=None) for buffer in buffers])
-        best = apart if end_of(buffers, apart) < height else best
-    return best, "ordered, optimal" if end_of(buffers, best) <= bound else "ordered, search limit reached"
+def _unit(buffers: Sequence[Buffer]) -> int:
+    """What divides every size and every distance."""
+    slides = [buffer.slide for buffer in buffers if buffer.slide is not None]
+    return math.gcd(*(buffer.size_bytes for buffer in buffers), *(n for slide in slides for n in (slide.least, slide.step)))
 
 
 def reorder(buffers: Sequence[Buffer], offsets: dict[str, int], enough: int) -> dict[str, int]:
@@ -148,36 +161,41 @@ def _tower(buffers: Sequence[Buffer], offsets: Mapping[str, int], height: int) -
 
 def fit(buffers: Sequence[Buffer], capacity: int, decide: Decide | None = None) -> tuple[Answer, dict[str, int]]:
     """(answer, offsets whose ends lie at ``capacity`` bytes or below): NONE is a proof that there are no such offsets."""
-    if any(buffer.slide for buffer in buffers):
-        found = reorder(buffers, greedy(buffers), capacity)
-        if end_of(buffers, found) <= capacity:
-            return Answer.FOUND, found
-        answer, found = fit([dataclasses.replace(buffer, slide=None) for buffer in buffers], capacity, decide)
-        return (answer, found) if answer is Answer.FOUND else (Answer.LIMIT, {})
-    problem = sections(buffers)
-    answer, offsets = (decide or _beam)(problem, capacity // problem.unit)
-    return answer, _named(buffers, problem, offsets) if answer is Answer.FOUND else {}
+    if not any(buffer.slide for buffer in buffers):
+        return _by_sections(buffers, decide or _beam)(capacity)
+    found = reorder(buffers, greedy(buffers), capacity)
+    return (Answer.FOUND, found) if end_of(buffers, found) <= capacity else search_below(buffers, capacity)
 
 
-def _minimize(buffers: Sequence[Buffer], bound: int, height: int, decide: Decide, limits: float) -> tuple[dict[str, int], int]:
-    """(the best offsets below ``height``, if any; the highest bound proved): the lower bound first, then halfway to
-    the best, until they meet or ``limits`` capacities were left undecided."""
-    problem = sections(buffers)
-    proved = -(-bound // problem.unit)
-    best, end, low = np.zeros(0, np.int64), height // problem.unit, proved
-    capacity = proved
+def _minimize(buffers: Sequence[Buffer], search: Search, bound: int, end: int, limits: float) -> tuple[dict[str, int], int]:
+    """(the best offsets that end before ``end``, if any; the highest bound proved): the lower ``bound`` first, then halfway to the best,
+    until they meet or ``limits`` capacities were left undecided."""
+    unit = _unit(buffers)
+    best: dict[str, int] = {}
+    low = proved = capacity = -(-bound // unit) * unit
     while low < end and limits > 0:
-        answer, offsets = decide(problem, capacity)
+        answer, offsets = search(capacity)
         if answer is Answer.FOUND:
-            best, end = offsets, int((offsets + problem.size).max())
+            best, end = offsets, end_of(buffers, offsets)
         else:
-            low = capacity + 1
+            low = capacity + unit
             if answer is Answer.NONE:
                 proved = max(proved, low)
             else:
                 limits -= 1
-        capacity = (low + end - 1) // 2
-    return _named(buffers, problem, best) if len(best) else {}, proved * problem.unit
+        capacity = (low + end - unit) // (2 * unit) * unit
+    return best, proved
+
+
+def _by_sections(buffers: Sequence[Buffer], decide: Decide) -> Search:
+    """The search for offsets of ``buffers``, none of which slides."""
+    problem = sections(buffers)
+
+    def search(capacity: int) -> tuple[Answer, dict[str, int]]:
+        answer, offsets = decide(problem, capacity // problem.unit)
+        return answer, _named(buffers, problem, offsets) if answer is Answer.FOUND else {}
+
+    return search
 
 
 def _named(buffers: Sequence[Buffer], problem: Sections, offsets: Ints) -> dict[str, int]:

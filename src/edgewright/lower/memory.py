@@ -47,6 +47,7 @@ class Part:
 @dataclass(frozen=True)
 class MemoryPlan:
     """Where everything lies in the arena. ``offsets``: buffer name → byte offset. ``buffer_of``: value name → buffer name.
+    ``lower_bound_bytes``: what no placement of ``buffers`` ends below, as far as it was proved.
 
     ``parts``: where the arena is divided over several memories, in the order of offsets; none where all lies in the RAM.
     """

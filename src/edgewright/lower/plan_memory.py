@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 
 from edgewright.ir.graph import Graph, Node
-from edgewright.lower.allocate import allocate, lower_bound, saved_bytes
+from edgewright.lower.allocate import allocate, end_of, saved_bytes
 from edgewright.lower.memory import Buffer, MemoryPlan, Slide
 
 ALIGNMENT = 4
@@ -23,9 +23,8 @@ def plan_memory(
     scratch = {name: size for name, size in (scratch or {}).items() if size > 0}
     owner = share_buffers(graph)
     buffers = with_slides(graph, owner, _buffers(graph, owner, scratch, alignment), slides or {})
-    offsets, strategy = allocate(buffers)
-    end = max((offsets[buffer.name] + buffer.size_bytes for buffer in buffers), default=0)
-    return MemoryPlan(buffers, offsets, owner, end, lower_bound(buffers), strategy)
+    found = allocate(buffers)
+    return MemoryPlan(buffers, found.offsets, owner, end_of(buffers, found.offsets), found.bound_bytes, found.strategy)
 
 
 def scratch_buffer(node: str) -> str:

@@ -120,7 +120,7 @@ def split_plan(plan: MemoryPlan, target: Target, traffic: Mapping[str, float]) -
             continue
         start = align(end, PART_ALIGNMENT)
         here = {buffer.name: found.offsets[buffer.name] for buffer in inside}
-        if not fits and end_of(inside, closer := allocate(inside)[0]) < end_of(inside, here):
+        if not fits and end_of(inside, closer := allocate(inside).offsets) < end_of(inside, here):
             here = closer
         end = start + end_of(inside, here)
         offsets |= {name: start + offset for name, offset in here.items()}
