@@ -142,8 +142,9 @@ def main(arguments: list[str]) -> int:
     for target in chosen.targets:
         row = run_target(target, chosen.seeds, chosen.first)
         keep(row)
-        failures += int(str(row["batches that differ"]))
-        Console().print(f"{target}: {row['layers']:,} layers, {row['batches that differ']} of {row['batches']} batches differ", markup=False)
+        differing = int(str(row["batches that differ"]))
+        failures += differing
+        Console().print(f"{target}: {row['layers']:,} layers, {differing} of {row['batches']} batches differ", markup=False)
     return 1 if failures else 0
 
 

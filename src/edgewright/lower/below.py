@@ -22,7 +22,7 @@ PAIRS = 200_000
 
 @dataclass(frozen=True)
 class _Pair:
-    """Buffers ``a`` and ``b`` live at the same time; offsets differ by ``up`` at least where ``a`` lies below, by ``down`` where ``b`` does.
+    """Buffers ``a`` and ``b`` live at the same time; offsets differ by ``up`` or more where ``a`` lies below, by ``down`` where ``b`` does.
     ``slide``: of ``a`` over ``b``; from ``free`` bytes on, its steps do not matter."""
 
     a: int
@@ -59,14 +59,14 @@ class _Search:
         self.head = [0] * len(buffers)
         self.tail = [buffer.size_bytes for buffer in buffers]
         self.pairs = _pairs(buffers)
-        self.open = [True] * len(self.pairs)
+        self.open = [1] * len(self.pairs)
         self.near: list[list[int]] = [[] for _ in buffers]
         for number, pair in enumerate(self.pairs):
             self.near[pair.a].append(number)
             self.near[pair.b].append(number)
         self.above: list[list[tuple[int, int]]] = [[] for _ in buffers]
         self.beneath: list[list[tuple[int, int]]] = [[] for _ in buffers]
-        self.trail: list[tuple[list[int] | list[bool], int, int]] = []
+        self.trail: list[tuple[list[int], int, int]] = []
         self.arcs: list[Arc] = []
 
     def run(self) -> Answer:
@@ -118,7 +118,7 @@ class _Search:
 
     def _choose(self, number: int, arc: Arc) -> bool:
         """Make a choice and all that follow from it; False where they contradict."""
-        self._set(self.open, number, False)
+        self._set(self.open, number, 0)
         return self._settle([], [arc])
 
     def _settle(self, numbers: Sequence[int], arcs: list[Arc]) -> bool:
@@ -139,7 +139,7 @@ class _Search:
                 if not possible:
                     return False
                 if len(possible) == 1:
-                    self._set(self.open, number, False)
+                    self._set(self.open, number, 0)
                     arcs.append(possible[0])
         return True
 
@@ -172,7 +172,7 @@ class _Search:
                     waiting.append(other)
         return moved
 
-    def _set(self, values: list[int] | list[bool], at: int, value: int) -> None:
+    def _set(self, values: list[int], at: int, value: int) -> None:
         self.trail.append((values, at, values[at]))
         values[at] = value
 
