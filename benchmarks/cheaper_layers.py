@@ -27,6 +27,7 @@ CHANGES = {
     "factorized, 70 % of the MACs": Step("factorize_layers", {"keep": 0.7}),
     "factorized, 50 % of the MACs": Step("factorize_layers", {"keep": 0.5}),
     "depthwise-separable": Step("separate_convolutions", {"worst": 0.6}),
+    "half of the channels as ghosts": Step("ghost_convolutions", {"worst": 0.6}),
 }
 REPAIR = (Step("insert_batchnorm"), Step("distill", {"epochs": EPOCHS, "learning_rate": 2e-3, "augment": "flip,shift"}))
 

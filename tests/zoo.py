@@ -318,6 +318,19 @@ def inception_branches() -> Graph:
 
 
 @animal
+def ghost_modules() -> Graph:
+    """GhostNet's block: half of the channels computed, the others by a depthwise filter on those, joined; a residual around two modules."""
+    net = Net("ghost_modules", 41)
+    x = net.conv(net.input("x", (None, 8, 8, 3)), 8, activation="relu", name="stem")
+    y = x
+    for index, (channels, activation) in enumerate(((12, "relu"), (8, "none"))):
+        half = net.conv(y, channels // 2, (1, 1), padding=((0, 0), (0, 0)), activation=activation, name=f"computed{index}")
+        y = net.node(Concat(3), [half, net.depthwise(half, activation=activation, name=f"ghosts{index}")], name=f"module{index}")
+    y = net.node(Add(), [x, y], name="residual")
+    return net.finish([net.classify(net.conv(y, 10, activation="relu6", name="last"))])
+
+
+@animal
 def channel_shuffle() -> Graph:
     """ShuffleNet's unit: split in two, transform one half, concatenate, shuffle by reshape, transpose, reshape."""
     net = Net("channel_shuffle", 16)

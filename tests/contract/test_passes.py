@@ -37,6 +37,7 @@ LEAST_SIGNAL_TO_NOISE_DB = {
     "remove_blocks": -1.0,
     "factorize_layers": -1.0,
     "separate_convolutions": -1.0,
+    "ghost_convolutions": -1.0,
     "swap_activations": 1.0,
     "pool_dense_head": -1.0,
     "prune_weights": 3.0,

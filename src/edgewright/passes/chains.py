@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 
 from torch import Tensor
@@ -49,31 +50,41 @@ def corrected_bias(graph: Graph, part: Linear, weight: FloatArray, mean: FloatAr
 def chain_macs(graph: Graph, part: Linear, chain: Chain) -> int:
     """Multiply-accumulates of ``chain`` for one sample."""
     edits = Edits(graph)
-    nodes = put_chain(edits, part, chain, None)
+    return nodes_macs(edits, put_chain(edits, part, chain, None))
+
+
+def nodes_macs(edits: Edits, nodes: Sequence[Node]) -> int:
+    """Multiply-accumulates of ``nodes``, which ``edits`` describe, for one sample."""
     values = [([_value(edits, name) for name in node.inputs], [_value(edits, name) for name in node.outputs]) for node in nodes]
     return sum(node.op.macs(ins, outs) for node, (ins, outs) in zip(nodes, values, strict=True))
 
 
 def chain_cycles(graph: Graph, ctx: Context, part: Linear, chain: Chain | None) -> float:
     """Modelled cycles of ``chain`` (None: of the layer itself) alone on the target; infinite where they are unknown."""
+    edits = Edits(graph)
+    return nodes_cycles(edits, ctx, part, [part.node] if chain is None else put_chain(edits, part, chain, bias_array(graph, part)))
+
+
+def nodes_cycles(edits: Edits, ctx: Context, part: Linear, nodes: Sequence[Node]) -> float:
+    """The same of ``nodes`` that stand for the layer ``part``."""
     if "cycles" not in ctx.costs:
         return math.inf
-    edits = Edits(graph)
-    nodes = [part.node] if chain is None else put_chain(edits, part, chain, bias_array(graph, part))
-    outputs = [part.node.outputs[0]]
-    alone = rebuild(graph, nodes=nodes, values=edits.values.values(), constants=edits.constants, inputs=[part.data], outputs=outputs,
-                    states=(), name="layer")
+    alone = rebuild(edits.graph, nodes=nodes, values=edits.values.values(), constants=edits.constants, inputs=[part.data],
+                    outputs=[part.node.outputs[0]], states=(), name="layer")
     return ctx.costs["cycles"](alone)
 
 
 def slower(graph: Graph, ctx: Context, part: Linear, chain: Chain) -> str | None:
     """Why ``chain`` does not pay on the target; None where it does, or where nobody knows."""
     before = chain_cycles(graph, ctx, part, None)
-    if not math.isfinite(before):
-        return None
-    after = chain_cycles(graph, ctx, part, chain)
+    return not_faster(ctx, before, chain_cycles(graph, ctx, part, chain) if math.isfinite(before) else before)
+
+
+def not_faster(ctx: Context, before: float, after: float) -> str | None:
+    """Why a layer of ``after`` cycles does not pay for one of ``before``; None where it does, or where nobody knows."""
     where = "the target" if ctx.target is None else ctx.target.name
-    return None if after < before else f"it would take {after:,.0f} cycles instead of {before:,.0f} on {where}"
+    known = math.isfinite(before)
+    return f"it would take {after:,.0f} cycles instead of {before:,.0f} on {where}" if known and after >= before else None
 
 
 def layer_moments(graph: Graph, ctx: Context, parts: dict[str, Linear], samples: int) -> dict[str, tuple[FloatArray, FloatArray]]:

@@ -47,6 +47,7 @@ IDEAS: tuple[Idea, ...] = (
     Idea("a quarter fewer multiply-accumulates by whole blocks", (Step("remove_blocks", {"refit_layers": False}),)),
     Idea("layers of lower rank", (Step("factorize_layers", {"keep": 0.6}),)),
     Idea("separable convolutions", (Step("separate_convolutions", {"worst": 1.0}),)),
+    Idea("half of the channels as ghosts", (Step("ghost_convolutions", {"worst": 1.0}),)),
     Idea("activations that int8 is quick with", (Step("swap_activations"),)),
     Idea("half of the weights zero", (Step("prune_weights", {"sparsity": 0.5}),), note="zeros anywhere"),
     Idea("nine tenths of the weights zero", (Step("prune_weights", {"sparsity": 0.9}),), note="zeros anywhere"),
