@@ -10,7 +10,16 @@ import torch
 from torch import Tensor
 
 from edgewright.ir.dtype import DType
-from edgewright.numerics.rounding import DAMPING, Moments, best_scales, compensated, round_rows
+from edgewright.numerics.rounding import (
+    DAMPING,
+    GPTQ_DAMPING,
+    Moments,
+    best_scales,
+    compensated,
+    gptq_rows,
+    round_rows,
+    row_factors,
+)
 from edgewright.ops.levels import all_levels
 
 
@@ -89,3 +98,39 @@ def test_compensation_aims_at_what_the_float_data_gave() -> None:
     crossed = torch.from_numpy((floats - floats.mean(0)).T @ (quantized - quantized.mean(0)) / len(floats))[None]
     found = compensated(weight, Moments(mean, other, second, crossed, len(floats)), 1e-9)
     np.testing.assert_allclose(quantized @ found[0].numpy().T, floats @ weight[0].numpy().T, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [DType.INT2, DType.INT3, DType.INT4])
+def test_gptq_is_its_paper_column_by_column_and_never_worse_than_the_nearest(dtype: DType) -> None:
+    """Against optimal brain quantization written out: after each column the best real values of all that are left, by least squares."""
+    weight, second = drawn(5, 2, 3, 9)
+    levels = all_levels(dtype)
+    scale = weight.abs().amax(-1) / dtype.maximum
+    found = gptq_rows(weight, second, scale, levels, torch.ones_like(weight))
+    damped = second + GPTQ_DAMPING * second.diagonal(dim1=1, dim2=2).mean(1)[:, None, None] * torch.eye(9, dtype=torch.float64)
+    order = torch.argsort(damped.diagonal(dim1=1, dim2=2).mean(0), descending=True).tolist()
+    for group, row in itertools.product(range(2), range(3)):
+        real, moment, step = weight[group, row].clone(), damped[group], float(scale[group, row])
+        expected = torch.zeros(9, dtype=torch.float64)
+        for place, column in enumerate(order):
+            expected[column] = (real[column] / step).round().clamp(dtype.minimum, dtype.maximum)
+            off, rest = real[column] - expected[column] * step, order[place + 1 :]
+            if rest:
+                real[rest] += torch.linalg.solve(moment[rest][:, rest], moment[rest, column] * off)
+        assert found[group, row].tolist() == expected.tolist()
+    nearest = torch.clamp(torch.round(weight / scale[..., None]), dtype.minimum, dtype.maximum)
+    assert float(error(found, scale, weight, second).sum()) < 0.9 * float(error(nearest, scale, weight, second).sum())
+
+
+def test_factors_of_groups_serve_each_group_and_keep_products_in_a_byte() -> None:
+    weight, second = drawn(6, 1, 4, 24)
+    weight = weight * torch.tensor([1.0, 0.15, 0.5]).repeat_interleave(8)
+    for dtype in (DType.INT3, DType.INT4):
+        levels = all_levels(dtype)
+        scale, factors = row_factors(weight, second, levels, 8)
+        assert factors.shape == weight.shape and int(factors.min()) >= 1 and int(factors.max()) * -levels[0] <= 127
+        assert bool((factors.reshape(1, 4, 3, 8) == factors.reshape(1, 4, 3, 8)[..., :1]).all())
+        integers, fitted = round_rows(weight, second, scale, levels, factors, 20)
+        assert bool((torch.remainder(integers, factors) == 0).all()) and int((integers / factors).abs().max()) <= -levels[0]
+        single, plain = round_rows(weight, second, best_scales(weight, second, levels), levels, torch.ones_like(weight), 20)
+        assert float(error(integers, fitted, weight, second).sum()) < 0.6 * float(error(single, plain, weight, second).sum())

@@ -178,7 +178,8 @@ def shrink_constant(constant: Constant, removed: Mapping[int, Indices]) -> Const
     pattern = structure.pattern
     if pattern is not None and array.ndim - 1 in removed and not _holds(array, pattern):
         pattern = None
-    return Constant(array, Structure(mask, pattern, codebook, structure.bits))
+    group = None if array.ndim - 1 in removed else structure.group
+    return Constant(array, Structure(mask, pattern, codebook, structure.bits, group))
 
 
 def keep_one(groups: ChannelGroups, chosen: Iterable[int], priority: NDArray[np.floating] | None = None) -> set[int]:

@@ -16,6 +16,7 @@ from edgewright.ir.dtype import DType, Quant
 from edgewright.ir.graph import Graph, Level, Node, Value
 from edgewright.ir.layout import Axes, Layout, flat, moves, shape_of
 from edgewright.ir.layout_plan import channels_first, rearranged
+from edgewright.ops.levels import group_factors
 
 Array = NDArray[np.generic]
 BASE_OPSET, WIDE_OPSET, AXES_OPSET = 17, 21, 18
@@ -206,6 +207,10 @@ class Writer:
         array = array[places] if rows else array
         array = array.reshape(array.shape + (1,) * units)
         key = ("weight", name, array.shape, array.tobytes())
+        structure = self.graph.constants[name].structure
+        group = None if structure is None or form is not None or rows else structure.group
+        if key not in self._constants and group is not None and value.quant is not None:
+            self._constants[key] = self._blocks(name, array, value.quant, group, permutation)
         if key not in self._constants:
             quant = None if value.quant is None else _permuted(value.quant, permutation)
             if rows and quant is not None and quant.axis == 0:
@@ -253,6 +258,18 @@ class Writer:
         zeros = self.integers(f"{name}/zero_point", np.zeros(scales.shape if quant.axis is not None else (), np.int32), quant.dtype)
         attributes = {} if quant.axis is None else {"axis": quant.axis}
         return self.node("DequantizeLinear", [steps, scale, zeros], output=self.fresh(f"{name}/dequantized"), **attributes)
+
+    def _blocks(self, name: str, array: Array, quant: Quant, size: int, permutation: Sequence[int]) -> str:
+        """Weights of four bits, a scale for each ``size`` neighbours along the graph's last axis: a blocked DequantizeLinear (opset 21)."""
+        order, axis = _permuted(quant, permutation), list(permutation).index(len(permutation) - 1)
+        integers = np.moveaxis(self.steps_of(name, array, order), axis, -1).astype(np.int64)
+        factors = group_factors(integers, size)
+        steps = np.moveaxis(integers // factors, -1, axis)
+        scales = np.moveaxis(factors[..., ::size], -1, axis) * order.scales(array.ndim)
+        scale = self.constant(f"{name}/scale", scales.astype(np.float32))
+        zeros = self.integers(f"{name}/zero_point", np.zeros(scales.shape, np.int32), DType.INT4)
+        inputs = [self.integers(name, steps, DType.INT4), scale, zeros]
+        return self.node("DequantizeLinear", inputs, output=self.fresh(f"{name}/dequantized"), axis=axis, block_size=size)
 
     def integers(self, name: str, array: Array, dtype: DType) -> str:
         """An initializer of integers, packed where they have 4 bits."""

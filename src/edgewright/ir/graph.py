@@ -65,13 +65,15 @@ class Structure:
     """What is known of a constant beyond its numbers; every later pass preserves it.
 
     ``mask``: boolean, same shape, False where the weight is pruned. ``pattern``: (n, m), at most n of m neighbours along the input axis are
-    non-zero. ``codebook``: the few values that occur (one row, or one row a channel). ``bits``: width that the numbers fit.
+    non-zero. ``codebook``: the few values that occur (one row, or one row a channel). ``bits``: width that the numbers fit. ``group``: so
+    many neighbours along the last axis have integers that fit four bits once they are divided by their greatest common divisor.
     """
 
     mask: NDArray[np.bool_] | None = None
     pattern: tuple[int, int] | None = None
     codebook: NDArray[np.generic] | None = None
     bits: int | None = None
+    group: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -202,7 +204,7 @@ class Graph:
             sha.update(constant.array.tobytes())
             if constant.structure is not None:
                 parts = constant.structure
-                sha.update(repr((parts.pattern, parts.bits)).encode())
+                sha.update(repr((parts.pattern, parts.bits) if parts.group is None else (parts.pattern, parts.bits, parts.group)).encode())
                 for extra in (parts.mask, parts.codebook):
                     sha.update(b"-" if extra is None else extra.tobytes())
         return sha.hexdigest()

@@ -44,7 +44,7 @@ def save_graph(graph: Graph, path: str | Path) -> Path:
         arrays[f"c{index}"] = constant.array
         record: dict[str, Any] = {"name": name}
         if constant.structure is not None:
-            record["structure"] = {"pattern": constant.structure.pattern, "bits": constant.structure.bits}
+            record["structure"] = {part: getattr(constant.structure, part) for part in ("pattern", "bits", "group")}
             for part in ("mask", "codebook"):
                 array = getattr(constant.structure, part)
                 if array is not None:
@@ -127,7 +127,8 @@ def _read_constant(file: Any, index: int, record: dict[str, Any]) -> Constant:
     if "structure" in record:
         pattern = record["structure"]["pattern"]
         structure = Structure(file[f"mask{index}"] if f"mask{index}" in file else None, None if pattern is None else tuple(pattern),
-                              file[f"codebook{index}"] if f"codebook{index}" in file else None, record["structure"]["bits"])
+                              file[f"codebook{index}"] if f"codebook{index}" in file else None, record["structure"]["bits"],
+                              record["structure"].get("group"))
     return Constant(file[f"c{index}"], structure)
 
 

@@ -3,6 +3,7 @@
 The error of integers q with scale s against real weights W is (s q - W) H (s q - W)^T, row by row, where H is the second moment of what the
 weights are multiplied with. Rounding with error feedback: GPTQ (Frantar et al. 2022, arXiv:2210.17323), which is Babai's nearest plane.
 Coordinate descent from there, with the scales refitted in between: QuantEase (Behdin et al. 2023, arXiv:2309.01885).
+Factors that neighbours within a row share, beside the row's scale: VS-Quant (Dai et al. 2021, arXiv:2102.04503).
 """
 
 from __future__ import annotations
@@ -16,12 +17,14 @@ from torch import Tensor
 
 from edgewright.ops.levels import nearest_level
 
-DAMPING = 1e-3
-"""Added to the diagonal of H, as a share of its mean, so that it can be inverted."""
+DAMPING, GPTQ_DAMPING = 1e-3, 1e-2
+"""Added to the diagonal of H, as a share of its mean, so that it can be inverted: before descent, and as the paper of GPTQ has it."""
 SHARES = np.linspace(0.3, 1.1, 41)
 """Candidates of the scale, as shares of the one that reaches the peak."""
 FEW, FEW_SHARES = 4, np.linspace(0.06, 1.1, 53)
 """The same for up to so many levels, most of which serve the many small weights."""
+MOST_FACTOR, LEAST_PEAK = 15, 8
+"""The greatest factor of a group, four bits; the greatest of a row is at least the other, so that the small ones have resolution."""
 
 
 @dataclass(frozen=True)
@@ -62,25 +65,59 @@ def best_scales(weight: Tensor, second: Tensor, levels: Sequence[int]) -> Tensor
     return best
 
 
-def round_rows(weight: Tensor, second: Tensor, scale: Tensor, levels: Sequence[int], free: Tensor, sweeps: int) -> tuple[Tensor, Tensor]:
-    """(integers, scales) for ``weight`` (groups, rows, K), from ``scale`` (groups, rows). Where ``free`` is False the integer is 0.
+def row_factors(weight: Tensor, second: Tensor, levels: Sequence[int], size: int) -> tuple[Tensor, Tensor]:
+    """(scales (1, rows), factors (1, rows, K)): ``size`` neighbours of a row share a factor, a whole number from 1 to MOST_FACTOR.
+
+    The best scale of each group by itself, then the row's scale whose multiples serve all of them best. ``weight``: (1, rows, K), ``size``
+    divides K, and 127 takes every product of a level with a factor.
+    """
+    starts = range(0, weight.shape[-1], size)
+    blocks = [(weight[..., i : i + size], second[:, i : i + size, i : i + size]) for i in starts]
+    alone = torch.stack([best_scales(block, moment, levels) for block, moment in blocks], -1)
+    most = min(MOST_FACTOR, 127 // max(-levels[0], levels[-1]))
+    found: tuple[Tensor, Tensor] | None = None
+    least = torch.full(weight.shape[:2], torch.inf, dtype=weight.dtype)
+    for peak in range(min(LEAST_PEAK, most), most + 1):
+        scale = alone.amax(-1) / peak
+        factors = (alone / scale[..., None]).round().clamp(1, most).repeat_interleave(size, -1)
+        error = _error(_nearest(weight, scale[..., None], levels, factors), scale, weight, second)
+        better = error < least
+        found = (scale, factors) if found is None else (
+            torch.where(better, scale, found[0]), torch.where(better[..., None], factors, found[1]))  # fmt: skip
+        least = torch.minimum(error, least)
+    assert found is not None
+    return found
+
+
+def gptq_rows(weight: Tensor, second: Tensor, scale: Tensor, levels: Sequence[int], units: Tensor) -> Tensor:
+    """The integers of GPTQ for ``weight`` (groups, rows, K) under given ``scale`` (groups, rows); ``units`` as in :func:`round_rows`.
+
+    Columns in the order of their second moment (act-order), each with the error of those before it, by the Cholesky factor of the inverse
+    of the damped moment.
+    """
+    return _with_feedback(weight, _damped(second, GPTQ_DAMPING), scale, levels, units)
+
+
+def round_rows(weight: Tensor, second: Tensor, scale: Tensor, levels: Sequence[int], units: Tensor, sweeps: int) -> tuple[Tensor, Tensor]:
+    """(integers, scales) for ``weight`` (groups, rows, K), from ``scale`` (groups, rows). ``units``, of the same shape: the integer is
+    one of ``levels`` times that, so that it is 0 where the unit is 0 or False.
 
     Coordinate descent from the integers with error feedback and from the nearest ones; of both, each row keeps what came out better.
     """
-    damped = second + torch.diag_embed((DAMPING * _level(second))[:, None].expand(second.shape[:2]))
-    nearest = _nearest(weight, scale[..., None], levels, free)
-    starts = (_with_feedback(weight, damped, scale, levels, free), nearest)
-    (first, one), (second_best, two) = (_settled(start, weight, damped, scale, levels, free, sweeps) for start in starts)
+    damped = _damped(second, DAMPING)
+    nearest = _nearest(weight, scale[..., None], levels, units)
+    starts = (_with_feedback(weight, damped, scale, levels, units), nearest)
+    (first, one), (second_best, two) = (_settled(start, weight, damped, scale, levels, units, sweeps) for start in starts)
     better = _error(first, one, weight, damped) <= _error(second_best, two, weight, damped)
     return torch.where(better[..., None], first, second_best), torch.where(better, one, two)
 
 
 def _settled(
-    integers: Tensor, weight: Tensor, second: Tensor, scale: Tensor, levels: Sequence[int], free: Tensor, sweeps: int
+    integers: Tensor, weight: Tensor, second: Tensor, scale: Tensor, levels: Sequence[int], units: Tensor, sweeps: int
 ) -> tuple[Tensor, Tensor]:
     """``integers`` after ``sweeps`` of descent, and their scales; the error never rises."""
     for _ in range(sweeps):
-        changed = _descend(integers, weight, second, scale, levels, free)
+        changed = _descend(integers, weight, second, scale, levels, units)
         projected = integers @ second
         fitted = (projected * weight).sum(-1) / (projected * integers).sum(-1)
         scale = torch.where(torch.isfinite(fitted) & (fitted > 0), fitted, scale)
@@ -100,11 +137,16 @@ def _level(second: Tensor) -> Tensor:
     return second.diagonal(dim1=1, dim2=2).mean(-1).clamp(min=1e-20)
 
 
-def _nearest(real: Tensor, scale: Tensor, levels: Sequence[int], free: Tensor) -> Tensor:
-    return nearest_level(real / scale, levels) * free
+def _damped(second: Tensor, damping: float) -> Tensor:
+    return second + torch.diag_embed((damping * _level(second))[:, None].expand(second.shape[:2]))
 
 
-def _with_feedback(weight: Tensor, second: Tensor, scale: Tensor, levels: Sequence[int], free: Tensor) -> Tensor:
+def _nearest(real: Tensor, scale: Tensor, levels: Sequence[int], units: Tensor) -> Tensor:
+    whole = units.to(real.dtype)
+    return nearest_level(real / (scale * whole.clamp(min=1)), levels) * whole
+
+
+def _with_feedback(weight: Tensor, second: Tensor, scale: Tensor, levels: Sequence[int], units: Tensor) -> Tensor:
     """Columns in the order of their weight in the error, each rounded after the error of those before it was spread over the rest."""
     order = torch.argsort(second.diagonal(dim1=1, dim2=2).mean(0), descending=True, stable=True)
     rest = weight[..., order].clone()
@@ -112,19 +154,19 @@ def _with_feedback(weight: Tensor, second: Tensor, scale: Tensor, levels: Sequen
     upper = torch.linalg.cholesky(inverse, upper=True)
     integers = torch.zeros_like(rest)
     for column, place in enumerate(order.tolist()):
-        integers[..., column] = _nearest(rest[..., column], scale, levels, free[..., place])
+        integers[..., column] = _nearest(rest[..., column], scale, levels, units[..., place])
         error = (rest[..., column] - integers[..., column] * scale) / upper[:, column, column, None]
         rest[..., column + 1 :] -= error[..., None] * upper[:, None, column, column + 1 :]
     return integers[..., torch.argsort(order)]
 
 
-def _descend(integers: Tensor, weight: Tensor, second: Tensor, scale: Tensor, levels: Sequence[int], free: Tensor) -> bool:
+def _descend(integers: Tensor, weight: Tensor, second: Tensor, scale: Tensor, levels: Sequence[int], units: Tensor) -> bool:
     """One sweep: each column in turn takes the integers that are best while all others stand. Changes ``integers``; False: none moved."""
     slope = (integers * scale[..., None] - weight) @ second
     changed = False
     for column in range(weight.shape[-1]):
         curvature = second[:, column, column, None]
-        wanted = _nearest(integers[..., column] * scale - slope[..., column] / curvature, scale, levels, free[..., column])
+        wanted = _nearest(integers[..., column] * scale - slope[..., column] / curvature, scale, levels, units[..., column])
         step = (wanted - integers[..., column]) * scale
         if bool(step.any()):
             changed = True

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from edgewright.ir.dtype import DType
@@ -33,6 +34,12 @@ def nearest_level(steps: Tensor, levels: Sequence[int]) -> Tensor:
     if step == 1:
         return steps.round().clamp_(low, high)
     return torch.floor((steps - low) / step + 0.5).mul_(step).add_(low).clamp_(low, high)
+
+
+def group_factors(integers: NDArray[np.generic], size: int) -> NDArray[np.int64]:
+    """The greatest common divisor of each ``size`` neighbours along the last axis, for each of them; 1 where all are 0; same shape."""
+    blocks: NDArray[np.int64] = np.gcd.reduce(integers.astype(np.int64).reshape(*integers.shape[:-1], -1, size), axis=-1)
+    return np.asarray(np.maximum(blocks, 1).repeat(size, axis=-1), np.int64)
 
 
 def weight_levels(graph: Graph, name: str) -> tuple[int, ...] | None:

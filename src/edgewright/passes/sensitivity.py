@@ -17,7 +17,7 @@ from edgewright.numerics.scales import weight_scales
 from edgewright.ops.log_softmax import LogSoftmax
 from edgewright.ops.requant import affine_quant
 from edgewright.ops.softmax import Softmax
-from edgewright.passes.rounded import Reals, round_layer
+from edgewright.passes.rounded import Method, Reals, round_layer
 from edgewright.passes.side_by_side import moments
 
 SWEEPS = 5
@@ -66,7 +66,7 @@ def _candidates(graph: Graph, part: Linear, x: Tensor, widths: Sequence[DType]) 
             nearest = np.clip(np.rint(weight / scales), dtype.minimum, dtype.maximum) * scales
             found.append((np.asarray(nearest, np.float32), bias_array(graph, part).astype(np.float32)))
             continue
-        rounded = round_layer(graph, part, seen, dtype=dtype, input_scale=scale, sweeps=SWEEPS, ridge=RIDGE)
+        rounded = round_layer(graph, part, seen, Method(sweeps=SWEEPS, ridge=RIDGE), dtype=dtype, input_scale=scale)
         found.append((rounded.weight, rounded.bias.astype(np.float32)))
     return found
 

@@ -126,6 +126,11 @@ def _weights(graph: Graph, node: Node, asked: _Asked, told: Sequence[str]) -> li
         got, structure = _type(graph.value(name)), graph.constants[name].structure
         own = structure.bits if structure is not None and asked.chosen else None
         wanted = f"int{own}" if own else asked.weights or got
+        if structure is not None and structure.group is not None:
+            grouped = f"int4 times a factor for each {structure.group}, in int8"
+            why = "a byte each in .tflite and C, which have no kernel for scales by group; four bits in ONNX"
+            found.append(Item(aspect="weights", asked=wanted, got=grouped, kept=True, why=why))
+            continue
         why = "" if wanted == got else _skips(told) or UNEXPLAINED
         found.append(Item(aspect="weights", asked=wanted, got=got, kept=wanted == got, why=why))
     return found

@@ -89,7 +89,13 @@ def _learned(graph: Graph) -> Iterator[str]:
         own = [*weights, *(bias for bias in map(node.op.bias_of, weights) if bias is not None)]
         own += [1, 2] if isinstance(node.op, BatchNorm) else [1] if isinstance(node.op, PRelu) else []
         own += [0] if isinstance(node.op, Embedding) else []
-        yield from (node.inputs[index] for index in own if index < len(node.inputs) and graph.is_constant(node.inputs[index]))
+        named = [node.inputs[index] for index in own if index < len(node.inputs) and graph.is_constant(node.inputs[index])]
+        yield from (name for name in named if not _has_groups(graph.constants[name].structure))
+
+
+def _has_groups(structure: Structure | None) -> bool:
+    """Whether neighbours share factors, which training would break: such weights stay as they are."""
+    return structure is not None and structure.group is not None
 
 
 class GraphModule(nn.Module):

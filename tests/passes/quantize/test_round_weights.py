@@ -15,7 +15,7 @@ from edgewright.ir.edit import GraphBuilder, rebuild
 from edgewright.ir.graph import Graph, Level, Structure
 from edgewright.lower.integer import lower_integer
 from edgewright.ops import Add, Conv2D, Dense, DepthwiseConv2D, Mean, TransposeConv2D
-from edgewright.ops.evaluate import dequantize_outputs, evaluate, quantize_inputs
+from edgewright.ops.evaluate import dequantize_outputs, evaluate, quantize_inputs, quantized_constant
 from edgewright.ops.levels import LEVELS, weight_levels
 from edgewright.passes.quantize.quantize_static import quantize_static
 from edgewright.passes.quantize.round_weights import round_weights
@@ -72,6 +72,16 @@ def test_outputs_come_closer_to_float(weights: int, activations: int, bias: bool
     rounded = round_weights(nearest, ctx)
     assert rounded.level is Level.QUANTIZED
     assert distance(graph, rounded) < 0.7 * distance(graph, nearest)
+
+
+def test_gptq_keeps_the_scales_and_beats_the_nearest_integers() -> None:
+    graph, ctx = network(), Context(data=Data((pictures(128),)))
+    nearest = quantize_static(graph, ctx, weight_bits=4, weight_ranges="mse")
+    rounded = round_weights(nearest, ctx, method="gptq")
+    names = [f"{name}/weight" for name in ("first", "deep", "point", "wide", "last")]
+    assert all(rounded.value(name).quant == nearest.value(name).quant for name in names)
+    assert any(not np.array_equal(quantized_constant(nearest, name), quantized_constant(rounded, name)) for name in names)
+    assert distance(graph, rounded) < 0.8 * distance(graph, nearest)
 
 
 def test_masks_keep_their_zeros_and_codebooks_their_numbers() -> None:
@@ -198,6 +208,10 @@ def test_senseless_options_are_refused() -> None:
         round_weights(quantize_static(network(), ctx), ctx, levels="octal")
     with pytest.raises(RecipeError, match="edge_bits is 5"):
         quantize_static(network(), ctx, edge_bits=5)
+    with pytest.raises(RecipeError, match="unknown method 'obq'"):
+        round_weights(quantize_static(network(), ctx), ctx, method="obq")
+    with pytest.raises(RecipeError, match="group 1"):
+        round_weights(quantize_static(network(), ctx), ctx, group=1)
     with pytest.raises(RecipeError, match="weight_bits is 5"):
         quantize_static(network(), ctx, weight_bits=5)
     with pytest.raises(RecipeError, match="unknown range method"):

@@ -32,7 +32,7 @@ def _digest(constant: Constant) -> bytes:
     sha = hashlib.sha256(constant.array.tobytes())
     if constant.structure is not None:
         parts = constant.structure
-        sha.update(repr((parts.pattern, parts.bits)).encode())
+        sha.update(repr((parts.pattern, parts.bits, parts.group)).encode())
         for extra in (parts.mask, parts.codebook):
             sha.update(b"-" if extra is None else repr(extra.shape).encode() + extra.tobytes())
     return sha.digest()

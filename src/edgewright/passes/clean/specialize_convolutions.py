@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 
 from edgewright.analysis.linear import Edits
-from edgewright.ir.graph import Graph, Level, Node, Structure
+from edgewright.ir.graph import Graph, Level, Node
 from edgewright.ops.conv2d import Conv2D
 from edgewright.ops.convolution import NO_PADDING
 from edgewright.ops.dense import Dense
@@ -54,6 +54,6 @@ def _dense(graph: Graph, node: Node, edits: Edits) -> Node | None:
     constant, shape = graph.constants[ins[1].name], (ins[1].shape[0] or 0, ins[1].shape[3] or 0)
     structure = constant.structure
     if structure is not None and structure.mask is not None:
-        structure = Structure(structure.mask.reshape(shape), structure.pattern, structure.codebook, structure.bits)
+        structure = dataclasses.replace(structure, mask=structure.mask.reshape(shape))
     weight = edits.constant(edits.replacing(ins[1].name), np.reshape(constant.array, shape), structure=structure, dtype=ins[1].dtype)
     return Node(node.name, Dense(op.activation), (node.inputs[0], weight, *node.inputs[2:]), node.outputs)
