@@ -171,13 +171,29 @@ def precision(
     widths: Annotated[str, typer.Option("--widths", help="bits to choose from: some of 2, 3, 4, 8")] = "2,4,8",
     drop: Annotated[float | None, typer.Option("--drop", help="most points of accuracy to lose: names the smallest that holds")] = None,
     slowdown: Annotated[float, typer.Option("--slowdown", help="most time of mixed networks, times that of int8; 0: any")] = 0.0,
+    activations: Annotated[str, typer.Option("--activations", help="8,16: some layers may take and give int16; 8: none")] = "8,16",
+    arena_bytes: Annotated[int, typer.Option("--arena-bytes", min=0, help="most RAM for activations, int16 ones among them; 0: any")] = 0,
     seed: Annotated[int, typer.Option("--seed", help="for what draws at random")] = 0,
     as_json: Json = False,
 ) -> None:
-    """Bits of each layer's weights under every budget: the front of bytes against answers, uniform widths beside."""
+    """Widths of each layer's weights and activations under every budget: the front of costs against answers, uniform widths beside."""
     from edgewright.verbs.precision import precision
 
-    _answer(lambda: precision(model, target=target, data=data, test=test, widths=widths, drop=drop, slowdown=slowdown, seed=seed), as_json)
+    _answer(
+        lambda: precision(
+            model,
+            target=target,
+            data=data,
+            test=test,
+            widths=widths,
+            drop=drop,
+            slowdown=slowdown,
+            activations=activations,
+            arena_bytes=arena_bytes,
+            seed=seed,
+        ),
+        as_json,
+    )
 
 
 @app.command()

@@ -23,6 +23,7 @@ from tests.zoo import ZOO, clean_zoo, zoo_inputs
 PASSES = load_passes()
 LEAST_SIGNAL_TO_NOISE_DB = {
     "quantize_static": 20.0,
+    "quantize_mixed": 20.0,
     "quantize_dynamic": 25.0,
     "quantize_float16": 55.0,
     "round_weights": 20.0,

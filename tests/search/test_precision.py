@@ -35,9 +35,13 @@ def test_every_point_is_measured_and_the_front_is_one() -> None:
     for point in points:
         assert point.weight_bytes == sum((sizes[name] * bits + 7) // 8 for name, bits in point.bits.items())
         assert point.accuracy == point.agreement
-        assert point.costs["arena_bytes"] == eight.costs["arena_bytes"] and point.costs["flash_bytes"] > point.weight_bytes
-        better = [other for other in points if other.weight_bytes < point.weight_bytes and other.figure >= point.figure]
-        assert not (point.undominated and better)
+        assert point.wide or point.costs["arena_bytes"] == eight.costs["arena_bytes"]
+        assert point.costs["arena_bytes"] >= eight.costs["arena_bytes"] and point.costs["flash_bytes"] > point.weight_bytes
+        assert point.undominated is not any(other.beats(point) for other in points)
+    wide = next(point for point in points if point.name == "uniform, int16 activations")
+    assert len(wide.wide) == len(graph.nodes) and wide.bits == eight.bits and wide.loss < eight.loss
+    few = [point for point in points if "int16 within" in point.name]
+    assert few and all(point.wide and point.time < wide.time for point in few if point.bits == wide.bits)
     assert eight.accuracy is not None and eight.accuracy > 0.95
     holding = [point for point in points if point.figure >= 0.95]
     assert [point for point in points if point.chosen] == holding[:1]
@@ -59,3 +63,8 @@ def test_the_verb(tmp_path: Path) -> None:
     assert points and all(set(point["bits"].values()) <= {4, 8} for point in points)
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 0 and "Within 5 points" in result.output and "bytes of weights" in result.output
+    result = CliRunner().invoke(app, [*arguments, "--activations", "8", "--json"])
+    assert result.exit_code == 0 and not any(point["wide"] for point in json.loads(result.stdout))
+    for wrong, told in ((["--activations", "4"], "activations are '4'"), (["--arena-bytes", "10"], "10 are allowed")):
+        result = CliRunner().invoke(app, [*arguments, *wrong])
+        assert result.exit_code == 2 and told in result.output and "hint:" in result.output

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from edgewright.errors import RecipeError
@@ -62,7 +63,7 @@ class BitFront:
     def apply(self, selection: Selection) -> Graph:
         """The graph with the bits of ``selection`` in the structures of its weights."""
         picks = zip(self.weights_of.values(), selection.picks, strict=True)
-        return _with_bits(self.graph, {name: self.widths[pick].bits for name, pick in picks})
+        return with_bits(self.graph, {name: self.widths[pick].bits for name, pick in picks})
 
 
 def bit_front(graph: Graph, ctx: Context, widths: list[DType], samples: int, slowdown: float = 0.0) -> BitFront | None:
@@ -92,17 +93,26 @@ def bit_front(graph: Graph, ctx: Context, widths: list[DType], samples: int, slo
         [(dtype.bytes_of(graph.value(part.weight).elements), loss) for dtype, loss in zip(widths, losses[name], strict=True)]
         for name, part in layers.items()
     ]
-    weights = {node.inputs[index] for node in graph.nodes for index in node.op.weight_inputs if graph.is_constant(node.inputs[index])}
-    fixed = weights - {part.weight for part in layers.values()}
     return BitFront(
         graph,
         tuple(widths),
         weights_of,
         losses,
-        sum(weight_width(graph, name, DType.INT8).bytes_of(graph.value(name).elements) for name in fixed),
+        _fixed_bytes(graph, weights_of.values()),
         sum(graph.value(part.weight).elements for part in layers.values()),
         tuple(pareto_front(items, loads=list(zip(*loads, strict=True)) or None, most_load=most_load)),
     )
+
+
+def no_bits(graph: Graph, widths: list[DType]) -> BitFront:
+    """The front of a network whose weights' bits all stand."""
+    return BitFront(graph, tuple(widths), {}, {}, _fixed_bytes(graph, ()), 0, (Selection(0.0, 0.0, ()),))
+
+
+def _fixed_bytes(graph: Graph, chosen: Iterable[str]) -> int:
+    """Of the weights other than ``chosen``."""
+    weights = {node.inputs[index] for node in graph.nodes for index in node.op.weight_inputs if graph.is_constant(node.inputs[index])}
+    return sum(weight_width(graph, name, DType.INT8).bytes_of(graph.value(name).elements) for name in weights - {*chosen})
 
 
 def edge_layers(graph: Graph) -> set[str]:
@@ -135,7 +145,7 @@ def edge_layers(graph: Graph) -> set[str]:
 
 def _times(graph: Graph, ctx: Context, weights_of: dict[str, str], dtype: DType) -> list[float]:
     """What each layer takes on the target where all these weights are of ``dtype``: modelled cycles, or instructions."""
-    narrow = _with_bits(graph, dict.fromkeys(weights_of.values(), dtype.bits))
+    narrow = with_bits(graph, dict.fromkeys(weights_of.values(), dtype.bits))
     for cost in ("cycles", "instructions"):
         known = ctx.layer_costs[cost](narrow) if cost in ctx.layer_costs else {}
         if all(name in known for name in weights_of):
@@ -143,7 +153,7 @@ def _times(graph: Graph, ctx: Context, weights_of: dict[str, str], dtype: DType)
     raise RecipeError("nothing is known of the time that layers take on this target", hint="leave slowdown at 0, or choose another target")
 
 
-def _with_bits(graph: Graph, bits: dict[str, int]) -> Graph:
+def with_bits(graph: Graph, bits: dict[str, int]) -> Graph:
     """``graph`` with ``bits`` (weight → width) in the structures of its weights."""
     found = {name: graph.constants[name] for name in bits}
     structures = {name: dataclasses.replace(constant.structure or Structure(), bits=bits[name]) for name, constant in found.items()}

@@ -1,4 +1,4 @@
-"""What the outputs of a float network lose where one layer's weights are rounded to fewer bits, and everything else stays."""
+"""What the outputs of a float network lose where one layer's weights, or one activation, are rounded to fewer bits, and all else stays."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from torch import Tensor
 
 from edgewright.analysis.linear import Linear, bias_array, linear
 from edgewright.ir.dtype import DType
-from edgewright.ir.graph import Graph, Node
+from edgewright.ir.graph import Graph, Node, Value
 from edgewright.numerics.scales import weight_scales
+from edgewright.ops.evaluate import snap
 from edgewright.ops.log_softmax import LogSoftmax
 from edgewright.ops.requant import affine_quant
 from edgewright.ops.softmax import Softmax
@@ -32,8 +33,7 @@ def sensitivities(
     The loss of a classifier is the mean Kullback-Leibler divergence from the float network's answers, in nats; of other outputs, the
     squared error over the variance. Losses of several layers add up as long as they are small.
     """
-    constants = {name: torch.from_numpy(constant.array.astype(np.float32)) for name, constant in graph.constants.items()}
-    held = {name: torch.from_numpy(np.array(array, np.float32)) for name, array in zip(graph.inputs, inputs, strict=True)}
+    constants, held = _floats(graph, inputs)
     last = {name: node.name for node in graph.nodes for name in node.inputs}
     found: dict[str, list[float]] = {}
     with torch.inference_mode():
@@ -47,11 +47,40 @@ def sensitivities(
                     arrays = [torch.from_numpy(array) for array in (weight, bias)]
                     _run(node, changed, [held[part.data], *arrays])
                     found[node.name].append(_loss(graph, wanted, _finish(graph, changed, constants, place + 1)))
-            _run(node, held, [constants[name] if name in constants else held[name] for name in node.inputs])
-            for name in node.inputs:
-                if last[name] == node.name and name not in graph.kept:
-                    held.pop(name, None)
+            _step(graph, node, held, constants, last)
     return found
+
+
+def rounding_losses(graph: Graph, inputs: Sequence[NDArray[np.generic]], grids: Mapping[str, Value]) -> dict[str, float]:
+    """Name of an activation → the loss of the outputs, as :func:`sensitivities` has it, with that one alone on its grid (``grids``)."""
+    constants, held = _floats(graph, inputs)
+    last = {name: node.name for node in graph.nodes for name in node.inputs}
+    found: dict[str, float] = {}
+    with torch.inference_mode():
+        wanted = _finish(graph, dict(held), constants, 0)
+
+        def lost(name: str, start: int) -> float:
+            return _loss(graph, wanted, _finish(graph, {**held, name: snap(grids[name], held[name])}, constants, start))
+
+        found |= {name: lost(name, 0) for name in graph.inputs if name in grids}
+        for place, node in enumerate(graph.nodes):
+            _step(graph, node, held, constants, last)
+            found |= {name: lost(name, place + 1) for name in node.outputs if name in grids and name in held}
+    return found
+
+
+def _floats(graph: Graph, inputs: Sequence[NDArray[np.generic]]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Constants and inputs by name."""
+    constants = {name: torch.from_numpy(constant.array.astype(np.float32)) for name, constant in graph.constants.items()}
+    return constants, {name: torch.from_numpy(np.array(array, np.float32)) for name, array in zip(graph.inputs, inputs, strict=True)}
+
+
+def _step(graph: Graph, node: Node, held: dict[str, Tensor], constants: Mapping[str, Tensor], last: Mapping[str, str]) -> None:
+    """``node`` as it is; what nothing reads any more is dropped."""
+    _run(node, held, [constants[name] if name in constants else held[name] for name in node.inputs])
+    for name in node.inputs:
+        if last[name] == node.name and name not in graph.kept:
+            held.pop(name, None)
 
 
 def _candidates(graph: Graph, part: Linear, x: Tensor, widths: Sequence[DType]) -> list[tuple[Reals, Reals]]:
@@ -79,10 +108,7 @@ def _finish(graph: Graph, held: dict[str, Tensor], constants: Mapping[str, Tenso
     """The outputs after the nodes from ``start`` on; ``held`` is what is known before them, and is used up."""
     last = {name: node.name for node in graph.nodes for name in node.inputs}
     for node in graph.nodes[start:]:
-        _run(node, held, [constants[name] if name in constants else held[name] for name in node.inputs])
-        for name in node.inputs:
-            if last[name] == node.name and name not in graph.kept:
-                held.pop(name, None)
+        _step(graph, node, held, constants, last)
     return {name: constants[name] if name in constants else held[name] for name in graph.outputs}
 
 

@@ -83,12 +83,14 @@ def make_receipt(
 
 
 class _Asked:
-    """What ``recipe`` asks of all layers: bits of weights and activations, None where it leaves them alone."""
+    """What ``recipe`` asks of all layers: bits of weights and activations, None where it leaves them alone. ``chosen``, ``mixed``: a pass
+    chooses those of weights, and of activations, layer by layer."""
 
     def __init__(self, recipe: Recipe) -> None:
         self.weights: str | None = None
         self.activations: str | None = None
         self.chosen = False
+        self.mixed = False
         for step in recipe.steps:
             entry = PASSES.get(step.name)
             if step.name == "quantize_float16":
@@ -100,7 +102,8 @@ class _Asked:
                 bits = step.options.get(option, None if parameter is None else parameter.default)
                 if isinstance(bits, int) and bits > 0:
                     setattr(self, field, f"int{bits}")
-            self.chosen = self.chosen or step.name == "choose_bits"
+            self.chosen = self.chosen or step.name in ("choose_bits", "quantize_mixed")
+            self.mixed = self.mixed or step.name == "quantize_mixed"
 
 
 def _told(graph: Graph, node: Node, lines: Iterable[Line]) -> list[str]:
@@ -138,16 +141,19 @@ def _weights(graph: Graph, node: Node, asked: _Asked, told: Sequence[str]) -> li
 
 def _activations(graph: Graph, node: Node, asked: _Asked, told: Sequence[str]) -> list[Item]:
     """Of what a layer with weights reads; other operators take what these leave them."""
-    if not node.op.weight_inputs or asked.activations is None:
+    wanted = asked.activations
+    if asked.mixed:
+        wanted = "int16" if any("activations of 16" in text for text in told) else "int8"
+    if not node.op.weight_inputs or wanted is None:
         return []
     name = node.inputs[0]
     got = _type(graph.value(name))
-    if got == asked.activations:
-        return [Item(aspect="activations", asked=asked.activations, got=got, kept=True)]
+    if got == wanted:
+        return [Item(aspect="activations", asked=wanted, got=got, kept=True)]
     why = _skips(told)
     if not why and got == "int8":
         why = "what the network is given, what its last layer reads, and what shares a grid with them keeps 8 bits"
-    return [Item(aspect="activations", asked=asked.activations, got=got, kept=False, why=why or UNEXPLAINED)]
+    return [Item(aspect="activations", asked=wanted, got=got, kept=False, why=why or UNEXPLAINED)]
 
 
 def _structures(graph: Graph, node: Node, calls: Sequence[Call] | None, target: Target) -> list[Item]:
