@@ -186,6 +186,17 @@ def test_recipes_without_integers_write_what_they_can(call: Call, net: Path, tmp
     assert not (tmp_path / "no").exists()
 
 
+def test_int4_activations_are_told_and_evaluated(call: Call, tmp_path: Path) -> None:
+    model, data = saved(tmp_path, ZOO["inverted_bottleneck"]())
+    answer = call("optimize", model, "-r", "w4a4", "--data", data, "-o", tmp_path / "out", "--json")
+    report = answer.json()
+    assert answer.code == 0 and isinstance(report, dict) and report["accuracy"] is not None
+    skipped = {entry["technique"]: entry["detail"] for entry in report["entries"] if entry["action"] == "skipped"}
+    assert "narrower than eight bits" in skipped["emit_c"] and {"emit_tflite", "emit_onnx"} <= skipped.keys()
+    refused(call("optimize", model, "-r", "w4a4", "--data", data, "-o", tmp_path / "no", "--formats", "c"), "has no C kernel", "int8")
+    assert not (tmp_path / "no").exists()
+
+
 def saved(tmp_path: Path, graph: Graph) -> tuple[Path, Path]:
     """``graph`` and 20 samples for its only input, in files."""
     np.savez(tmp_path / "samples.npz", inputs=np.asarray(zoo_inputs(graph, 20)[0], np.float32))

@@ -60,7 +60,8 @@ MOST_FITS = 4
 class Optimized:
     """What :func:`optimize` gives: the graph as it came, as it is now, and every line of the report.
 
-    Where the recipe leaves no floats in the network, ``graph`` is at the integer level, and ``program`` is what the target runs; else None.
+    Where the recipe leaves no floats in the network, ``graph`` is at the integer level, and ``program`` is what the target runs; else None,
+    as where activations are narrower than C has them.
     """
 
     source: Graph
@@ -118,7 +119,8 @@ def optimize(
     ``data``: calibration samples, whatever :func:`edgewright.data.load_data` takes, or "synthesized": made from the network's batch norms.
     ``test``: samples with labels, used for figures only.
     ``ram_budget``: most bytes of the arena; where it, or the target's RAM, is exceeded, layers are tiled.
-    The program is None where the recipe leaves floats in the network (float16, dynamic range). All that can be refused is refused first.
+    The program is None where the recipe leaves floats in the network (float16, dynamic range), and where C has no kernel for the width of its
+    activations (int4) and ``formats`` does not ask for it. All that can be refused is refused first.
     """
     board = as_target(target)
     wanted = None if formats is None else check_formats(formats)
@@ -136,14 +138,19 @@ def optimize(
     program = None
     if is_integer(graph):
         graph = integer_graph(graph, board, ctx)
-        program = fit_program(graph, board, ram_budget)
-        ctx.lines += memory_lines(program, board)
-        if (wanted is None or "c" in wanted) and (narrow := narrow_constants(graph)):
+        program = None if wanted is None and narrow_activations(graph) else fit_program(graph, board, ram_budget)
+        ctx.lines += [] if program is None else memory_lines(program, board)
+        if program is not None and (wanted is None or "c" in wanted) and (narrow := narrow_constants(graph)):
             packed = {node.inputs[1] for node in program.graph.nodes if stored(program.graph, node, board.kernels) is not None}
             if left := [value for value in narrow if value.name not in packed]:
                 why = f"{len(left)} constants take a byte a number in C, whose kernels read bytes; files keep {left[0].dtype.value}"
                 ctx.lines.append(Line("c", "skipped", graph.name, why))
     return Optimized(source, graph, program, chosen, board, tuple(ctx.lines), samples, judges)
+
+
+def narrow_activations(graph: Graph) -> list[str]:
+    """What integer ``graph`` computes in fewer than eight bits, which only evaluation has."""
+    return [name for name, value in graph.values.items() if name not in graph.constants and value.dtype.bits < 8]
 
 
 @functools.wraps(loop.train)

@@ -121,21 +121,24 @@ def _wanted(front: WidthFront, bits: BitFront, shares: Sequence[float], slowdown
     for width, widths in zip(bits.widths, uniform, strict=True):
         found[f"uniform, {width.bits} bits"] = widths
         budgets[f"mixed, as {width.bits} bits"] = bits.fixed_bytes + widths.bytes
+    if both:
+        found["uniform, int16 activations"] = front.wide()
+    seen = {widths.picks for widths in found.values()}
     for name, budget in sorted(budgets.items(), key=lambda entry: entry[1]):
         if not bits.selections or bits.selections[0].cost + bits.fixed_bytes > budget:
             continue
         narrow = front.narrow(bits.within(budget).picks)
-        if narrow not in found.values():
+        if narrow.picks not in seen:
             found[name] = narrow
+            seen.add(narrow.picks)
         most = slowdown * front.int8_time or float("inf")
         last = narrow
         for factor in WIDER if both else ():
             limit = min(most, factor * narrow.time)
             wide = front.within(budget, limit, arena_bytes) if limit >= narrow.time else narrow
-            if wide.loss < WORTH * last.loss and wide not in found.values():
+            if wide.loss < WORTH * last.loss and wide.picks not in seen:
                 found[f"{name}, int16 within {factor:g}x"] = last = wide
-    if both:
-        found["uniform, int16 activations"] = front.wide()
+                seen.add(wide.picks)
     return found
 
 

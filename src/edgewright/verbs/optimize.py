@@ -162,6 +162,8 @@ def _judge(result: pipeline.Optimized) -> Accuracy | None:
 
 def _no_c(result: pipeline.Optimized) -> str:
     """Why there is no C for this network and target; empty where there is."""
+    if result.graph.level is Level.INTEGER and (narrow := pipeline.narrow_activations(result.graph)):
+        return f"{len(narrow)} activations are narrower than eight bits, {narrow[0]!r} is the first: no C kernel takes such ones"
     if result.program is None:
         level = "computes in float" if result.graph.level is Level.FLOAT else "computes partly in float"
         return f"the network {level}, which the C kernels do not"
