@@ -31,3 +31,10 @@ def test_bytes_are_those_of_the_level() -> None:
     graph = builder.finish([builder.node(Conv2D(), [x, weight, bias], quants=[Quant.per_tensor(1.0)])])
     (row,) = cost(graph).nodes
     assert (row.macs, row.parameters, row.weight_bytes, row.output_bytes) == (4 * 4 * 3 * 18, 57, 27 + 12, 48)
+
+
+def test_weights_beside_float_activations_count_as_they_are_stored() -> None:
+    builder = GraphBuilder("dynamic", Level.QUANTIZED)
+    weight = builder.constant("w", np.zeros((4, 4), np.float32), quant=Quant.per_axis(np.ones(4), 0))
+    (row,) = cost(builder.finish([builder.node(Dense(), [builder.input("x", (None, 4)), weight])])).nodes
+    assert (row.parameters, row.weight_bytes, row.output_bytes) == (16, 16, 16)

@@ -38,7 +38,7 @@ def item(made: Receipt, layer: str, aspect: str):
     return found
 
 
-@pytest.mark.parametrize("recipe", ["w8a8", "w4a8", "mixed-activations", "dynamic", "float16"])
+@pytest.mark.parametrize("recipe", ["w8a8", "w4a8", "ternary-a8", "mixed-activations", "dynamic", "float16"])
 @pytest.mark.parametrize("name", SMALL)
 def test_nothing_falls_back_in_silence(name: str, recipe: str) -> None:
     graph = ZOO[name]()

@@ -57,6 +57,8 @@ def quantize_static(
     constants = _Constants(graph, _width("weight", weight_bits), weight_ranges)
     if edge_bits:
         constants.edges = dict.fromkeys(edge_layers(graph), _width("edge", edge_bits))
+        for name in [node.name for node in graph.nodes if node.name in constants.edges] if edge_bits != weight_bits else ():
+            ctx.skipped(name, f"the first, the last and depthwise layers have weights of {edge_bits} bits (edge_bits)")
     for name in graph.outputs:
         if graph.is_constant(name):
             constants.claim(name, _whole(graph.array(name)), name)
