@@ -119,8 +119,8 @@ def optimize(
     ``data``: calibration samples, whatever :func:`edgewright.data.load_data` takes, or "synthesized": made from the network's batch norms.
     ``test``: samples with labels, used for figures only.
     ``ram_budget``: most bytes of the arena; where it, or the target's RAM, is exceeded, layers are tiled.
-    The program is None where the recipe leaves floats in the network (float16, dynamic range), and where C has no kernel for the width of its
-    activations (int4) and ``formats`` does not ask for it. All that can be refused is refused first.
+    The program is None where the recipe leaves floats in the network (float16, dynamic range), and where C has no kernel for the width of
+    its activations (int4) and ``formats`` does not ask for it. All that can be refused is refused first.
     """
     board = as_target(target)
     wanted = None if formats is None else check_formats(formats)
