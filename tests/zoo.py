@@ -490,6 +490,21 @@ def long_memory() -> Graph:
 
 
 @animal
+def both_ways() -> Graph:
+    """Two LSTM layers hear a sequence from either end: slices that go backwards, joined; every second step is read, from behind."""
+    net = Net("both_ways", 48)
+    x = net.input("x", (None, 6, 5))
+    back = Slice((0, 5, 0), (None, 6, 5), (1, -1, 1))
+    turned = net.node(back, [x], name="turned")
+    ahead = net.node(LSTM(), [x, *_cell(net, x, 4, 4, "ahead")], name="ahead")
+    behind = net.node(LSTM(), [turned, *_cell(net, turned, 4, 4, "behind")], name="behind")
+    again = net.node(Slice((0, 5, 0), (None, 6, 4), (1, -1, 1)), [behind], name="again")
+    y = net.node(Concat(2), [ahead, again], name="join")
+    some = net.node(Slice((0, 5, 7), (None, 3, 8), (1, -2, -1)), [y], name="some")
+    return net.finish([net.dense(some, 3, name="head")])
+
+
+@animal
 def gated_memory() -> Graph:
     """A GRU between dense layers, every step read; C and ONNX have it, .tflite does not."""
     net = Net("gated_memory", 46)

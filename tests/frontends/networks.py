@@ -272,6 +272,20 @@ class Recurrent(nn.Module):
         return self.head(z[-1] + final[0] * last[1, :, :6])
 
 
+class BothWays(nn.Module):
+    """Recurrent layers that hear a sequence in both directions: two LSTM layers in one module, a GRU with the time first, a flip."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lstm = nn.LSTM(5, 7, num_layers=2, batch_first=True, bidirectional=True)
+        self.gru, self.head = nn.GRU(14, 6, bidirectional=True, bias=False), nn.Linear(12, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y, _ = self.lstm(x)
+        z, final = self.gru(y.transpose(0, 1).flip(0))
+        return self.head(z[1] + torch.cat([final[1], final[0]], 1))
+
+
 class TwoWay(nn.Module):
     """Two inputs, two outputs, preprocessing inside."""
 
@@ -445,6 +459,7 @@ CASES: dict[str, Case] = {
     "sequence": Case(Sequence1D, ((1, 12, 10),)),
     "transformer": Case(Transformer, ((1, 7, 12),), opset=14),
     "recurrent": Case(Recurrent, ((1, 6, 5),)),
+    "both_ways": Case(BothWays, ((1, 6, 5),)),
     "written_out": Case(WrittenOut, ((1, 5, 6),)),
     "flattened": Case(Flattened, ((1, 1, 22, 18),)),
     "dense_net": Case(Dense3, ((1, 3, 13, 10),)),

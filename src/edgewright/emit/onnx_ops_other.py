@@ -128,11 +128,13 @@ def _slice(writer: Writer, node: Node) -> Tensor:
     op: Any = node.op
     layout = writer.layout(node.inputs[0])
     shape = layout.shape
-    cut = [axis for axis, size in enumerate(op.size) if size is not None and size != shape[axis]]
+    cut = [axis for axis, size in enumerate(op.size) if size is not None and (size != shape[axis] or op.stride[axis] < 0)]
     if not cut:
         return Tensor(writer.node("Identity", [writer.tensor(node.inputs[0]).name]), layout)
     wanted, places = locate(layout, cut, channels_first(layout.rank))
-    ends = [op.begin[axis] + (op.size[axis] - 1) * op.stride[axis] + 1 for axis in cut]
+    ends = [op.begin[axis] + (op.size[axis] - 1) * op.stride[axis] + (1 if op.stride[axis] > 0 else -1) for axis in cut]
+    # An end of -1 would be the last element; before the first one lies what is below minus the size.
+    ends = [end if end >= 0 else -1 - int(shape[axis]) for end, axis in zip(ends, cut, strict=True)]
     rows = [[op.begin[axis] for axis in cut], ends, [places[axis] for axis in cut], [op.stride[axis] for axis in cut]]
     x = writer.fetch(node.inputs[0], wanted)
     name = writer.node("Slice", [x, *(writer.constant("range", np.asarray(row, np.int64)) for row in rows)])

@@ -97,7 +97,7 @@ def transpose(writer: Writer, node: Node) -> None:
 
 
 def slice_(writer: Writer, node: Node) -> None:
-    """Slice → SLICE, or STRIDED_SLICE where it skips elements."""
+    """Slice → SLICE, or STRIDED_SLICE where it skips elements or goes backwards."""
     op = node.op
     assert isinstance(op, Slice)
     x, out = writer.value(node.inputs[0]), writer.value(node.outputs[0])
@@ -106,9 +106,14 @@ def slice_(writer: Writer, node: Node) -> None:
         size = writer.numbers(f"{node.outputs[0]}_size", out.shape)
         writer.operator("SLICE", [x, begin, size], [out], schema.SliceOptionsT(), version=moving_version("SLICE", x.type, len(x.shape)))
         return
-    ends = [start + (size - 1) * stride + 1 for start, size, stride in zip(op.begin, out.shape, op.stride, strict=True)]
+    ends = [start + (size - 1) * stride + (1 if stride > 0 else -1)
+            for start, size, stride in zip(op.begin, out.shape, op.stride, strict=True)]
+    options = schema.StridedSliceOptionsT()
+    # Backwards to the first element has no end that could be named.
+    options.endMask = sum(1 << axis for axis, end in enumerate(ends) if end < 0)
+    ends = [max(end, 0) for end in ends]
     numbers = [begin, writer.numbers(f"{node.outputs[0]}_end", ends), writer.numbers(f"{node.outputs[0]}_stride", op.stride)]
-    writer.operator("STRIDED_SLICE", [x, *numbers], [out], schema.StridedSliceOptionsT(),
+    writer.operator("STRIDED_SLICE", [x, *numbers], [out], options,
                     version=moving_version("STRIDED_SLICE", x.type, len(x.shape)))
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from edgewright.errors import ModelError, UnsupportedError
 from edgewright.frontends.layout import INCONSISTENT, Door, Held, Known, Operand, as_reals
-from edgewright.frontends.layout_shape import select
+from edgewright.frontends.layout_shape import concat, reshape, reverse, select, unsqueeze
 from edgewright.ir.layout import Atom, Layout
 from edgewright.ir.operator import Operator
 from edgewright.ops.gru import GRU
@@ -21,7 +21,10 @@ GATES = {"lstm": 4, "gru": 3}
 
 @dataclass(frozen=True)
 class Cell:
-    """The weights of one layer in the source's order of gates, and which of its blocks of rows our operator has at each place."""
+    """The weights of one layer in the source's order of gates, and which of its blocks of rows our operator has at each place.
+
+    ``backwards``: it hears the sequence from its end on.
+    """
 
     kind: str
     weight: Known
@@ -29,15 +32,32 @@ class Cell:
     bias: Known | None
     recurrent_bias: Known | None
     order: Sequence[int]
+    backwards: bool = False
+
+
+def heard(door: Door, x: Held, cell: Cell, *, time: int) -> tuple[Held, Held]:
+    """The hidden state after each step, in the order of time, and after the last step that ``cell`` hears (without the axis of time)."""
+    if not cell.backwards:
+        y = recurrent(door, x, cell, time=time)
+        return y, select(door, y, time, y.layout.shape[time] - 1)
+    y = reverse(door, recurrent(door, reverse(door, _in_order(door, x, time), [time]), cell, time=time), [time])
+    return y, select(door, y, time, 0)
+
+
+def side_by_side(door: Door, told: list[Held]) -> Held:
+    """What directions gave, with an axis of them before that of the units: so they lie in memory for the next layer."""
+    rank = told[0].layout.rank
+    if len(told) == 1:
+        return unsqueeze(told[0], [rank - 1])
+    units = told[0].layout.shape[-1]
+    together = concat(door, told, rank - 1)
+    return reshape(door, together, (*together.layout.shape[:-1], len(told), units))
 
 
 def recurrent(door: Door, x: Held, cell: Cell, *, time: int) -> Held:
     """The hidden state after each step of ``x``, which has the batch and the time at seen axes 0 and 1, ``time`` says which is the time."""
-    if x.layout.rank != 3:
-        raise UnsupportedError(f"a recurrent layer over an input with {x.layout.rank} axes", hint="give the network a batch axis")
+    x, batch = _in_order(door, x, time), 1 - time
     seen = x.layout.seen
-    batch = 1 - time
-    x = door.bring(x, (seen[batch], seen[time], seen[2]))
     gates = GATES[cell.kind]
     units = cell.recurrent.array.shape[-1]
     expected = [(gates * units, x.layout.shape[2]), (gates * units, units)]
@@ -56,15 +76,18 @@ def recurrent(door: Door, x: Held, cell: Cell, *, time: int) -> Held:
     return Held(door.emit(op, [x.name, *names]), Layout((axes[1], axes[0], group) if time == 0 else axes, axes))
 
 
+def _in_order(door: Door, x: Held, time: int) -> Held:
+    """``x`` held as batch, time, numbers."""
+    if x.layout.rank != 3:
+        raise UnsupportedError(f"a recurrent layer over an input with {x.layout.rank} axes", hint="give the network a batch axis")
+    seen = x.layout.seen
+    return door.bring(x, (seen[1 - time], seen[time], seen[2]))
+
+
 def _reordered(array: NDArray[np.float32], order: Sequence[int]) -> NDArray[np.float32]:
     """Blocks of rows in another order."""
     blocks = array.reshape(len(order), -1, *array.shape[1:])
     return np.ascontiguousarray(blocks[list(order)].reshape(array.shape))
-
-
-def last_step(door: Door, hidden: Held, *, time: int) -> Held:
-    """The hidden state after the last step, without the axis of the time."""
-    return select(door, hidden, time, hidden.layout.shape[time] - 1)
 
 
 def expect_zeros(state: Operand | None) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from edgewright.errors import ModelError, UnsupportedError
+from edgewright.errors import ModelError
 from edgewright.frontends.layout import INCONSISTENT, Door, Held, Operand
 from edgewright.ir.layout import Axes, BatchMixedError, Layout, common, shape_of
 from edgewright.ir.layout_plan import channels_last, locate, rearranged, resized
@@ -68,16 +68,16 @@ def unsqueeze(x: Held, axes: Sequence[int]) -> Held:
 
 
 def slice_axes(door: Door, x: Held, cuts: Mapping[int, tuple[int, int, int]]) -> Held:
-    """Seen axis → (begin, end, step), as Python slices with positive steps; what changes nothing costs nothing."""
+    """Seen axis → (begin, end, step), as Python slices; what changes nothing costs nothing."""
     shape = x.layout.shape
     ranges = {}
     for axis, (begin, end, step) in cuts.items():
-        if step < 1:
-            raise UnsupportedError(f"it runs backwards along axis {axis}", hint="flip the weights, or the data before the network")
+        if step == 0:
+            raise ModelError(f"a slice with step 0 along axis {axis}", hint=INCONSISTENT)
         chosen = range(*slice(begin, end, step).indices(shape[axis]))
         if len(chosen) == 0:
             raise ModelError(f"nothing is left of axis {axis} of shape {list(shape)}", hint=INCONSISTENT)
-        if len(chosen) != shape[axis]:
+        if len(chosen) != shape[axis] or (step < 0 and len(chosen) > 1):
             ranges[axis] = chosen
     if not ranges:
         return x
@@ -92,6 +92,12 @@ def slice_axes(door: Door, x: Held, cuts: Mapping[int, tuple[int, int, int]]) ->
         begins[place], sizes[place], strides[place] = chosen.start, len(chosen), chosen.step
     name = door.emit(Slice(tuple(begins), tuple(sizes), tuple(strides)), [x.name], [door.quants.get(x.name)])
     return Held(name, resized(x.layout, wanted, places, {axis: len(chosen) for axis, chosen in ranges.items()}))
+
+
+def reverse(door: Door, x: Held, axes: Sequence[int]) -> Held:
+    """Seen ``axes`` from behind."""
+    # As an end, what lies before the first element: any number below minus the size.
+    return slice_axes(door, x, {axis: (x.layout.shape[axis] - 1, -x.layout.shape[axis] - 1, -1) for axis in axes})
 
 
 def select(door: Door, x: Held, axis: int, index: int) -> Held:

@@ -2,46 +2,63 @@
 
 from __future__ import annotations
 
-from edgewright.errors import UnsupportedError
-from edgewright.frontends.layout import Door, Held, Known
-from edgewright.frontends.layout_recurrent import Cell, expect_zeros, last_step, recurrent
-from edgewright.frontends.layout_shape import unsqueeze
+import numpy as np
+
+from edgewright.errors import ModelError, UnsupportedError
+from edgewright.frontends.layout import INCONSISTENT, Door, Held, Known
+from edgewright.frontends.layout_recurrent import Cell, expect_zeros, heard, side_by_side
+from edgewright.frontends.layout_shape import permute
 from edgewright.frontends.onnx_arguments import Arguments, Handler
 
 ORDERS = {"lstm": (0, 2, 3, 1), "gru": (1, 0, 2)}
 """Where ONNX has our gates: its own order is input, output, forget, cell; and update, reset, hidden."""
+DIRECTIONS = {"forward": (False,), "reverse": (True,), "bidirectional": (False, True)}
+"""Which of them hear the sequence from its end on."""
 ACTIVATIONS = {"lstm": ["Sigmoid", "Tanh", "Tanh"], "gru": ["Sigmoid", "Tanh"]}
 
 
 def _layer(kind: str) -> Handler:
     def handler(door: Door, a: Arguments) -> list[Held | None]:
         _refuse(kind, a)
-        weight, matrix = (_only_direction(a.known(index)) for index in (1, 2))
-        halves: list[Known | None] = [None, None]
-        if a.has(3):
-            whole = a.known(3)
-            half = whole.array.reshape(-1).size // 2
-            halves = [Known(whole.array.reshape(-1)[:half], whole.name), Known(whole.array.reshape(-1)[half:], whole.name)]
+        ways = DIRECTIONS[a.text("direction", "forward")]
         time = 1 if a.integer("layout", 0) else 0
-        y = recurrent(door, a.held(0), Cell(kind, weight, matrix, halves[0], halves[1], ORDERS[kind]), time=time)
-        last = unsqueeze(last_step(door, y, time=time), [1 if time else 0])
-        return [unsqueeze(y, [2 if time else 1]), last, *([None] if kind == "lstm" else [])]
+        steps, ends = [], []
+        for way, backwards in enumerate(ways):
+            weight, matrix = (_direction(a.known(index), way, len(ways)) for index in (1, 2))
+            bias, recurrent_bias = _biases(a.known(3), way, len(ways)) if a.has(3) else (None, None)
+            told, end = heard(door, a.held(0), Cell(kind, weight, matrix, bias, recurrent_bias, ORDERS[kind], backwards), time=time)
+            steps.append(told)
+            ends.append(end)
+        y, last = side_by_side(door, steps), side_by_side(door, ends)
+        if not time:
+            y, last = permute(y, (0, 2, 1, 3)), permute(last, (1, 0, 2))
+        return [y, last, *([None] if kind == "lstm" else [])]
 
     return handler
 
 
-def _only_direction(weight: Known) -> Known:
-    if weight.array.ndim != 3 or weight.array.shape[0] != 1:
-        raise UnsupportedError(f"a recurrent weight of shape {list(weight.array.shape)}", hint="use one direction")
-    return Known(weight.array[0], weight.name)
+def _direction(weight: Known, way: int, ways: int) -> Known:
+    if weight.array.ndim != 3 or weight.array.shape[0] != ways:
+        raise ModelError(f"a recurrent weight of shape {list(weight.array.shape)} for {ways} directions", hint=INCONSISTENT)
+    return Known(weight.array[way], weight.name)
+
+
+def _biases(bias: Known, way: int, ways: int) -> tuple[Known, Known]:
+    """Those of the weight and of the recurrent weight, one after the other in each direction."""
+    if bias.array.ndim != 2 or bias.array.shape[0] != ways or bias.array.shape[1] % 2:
+        raise ModelError(f"a recurrent bias of shape {list(bias.array.shape)} for {ways} directions", hint=INCONSISTENT)
+    first, second = np.split(bias.array[way], 2)
+    return Known(first, bias.name), Known(second, bias.name)
 
 
 def _refuse(kind: str, a: Arguments) -> None:
     """UnsupportedError for what the plain cell has not."""
-    if a.text("direction", "forward") != "forward":
-        raise UnsupportedError("a recurrent layer that runs backwards", hint="a device hears a sequence in one direction: use that")
-    activations = a.node.attributes.get("activations", ACTIVATIONS[kind])
-    if list(activations) != ACTIVATIONS[kind] or "clip" in a.node.attributes or a.integer("input_forget", 0):
+    direction = a.text("direction", "forward")
+    if direction not in DIRECTIONS:
+        raise UnsupportedError(f"a recurrent layer of direction {direction!r}", hint=f"one of {', '.join(DIRECTIONS)}")
+    expected = ACTIVATIONS[kind] * len(DIRECTIONS[direction])
+    activations = a.node.attributes.get("activations", expected)
+    if list(activations) != expected or "clip" in a.node.attributes or a.integer("input_forget", 0):
         raise UnsupportedError("a recurrent layer with other activations or a clipped cell", hint="use sigmoid and tanh, without clip")
     if kind == "gru" and not a.integer("linear_before_reset", 0):
         raise UnsupportedError("a GRU that resets before its matrix", hint="export it with linear_before_reset=1, as torch does")

@@ -206,8 +206,8 @@ def _strided_part(operation: Operation, options: schema.StridedSliceOptionsT, en
         if not -size <= begin < size:
             raise operation.broken(f"takes element {begin} of {size}")
         return Part(begin % size, 1), False
-    if stride <= 0:
-        raise InexpressibleError(f"stride {stride}", "only positive strides can be expressed")
+    if stride == 0:
+        raise operation.broken("has a stride of 0")
     taken = range(*slice(None if options.beginMask & bit else begin, None if options.endMask & bit else end, stride).indices(size))
     return Part(taken.start, len(taken), stride if len(taken) > 1 else 1), True
 

@@ -14,6 +14,7 @@ from edgewright.frontends.layout_shape import (
     pad,
     permute,
     reshape,
+    reverse,
     select,
     slice_axes,
     split,
@@ -138,6 +139,11 @@ def _select(door: Door, a: Arguments) -> Held:
     return select(door, x, a.axis("dim", x.layout.rank), a.integer("index"))
 
 
+def _flip(door: Door, a: Arguments) -> Held:
+    x = a.held()
+    return reverse(door, x, [axis_of(axis, x.layout.rank) for axis in a.integers("dims")])
+
+
 def _narrow(door: Door, a: Arguments) -> Held:
     x = a.held()
     start = a.integer("start")
@@ -204,6 +210,7 @@ SHAPE: dict[str, Handler] = {
     "aten.unbind.int": _unbind,
     "aten.slice.Tensor": _slice,
     "aten.select.int": _select,
+    "aten.flip.default": _flip,
     "aten.narrow.default": _narrow,
     "aten.pad.default": _pad(None),
     "aten.constant_pad_nd.default": _pad("constant"),

@@ -17,7 +17,7 @@ from edgewright.ir.operator import Axis, Coupling, Operator, Window, expect
 
 @dataclass(frozen=True)
 class Slice(Operator):
-    """Output: ``size`` elements from ``begin`` on, ``stride`` apart, along every axis.
+    """Output: ``size`` elements from ``begin`` on, ``stride`` apart, along every axis; below zero they are taken backwards.
 
     A symbolic batch is taken whole: begin 0, size None, stride 1.
     """
@@ -36,14 +36,19 @@ class Slice(Operator):
             if whole is None or size is None:
                 expect(whole is None and (begin, size, stride) == (0, None, 1), self, "a symbolic batch can only be taken whole")
             else:
-                expect(begin >= 0 and size >= 1 and stride >= 1 and begin + (size - 1) * stride < whole, self,
+                ends = begin, begin + (size - 1) * stride
+                expect(size >= 1 and stride != 0 and min(ends) >= 0 and max(ends) < whole, self,
                        f"{size} elements from {begin} on, {stride} apart, do not fit into {whole}")
         return (self.size,)
 
     def evaluate(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        parts = [slice(None) if size is None else slice(begin, begin + (size - 1) * stride + 1, stride)
-                 for begin, size, stride in zip(self.begin, self.size, self.stride, strict=True)]
-        return (inputs[0][tuple(parts)],)
+        parts, turned = [], []
+        for axis, (begin, size, stride) in enumerate(zip(self.begin, self.size, self.stride, strict=True)):
+            last = begin if size is None else begin + (size - 1) * stride
+            parts.append(slice(None) if size is None else slice(min(begin, last), max(begin, last) + 1, abs(stride)))
+            turned += [axis] if stride < 0 else []
+        taken = inputs[0][tuple(parts)]
+        return (taken.flip(turned) if turned else taken,)
 
     def evaluate_integer(self, inputs: Sequence[Tensor], ins: Sequence[Value], outs: Sequence[Value]) -> tuple[Tensor, ...]:
         return self.evaluate(inputs)
@@ -68,5 +73,5 @@ class Slice(Operator):
 
     def window(self, ins: Sequence[Value]) -> Window | None:
         shape = ins[0].shape
-        whole = all(self.size[axis] == shape[axis] for axis in range(1, min(3, len(shape))))
+        whole = all(self.size[axis] == shape[axis] and self.stride[axis] == 1 for axis in range(1, min(3, len(shape))))
         return Window() if whole else None

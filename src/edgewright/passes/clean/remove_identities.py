@@ -81,6 +81,8 @@ def _identity(graph: Graph, node: Node, bounds: dict[str, Bounds]) -> int | None
         return 0 if np.array_equal(lookup_table(op, first, value)[start:end + 1], unchanged) else None
     if isinstance(op, Requantize):
         return 0 if first.quant == value.quant else None
+    if isinstance(op, Slice) and any(step < 0 and size != 1 for step, size in zip(op.stride, op.size, strict=True)):
+        return None
     if isinstance(op, _GATHERS):
         return 0 if len(node.inputs) == 1 and first.shape == value.shape else None
     if isinstance(op, Transpose):
