@@ -10,7 +10,6 @@ import onnx
 import pytest
 
 from edgewright.emit.onnx import emit_onnx
-from edgewright.errors import UnsupportedError
 from edgewright.frontends.onnx import load_onnx
 from edgewright.ir.graph import Graph, Level
 from edgewright.ir.verify import verify
@@ -56,10 +55,6 @@ def test_integer_networks_in_onnx_runtime(name, activations):
 
 @pytest.mark.parametrize("name", EVERY)
 def test_the_exact_form_gives_the_bytes_of_the_device(name):
-    if {node.op.kind for node in integer_graph(name)} & {"LSTM", "GRU"}:
-        with pytest.raises(UnsupportedError, match="exact form in ONNX has no"):
-            emit_onnx(integer_graph(name), activations="exact")
-        return
     for clean in (False, True):
         graph, arrays = integer_graph(name, clean), inputs_of(name, clean)
         files = emit_onnx(graph, activations="exact")

@@ -26,11 +26,9 @@ from tests.frontends.test_onnx import export_legacy
 from tests.zoo import ZOO, integer_inputs, quantize_zoo, zoo_inputs
 
 STATEFUL = ("streaming",)
-RECURRENT = ("long_memory", "gated_memory")
-"""Quantized weights of recurrent operators, which ONNX wraps in more axes, are not read back."""
 
 
-@pytest.mark.parametrize("name", [name for name in ZOO if name not in (*STATEFUL, *RECURRENT)])
+@pytest.mark.parametrize("name", [name for name in ZOO if name not in STATEFUL])
 @pytest.mark.parametrize("activations", ["int8", "uint8"])
 def test_integers_survive_the_round_trip(name: str, activations: str) -> None:
     """An integer graph written as QDQ comes back as one that gives the same bytes."""

@@ -10,6 +10,7 @@ import torch
 from ai_edge_litert.schema_py_generated import BuiltinOperator
 from torch import nn
 
+from edgewright.emit.onnx import emit_onnx
 from edgewright.emit.tflite import emit_tflite
 from edgewright.errors import ModelError, UnsupportedError
 from edgewright.ir.dtype import DType, Quant
@@ -19,6 +20,7 @@ from edgewright.ops import GRU, LSTM
 from edgewright.ops.evaluate import evaluate
 from edgewright.ops.gates import hyperbolic_tangent, logistic
 from edgewright.run.litert import run_litert
+from edgewright.run.onnxruntime import run_onnxruntime
 from edgewright.run.tflm import run_tflm
 from tests.tflite_builder import TensorSpec, build_operator
 from tests.tflite_builder import run_tflm as run_reference
@@ -50,6 +52,34 @@ def test_lstm_is_tflm_s(needs_tflite_micro: None) -> None:
         (wanted,), files = evaluate(graph, [x]), emit_tflite(graph)
         np.testing.assert_array_equal(run_tflm(files, [x]).outputs[0], wanted)
         assert np.abs(run_litert(files, [x]).outputs[0].astype(int) - wanted).max() <= 2
+
+
+def random_gru(rng: np.random.Generator) -> Graph:
+    """One integer GRU layer with random sizes, scales and zero points."""
+    steps, inputs, units = (int(size) for size in rng.integers(1, 10, 3))
+    builder = GraphBuilder("gru", Level.INTEGER)
+    source = Quant.per_tensor(float(np.float32(rng.uniform(0.01, 0.05))), int(rng.integers(-128, 128)))
+    output = Quant.per_tensor(float(np.float32(rng.uniform(0.005, 0.008))), int(rng.integers(-20, 20)))
+    names = [builder.input("x", (None, steps, inputs), DType.INT8, source)]
+    scales = [np.repeat(rng.uniform(0.002, 0.02, 3).astype(np.float32), units) for _ in range(2)]
+    for size, steps_of in zip((inputs, units), scales, strict=True):
+        weight = rng.integers(-127, 128, (3 * units, size)).astype(np.int8)
+        names.append(builder.constant("weight", weight, quant=Quant.per_axis(steps_of, 0, DType.INT8)))
+    for steps_of, data in zip(scales, (source, output), strict=True):
+        bias = rng.integers(-2000, 2000, 3 * units).astype(np.int32)
+        names.append(builder.constant("bias", bias, quant=Quant.per_axis(steps_of * np.float32(data.scale[0]), 0, DType.INT32)))
+    return builder.finish([builder.node(GRU(), names, name="y", outputs=("y",), dtype=DType.INT8, quants=(output,))])
+
+
+@pytest.mark.parametrize("draw", [random_lstm, random_gru])
+def test_the_exact_form_in_onnx(draw: Callable[[np.random.Generator], Graph]) -> None:
+    rng = np.random.default_rng(1)
+    for _ in range(12):
+        graph = draw(rng)
+        x = rng.integers(-128, 128, (20, *[int(size or 1) for size in graph.value("x").shape[1:]])).astype(np.int8)
+        x[0], x[1] = -128, 127
+        run = run_onnxruntime(emit_onnx(graph, activations="exact"), [x])
+        np.testing.assert_array_equal(run.outputs[0], evaluate(graph, [x])[0])
 
 
 def test_the_activations_follow_the_reals() -> None:

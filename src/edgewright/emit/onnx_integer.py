@@ -9,6 +9,7 @@ from edgewright.emit.onnx_integer_arithmetic import UNSIGNED, number
 from edgewright.emit.onnx_integer_attention import INTEGER_ATTENTION
 from edgewright.emit.onnx_integer_layers import LAYERS
 from edgewright.emit.onnx_integer_other import OTHER
+from edgewright.emit.onnx_integer_recurrent import INTEGER_RECURRENT
 from edgewright.emit.onnx_writer import BASE_OPSET, Array, Emit, Tensor, Writer, layout_of
 from edgewright.errors import UnsupportedError
 from edgewright.ir.dtype import DType, Quant
@@ -16,7 +17,7 @@ from edgewright.ir.graph import Graph, Level, Node, Value
 from edgewright.ir.layout import Axes, Layout
 from edgewright.ir.layout_plan import rearranged
 
-TABLE: dict[str, Emit] = {**LAYERS, **INTEGER_ATTENTION, **OTHER}
+TABLE: dict[str, Emit] = {**LAYERS, **INTEGER_ATTENTION, **INTEGER_RECURRENT, **OTHER}
 """Operator → function; its tensor holds the integers of the output, higher by 128, as uint8."""
 
 

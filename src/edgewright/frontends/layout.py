@@ -20,13 +20,14 @@ from numpy.typing import NDArray
 from edgewright.errors import ModelError, UnsupportedError
 from edgewright.frontends.audit import Finding, raise_unsupported
 from edgewright.frontends.fuse import drop_unit_axes, fuse_activations, fuse_biases
-from edgewright.ir.dtype import INDEX_QUANT, Quant
+from edgewright.ir.dtype import INDEX_QUANT, DType, Quant
 from edgewright.ir.edit import GraphBuilder, rebuild
 from edgewright.ir.graph import Graph, Level, Node
 from edgewright.ir.layout import Axes, BatchMixedError, Layout, flat, moves, shape_of
 from edgewright.ir.layout_plan import channels_last
 from edgewright.ir.operator import Operator
 from edgewright.ir.verify import MAX_ELEMENTS, verify
+from edgewright.numerics.scales import bias_scales
 from edgewright.ops.reshape import Reshape
 from edgewright.ops.transpose import Transpose
 
@@ -57,6 +58,13 @@ class Known:
         if quant is not None and quant.axis is not None:
             quant = dataclasses.replace(quant, axis=tuple(permutation).index(quant.axis))
         return Known(self.array.transpose(permutation), self.name, quant)
+
+    def without_first(self, index: int) -> Known:
+        """``index`` of axis 0, which goes; in reals where scales run along that axis."""
+        quant = self.quant
+        if quant is not None and quant.axis is not None:
+            quant = dataclasses.replace(quant, axis=quant.axis - 1) if quant.axis else None
+        return Known(self.array[index], self.name, quant)
 
     def per_output(self) -> Known:
         """With one scale for each index of axis 0; UnsupportedError where scales run along another axis, or integers are not centred."""
@@ -211,9 +219,24 @@ class Door:
     def _with_quants(self, graph: Graph) -> Graph:
         """Enter the quantizations."""
         quants = {name: quant for name, quant in self.quants.items() if name in graph.values}
+        for node in graph.nodes:
+            quants |= _recurrent_biases(graph, node, quants)
         level = Level.QUANTIZED if quants else Level.FLOAT
         quants |= dict.fromkeys(graph.indices if quants else (), INDEX_QUANT)
         return rebuild(graph, level=level, values=[dataclasses.replace(graph.value(name), quant=quant) for name, quant in quants.items()])
+
+
+def _recurrent_biases(graph: Graph, node: Node, quants: Mapping[str, Quant]) -> dict[str, Quant]:
+    """The grids of a quantized recurrent layer's biases: a file joins them and loses theirs, which follow from what they are added to."""
+    found: dict[str, Quant] = {}
+    for index in node.op.weight_inputs if len(node.op.weight_inputs) > 1 else ():
+        side, place = node.op.multiplicand(index)
+        source, weight = quants.get((node.inputs if side == "in" else node.outputs)[place]), quants.get(node.inputs[index])
+        bias = node.op.bias_of(index)
+        if bias is not None and source is not None and weight is not None and node.inputs[bias] not in quants:
+            scales = bias_scales(np.asarray(weight.scale, np.float32), source.scale[0])
+            found[node.inputs[bias]] = Quant.per_axis(scales, 0, DType.INT32)
+    return found
 
 
 def _rename_outputs(graph: Graph, wanted: Sequence[str]) -> Graph:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from edgewright.errors import ModelError, UnsupportedError
 from edgewright.frontends.layout import INCONSISTENT, Door, Held, Known, Operand, as_reals
 from edgewright.frontends.layout_shape import concat, reshape, reverse, select, unsqueeze
+from edgewright.ir.dtype import Quant
 from edgewright.ir.layout import Atom, Layout
 from edgewright.ir.operator import Operator
 from edgewright.ops.gru import GRU
@@ -64,13 +65,14 @@ def recurrent(door: Door, x: Held, cell: Cell, *, time: int) -> Held:
     if [weight.array.shape for weight in (cell.weight, cell.recurrent)] != expected:
         shapes = [list(weight.array.shape) for weight in (cell.weight, cell.recurrent)]
         raise ModelError(f"weights of shapes {shapes} do not fit an input of shape {list(x.layout.shape)}", hint=INCONSISTENT)
-    matrices = [_reordered(as_reals(weight), cell.order) for weight in (cell.weight, cell.recurrent)]
+    matrices = [_in_our_order(weight.per_output(), cell.order) for weight in (cell.weight, cell.recurrent)]
     zeros = np.zeros(gates * units, np.float32)
     biases = [zeros if bias is None else _reordered(as_reals(bias).reshape(-1), cell.order) for bias in (cell.bias, cell.recurrent_bias)]
     op: Operator = GRU() if cell.kind == "gru" else LSTM()
-    constants = [*matrices, *(biases if cell.kind == "gru" else [biases[0] + biases[1]])]
-    sources = (cell.weight, cell.recurrent, cell.bias or cell.weight, cell.recurrent_bias or cell.recurrent)
-    names = [door.constant(Known(array, source.name)) for array, source in zip(constants, sources, strict=False)]
+    constants = [*(biases if cell.kind == "gru" else [biases[0] + biases[1]])]
+    sources = (cell.bias or cell.weight, cell.recurrent_bias or cell.recurrent)
+    names = [door.constant(weight) for weight in matrices]
+    names += [door.constant(Known(array, source.name)) for array, source in zip(constants, sources, strict=False)]
     group = (Atom(units),) if units != 1 else ()
     axes = (seen[batch], seen[time], group)
     return Held(door.emit(op, [x.name, *names]), Layout((axes[1], axes[0], group) if time == 0 else axes, axes))
@@ -82,6 +84,15 @@ def _in_order(door: Door, x: Held, time: int) -> Held:
         raise UnsupportedError(f"a recurrent layer over an input with {x.layout.rank} axes", hint="give the network a batch axis")
     seen = x.layout.seen
     return door.bring(x, (seen[1 - time], seen[time], seen[2]))
+
+
+def _in_our_order(weight: Known, order: Sequence[int]) -> Known:
+    """A weight with one scale a row, or none, and both in the order of our gates."""
+    quant = weight.quant
+    if quant is not None:
+        scales = _reordered(np.asarray(quant.scale, np.float32), order)
+        quant = Quant(quant.dtype, tuple(scales.tolist()), quant.zero_point, 0)
+    return Known(_reordered(as_reals(weight), order), weight.name, quant)
 
 
 def _reordered(array: NDArray[np.float32], order: Sequence[int]) -> NDArray[np.float32]:

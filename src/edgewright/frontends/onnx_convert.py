@@ -274,10 +274,15 @@ def _kept_quant(node: OnnxNode, operands: Sequence[Operand | Pieces | None]) -> 
     if not quants:
         return None
     quant = quants.pop()
-    if quants or node.kind not in ON_INTEGERS:
+    plain = sum(isinstance(item, Known) and item.quant is None and item.array.dtype.kind == "f" for item in operands)
+    if quants or plain or node.kind not in ON_INTEGERS:
         return None  # computed in reals, which is what stands there
     if quant.axis is None or node.kind == "Identity":
         return quant
+    if node.kind == "Unsqueeze" and len(operands) == 2 and isinstance(operands[1], Known) and isinstance(operands[0], Known):
+        rank = operands[0].array.ndim + operands[1].array.size
+        added = {int(axis) % rank for axis in operands[1].array.reshape(-1)}
+        return dataclasses.replace(quant, axis=[axis for axis in range(rank) if axis not in added][quant.axis])
     permutation = node.attributes.get("perm")
     if node.kind != "Transpose" or permutation is None or quant.axis not in permutation:
         raise UnsupportedError("it moves a constant that is quantized per channel", hint="fold constants before quantizing")

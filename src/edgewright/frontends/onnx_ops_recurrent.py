@@ -40,7 +40,7 @@ def _layer(kind: str) -> Handler:
 def _direction(weight: Known, way: int, ways: int) -> Known:
     if weight.array.ndim != 3 or weight.array.shape[0] != ways:
         raise ModelError(f"a recurrent weight of shape {list(weight.array.shape)} for {ways} directions", hint=INCONSISTENT)
-    return Known(weight.array[way], weight.name)
+    return weight.without_first(way)
 
 
 def _biases(bias: Known, way: int, ways: int) -> tuple[Known, Known]:
