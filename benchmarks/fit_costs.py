@@ -1,6 +1,6 @@
 """``python -m benchmarks.fit_costs [--stale] [CORE …]``: fit the costs of the kernels' parts to counted instructions of random layers.
 
-Non-negative least squares of relative errors on 1,450 layers a core, 160 in a boot of QEMU; the error of each kernel is that of 290 others.
+Non-negative least squares of relative errors on 1,650 layers a core, 160 in a boot of QEMU; the error of each kernel is that of 330 others.
 Writes src/edgewright/targets/costs/CORE.toml, and for the kernels that put size first CORE-size.toml (both are names to give; all where
 none is given). About two minutes a file, two at a time.
 
@@ -25,7 +25,7 @@ from pathlib import Path
 import numpy as np
 from scipy.optimize import nnls
 
-from benchmarks.random_layers import FORMED, WIDE_LAYERS, Kinds, random_inputs, random_layers, side_by_side
+from benchmarks.random_layers import FORMED, WIDE_LAYERS, Kinds, add_transpose_conv2d, random_inputs, random_layers, side_by_side
 from benchmarks.random_tilings import KINDS, random_tilings
 from edgewright.emit.c import emit_c
 from edgewright.emit.c.predict import MOVES, inference_calls, kernel_text
@@ -50,6 +50,9 @@ LAYERS = 160
 BESIDE = 130
 RARE: Kinds = (*FORMED, *FORMED, *WIDE_LAYERS)
 """Layers whose weights have a structure, or whose activations have 16 bits: so many more beside each boot of that many layers."""
+ROWS: Kinds = ((add_transpose_conv2d, 1),)
+TRANSPOSED = 40
+"""Transposed convolutions, whose rows take many ways, beside each boot of that many layers."""
 TILED = 4
 """Programs with a tiled loop beside each boot of that many layers."""
 SAME_LIBRARY: Mapping[str, str] = {
@@ -86,7 +89,8 @@ def measure(target: Target, seeds: Sequence[tuple[int, bool]], kept: Collection[
     Layers whose kernels are all ``kept`` are left out.
     """
     for seed, even in seeds:
-        for graph in (random_layers(seed, layers, even=even), random_layers(seed + 100, BESIDE, even=True, kinds=RARE)):
+        beside = random_layers(seed + 100, BESIDE, even=True, kinds=RARE), random_layers(seed + 200, TRANSPOSED, kinds=ROWS)
+        for graph in (random_layers(seed, layers, even=even), *beside):
             wanted = _without(graph, target, kept)
             if wanted.nodes:
                 yield from _counted(side_by_side(wanted, target), seed)

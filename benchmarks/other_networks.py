@@ -79,11 +79,31 @@ def mixed() -> tuple[nn.Module, tuple[int, ...]]:
     return _Mixed(), (1, 1, 48, 48)
 
 
+class _Segmenter(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second, self.third = _block(3, 8, 3), _block(8, 16, 3, 2), _block(16, 24, 3, 2)
+        self.up, self.join = nn.ConvTranspose2d(24, 16, 2, 2), _block(32, 16, 3)
+        self.top, self.last = nn.ConvTranspose2d(16, 8, 3, 2, 1, 1), nn.Conv2d(16, 4, 1)
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        x = self.first(inputs)
+        y = self.second(x)
+        z = self.join(torch.cat([functional.relu(self.up(self.third(y))), y], 1))
+        return self.last(torch.cat([functional.relu(self.top(z)), x], 1))
+
+
+def segmenter() -> tuple[nn.Module, tuple[int, ...]]:
+    """A small U-Net (arXiv:1505.04597): transposed convolutions of 2x2 and 3x3, both with stride 2, and concatenations."""
+    return _Segmenter(), (1, 3, 32, 32)
+
+
 NETWORKS: Mapping[str, Callable[[], tuple[nn.Module, tuple[int, ...]]]] = {
     "MobileNetV1 0.25, 96": mobilenet_v1,
     "autoencoder": autoencoder,
     "1-D convolutions, 500": time_series,
     "mixed, 48": mixed,
+    "U-Net, 32": segmenter,
 }
 PEER: Mapping[str, Mapping[str, int]] = {
     "MobileNetV1 0.25, 96": {"cortex-m4": 21_484_207, "cortex-m55": 6_399_488},

@@ -215,7 +215,8 @@ def add_transpose_conv2d(layers: Layers) -> None:
     names, quant = layers.weights(x, (outputs, kernel, kernel, channels))
     cut = (kernel - stride) // 2 if kernel > stride else 0
     padding = ((cut, kernel - stride - cut), (cut, kernel - stride - cut)) if kernel > stride else NO_PADDING
-    layers.node(TransposeConv2D((stride, stride), padding, (0, 0), layers.activation()), [x, *names], quant)
+    extra = (0, (stride - 1) * shape[1] % 2)  # Columns that the stride does not divide have a kernel of their own.
+    layers.node(TransposeConv2D((stride, stride), padding, extra, layers.activation()), [x, *names], quant)
 
 
 def add_dense(layers: Layers) -> None:

@@ -13,6 +13,8 @@ from edgewright.ops.dense import Dense
 from edgewright.ops.depthwise_conv2d import DepthwiseConv2D
 from edgewright.ops.gru import GRU
 from edgewright.ops.lstm import LSTM
+from edgewright.ops.transpose_conv2d import TransposeConv2D
+from edgewright.targets.transposed import phases
 from edgewright.targets.workspace_cpu import cpu_bytes
 from edgewright.targets.workspace_helium import helium_bytes
 
@@ -39,6 +41,9 @@ def workspace_bytes(op: Operator, ins: Sequence[Value], outs: Sequence[Value], k
     """Bytes of working memory for ``op`` with the kernel folders ``kernels``; 0 for operators that need none."""
     if isinstance(op, LSTM | GRU):
         return 2 * int(ins[2].shape[1] or 1)
+    if isinstance(op, TransposeConv2D):
+        convolutions = (phase.convolution(op, ins, outs) for phase in phases(op, ins, outs, kernels))
+        return max((workspace_bytes(*convolution, kernels) for convolution in convolutions), default=0)
     if is_wide(ins):
         return _wide_bytes(op, ins, outs, simd="dsp" in kernels)
     if "size" in kernels:

@@ -74,7 +74,7 @@ def call_depthwise_conv2d(layer: Layer) -> list[Call]:
 
 
 def call_transpose_conv2d(layer: Layer) -> list[Call]:
-    """The transposed convolution kernel."""
+    """The transposed convolution kernel that takes output by output."""
     op = layer.node.op
     assert isinstance(op, TransposeConv2D)
     weight, bias = constants_of(layer)
@@ -146,9 +146,23 @@ def _dense(layer: Layer, weight: NDArray[np.generic], bias: NDArray[np.generic] 
 def _conv2d(
     layer: Layer, window: Mapping[str, int], groups: int, activation: str, *, direct: bool, factors: Multiplier | None = None
 ) -> Call:
-    weight, bias = constants_of(layer)
-    zero_point = tensor_quant(layer.ins[0])[1]
-    factors, bounds = factors or output_multiplier(layer.ins[0], layer.ins[1], layer.outs[0]), bounds_of(layer, activation)
+    factors = factors or output_multiplier(layer.ins[0], layer.ins[1], layer.outs[0])
+    return products(layer, window, groups, activation, *constants_of(layer), factors, direct=direct)
+
+
+def products(
+    layer: Layer,
+    window: Mapping[str, int],
+    groups: int,
+    activation: str,
+    weight: NDArray[np.generic],
+    bias: NDArray[np.generic] | None,
+    factors: Multiplier,
+    *,
+    direct: bool,
+) -> Call:
+    """A convolution of the layer's input with ``weight`` (OHWI) to its output. ``direct``: of one pixel that sees every pixel once."""
+    zero_point, bounds = tensor_quant(layer.ins[0])[1], bounds_of(layer, activation)
     packing = layer.stored
     fill = 0 if packing is None else packing.fill
     rows = pack_simd(weight, groups, fill) if layer.simd else pack_portable(weight, groups)

@@ -110,9 +110,23 @@ def call_sum(layer: Layer) -> list[Call]:
 
 
 def _conv2d(layer: Layer, window: Mapping[str, int], groups: int, activation: str, contiguous: bool) -> Call:
-    weight, bias = constants_of(layer)
-    zero_point, bounds = tensor_quant(layer.ins[0])[1], bounds_of(layer, activation)
     factors = output_multiplier(layer.ins[0], layer.ins[1], layer.outs[0])
+    return products(layer, window, groups, activation, *constants_of(layer), factors, contiguous=contiguous)
+
+
+def products(
+    layer: Layer,
+    window: Mapping[str, int],
+    groups: int,
+    activation: str,
+    weight: NDArray[np.generic],
+    bias: NDArray[np.generic] | None,
+    factors: Multiplier,
+    *,
+    contiguous: bool,
+) -> Call:
+    """A convolution of the layer's input with ``weight`` (OHWI) to its output. ``contiguous``: a window sees one piece of memory."""
+    zero_point, bounds = tensor_quant(layer.ins[0])[1], bounds_of(layer, activation)
     multiplier, shift = _per_channel(factors, weight.shape[0])
     parameters: dict[str, Parameter] = {
         "window": window,

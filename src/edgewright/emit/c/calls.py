@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 from edgewright.emit.c import call_cpu, call_helium
 from edgewright.emit.c.call_attention import call_layer_norm, call_matmul
-from edgewright.emit.c.call_convolution import call_conv2d, call_dense, call_depthwise_conv2d, call_transpose_conv2d
+from edgewright.emit.c.call_convolution import call_conv2d, call_dense, call_depthwise_conv2d
 from edgewright.emit.c.call_elementwise import call_dequantize, call_lookup, call_mul, call_prelu, call_quantize, call_sum
 from edgewright.emit.c.call_int16 import WIDE, is_wide
 from edgewright.emit.c.call_movement import call_concat, call_embedding, call_pad, call_slice, call_transpose
@@ -22,6 +22,7 @@ from edgewright.emit.c.call_tile import (
     call_put_tile,
     call_take_tile,
 )
+from edgewright.emit.c.call_transposed import call_transpose_conv2d
 from edgewright.emit.c.layer import Call, Layer
 from edgewright.errors import UnsupportedError
 

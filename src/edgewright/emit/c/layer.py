@@ -51,7 +51,7 @@ class Outside:
 
 
 Argument = Place | Table | Workspace | Counter | Outside
-Parameter = int | float | Table | Sequence[int] | Mapping[str, int]
+Parameter = int | float | Table | Sequence[int] | Mapping[str, "Parameter"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +60,7 @@ class Call:
     ``struct ew_<structure>``, which several kernels share.
 
     ``permits``: macros that take out of the kernel what this call does not need; they are defined where all calls of the kernel permit it.
+    ``within``: another kernel that this one calls, whose macros they are.
     """
 
     kernel: str
@@ -67,6 +68,7 @@ class Call:
     arguments: Sequence[Argument] = field(default_factory=tuple)
     structure: str | None = None
     permits: frozenset[str] = frozenset()
+    within: str = ""
 
 
 @dataclass(frozen=True)

@@ -97,14 +97,24 @@ class Source:
     def call_line(self, call: Call, suffix: str, workspace: str, weight_reads: float = 0.0) -> str:
         """The call as a line of C; its parameters are kept for the source. ``suffix`` tells the layer's constants from others."""
         self.kernels.add(call.kernel)
-        self.permitted[call.kernel] = self.permitted.get(call.kernel, call.permits) & call.permits
-        fields = {
-            key: self.table(value, suffix, weight_reads) if isinstance(value, Table) else value for key, value in call.parameters.items()
-        }
+        asked = call.within or call.kernel
+        self.permitted[asked] = self.permitted.get(asked, call.permits) & call.permits
+        fields = self._fields(call.parameters, suffix, weight_reads)
         name = f"layer{suffix}"
         self.parameter_blocks.append({"structure": call.structure or call.kernel, "name": name, "lines": _lines(fields)})
         arguments = ", ".join(self._argument(argument, suffix, workspace, weight_reads) for argument in call.arguments)
         return f"ew_{call.kernel}(&{name}, {arguments});"
+
+    def _fields(self, parameters: Mapping[str, Parameter], suffix: str, weight_reads: float) -> dict[str, object]:
+        """``parameters`` with the names of their tables, which are kept for the source."""
+        return {
+            key: self.table(value, suffix, weight_reads)
+            if isinstance(value, Table)
+            else self._fields(value, suffix, weight_reads)
+            if isinstance(value, Mapping)
+            else value
+            for key, value in parameters.items()
+        }
 
     def _argument(self, argument: Argument, suffix: str, workspace: str, weight_reads: float) -> str:
         if isinstance(argument, Table):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import cast
+
 import numpy as np
 
 from edgewright.emit.c.structure.window import (
@@ -255,6 +258,16 @@ def transpose_conv2d(fields: Fields) -> Counts:
     window, counts = window_of(fields), reached(fields)
     add_shifts(counts, fields, window["output_height"] * window["output_width"])
     return counts
+
+
+def transpose_rows(row: Callable[[Fields], Counts], fields: Fields) -> Counts:
+    """A convolution of one ``row`` after the other."""
+    conv = cast(Fields, fields["row"])
+    window, counts = window_of(conv), dict[str, float]()
+    for y in range(number(fields, "rows")):
+        for name, times in row({**conv, "window": {**window, "padding_top": window["padding_top"] - y * number(fields, "lower")}}).items():
+            add(counts, "row of output" if name == "call" else name, times)
+    return {"call": 1, **counts}
 
 
 def reached(fields: Fields) -> Counts:

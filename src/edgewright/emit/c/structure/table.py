@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
@@ -69,6 +70,7 @@ PORTABLE: Mapping[str, Structure] = {
     "transpose_conv2d_s16": wide.transpose_conv2d,
     "transpose_conv2d_s16_w16": wide.transpose_conv2d,
     "transpose_conv2d_s8": matrix.transpose_conv2d,
+    "transpose_rows_s8": functools.partial(matrix.transpose_rows, matrix.conv2d),
 }
 DSP: Mapping[str, Structure] = {
     "conv2d_packed_s8": stored.conv2d_packed_dsp,
@@ -81,6 +83,7 @@ DSP: Mapping[str, Structure] = {
     "depthwise_conv2d_s8": depthwise.depthwise_dsp,
     "matmul_s8": other.matmul_dsp,
     "sum_flat_s8": other.sum_flat,
+    "transpose_rows_s8": functools.partial(matrix.transpose_rows, matrix.conv2d_dsp),
 }
 HELIUM: Mapping[str, Structure] = {
     "average_pool2d_s8": helium.pool2d,
@@ -93,6 +96,7 @@ HELIUM: Mapping[str, Structure] = {
     "mean_s8": helium.mean,
     "mul_s8": helium.mul,
     "sum_s8": helium.sum_any,
+    "transpose_rows_s8": functools.partial(matrix.transpose_rows, helium.conv2d),
 }
 SIZE: Mapping[str, Structure] = {"conv2d_packed_s8": stored.conv2d_packed_size, "conv2d_s8": matrix.conv2d_size}
 STRUCTURES: Mapping[str, Mapping[str, Structure]] = {"size": SIZE, "helium": HELIUM, "dsp": DSP, "portable": PORTABLE}
