@@ -78,7 +78,10 @@ def _transposed_convolution(writer: Writer, node: Node) -> Tensor:
 
 
 def _dense(writer: Writer, node: Node) -> Tensor:
-    """Gemm for two axes, a 1x1 convolution for an image that is held channels first, else MatMul."""
+    """Gemm for two axes, a 1x1 convolution for an image that is held channels first, else MatMul.
+
+    The weight's columns take the order in which the input is held, but for those of n:m patterns: their neighbours stay neighbours.
+    """
     source, weight = node.inputs[0], node.inputs[1]
     layout = writer.layout(source)
     axis = layout.rank - 1
@@ -92,6 +95,9 @@ def _dense(writer: Writer, node: Node) -> Tensor:
         name = writer.node("Conv", [writer.fetch(source, first), kernel, *bias], kernel_shape=[1, 1])
         return Tensor(name, Layout((*layout.seen[:axis], outputs), (first[0], outputs, *first[2:])))
     wanted = trailing(layout, axis, compact=True)
+    structure = writer.graph.constants[weight].structure if writer.graph.is_constant(weight) else None
+    if structure is not None and structure.pattern is not None:
+        wanted = (*wanted[:-1], layout.seen[axis])
     x = writer.fetch(source, wanted)
     numbers = columns(writer, weight, layout.seen[axis], wanted[-1])
     result = Layout((*layout.seen[:axis], outputs), (*wanted[:-1], outputs))
