@@ -394,7 +394,7 @@ def test_targets_and_groups_come_with_the_samples(tmp_path: Path) -> None:
     part = load_data(data.take(slice(1, 3)), graph)
     assert part.groups is not None and part.groups.tolist() == ["a", "b"] and part.targets is not None and part.targets[0, 0] == 2
     for wrong in (
-        {"targets": np.array(["a"] * 4)},
+        {"targets": np.array(["a"] * 3)},
         {"groups": np.arange(3)},
         {"targets": np.full(4, np.nan)},
         {"groups": np.zeros((4, 1))},
@@ -402,3 +402,10 @@ def test_targets_and_groups_come_with_the_samples(tmp_path: Path) -> None:
         np.savez(tmp_path / "w.npz", inputs=x, **wrong)
         with pytest.raises(DataError, match=r"w.npz: (targets|groups)"):
             load_data(tmp_path / "w.npz", graph)
+
+
+def test_targets_may_be_text(tmp_path: Path) -> None:
+    graph = ZOO["separable_keyword_spotter"]()
+    np.savez(tmp_path / "d.npz", inputs=zoo_inputs(graph, 3)[0], targets=np.array(["yes", "no", "on and off"]))
+    data = load_data(tmp_path / "d.npz", graph)
+    assert data.targets is not None and data.take([2]).targets.tolist() == ["on and off"] and data.reals is None

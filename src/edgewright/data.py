@@ -43,14 +43,20 @@ _UNREADABLE = (
 class Data:
     """Samples as real numbers, one array for each network input, the batch at axis 0; ``labels`` (N,) class indices where known.
 
-    ``targets`` (N, …): the reals that a regression should give. ``groups`` (N,): what samples belong together (a user, a recording).
+    ``targets`` (N, …): the reals that a regression should give, or text (words, sentences) for a metric of the user's own. ``groups`` (N,):
+    what samples belong together (a user, a recording).
     """
 
     inputs: tuple[NDArray[np.float32], ...]
     labels: NDArray[np.int64] | None = None
     source: str = ""
-    targets: NDArray[np.float32] | None = None
+    targets: NDArray[np.float32] | NDArray[np.str_] | None = None
     groups: NDArray[np.str_] | None = None
+
+    @property
+    def reals(self) -> NDArray[np.float32] | None:
+        """The targets, where they are numbers."""
+        return None if self.targets is None or self.targets.dtype.kind == "U" else self.targets.astype(np.float32)
 
     @property
     def count(self) -> int:
@@ -251,10 +257,11 @@ def _beside(data: Data, targets: NDArray[Any] | None, groups: NDArray[Any] | Non
         if array is not None and (array.ndim < 1 or len(array) != data.count or (what == "groups" and array.ndim != 1)):
             message = f"{data.source}: {what} are {array.dtype}{list(array.shape)} beside {data.count} samples"
             raise DataError(message, hint="one entry a sample along axis 0; groups have no other axis")
-    if targets is not None and (targets.dtype.kind not in "fiub" or not np.all(np.isfinite(targets))):
-        raise DataError(f"{data.source}: targets hold what is no finite number", hint="save finite float32 numbers")
-    reals = None if targets is None else targets.astype(np.float32)
-    return dataclasses.replace(data, targets=reals, groups=None if groups is None else groups.astype(np.str_))
+    text = targets is not None and targets.dtype.kind == "U"
+    if targets is not None and not text and (targets.dtype.kind not in "fiub" or not np.all(np.isfinite(targets))):
+        raise DataError(f"{data.source}: targets hold what is no finite number", hint="save finite numbers, or text as an array of str")
+    found: Any = targets if targets is None else targets.astype(np.str_ if text else np.float32)
+    return dataclasses.replace(data, targets=found, groups=None if groups is None else groups.astype(np.str_))
 
 
 def _from_function(name: str, graph: Graph) -> Data:

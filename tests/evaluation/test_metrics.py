@@ -82,3 +82,18 @@ def test_what_is_refused_says_what_to_do() -> None:
     with pytest.raises(DataError, match="d.npz has no targets, which metric 'mae' needs"):
         METRICS["mae"].truth_of(data)
     assert default_metrics(data) == [] and [m.name for m in default_metrics(Data((LOGITS,), LABELS))] == ["accuracy", "f1"]
+
+
+def test_sentences_are_compared_by_the_user_s_own_metric(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = ["WORDS = 'zero one two'.split()", "def sentences(outputs, truth):"]
+    lines += ["    said = [' '.join(WORDS[word] for word in row) for row in outputs.argmax(-1)]"]
+    lines += ["    return sum(text == right for text, right in zip(said, truth)) / len(truth)"]
+    (tmp_path / "spoken_words.py").write_text("\n".join(lines))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    data = Data((np.zeros((2, 1), np.float32),), targets=np.asarray(["one two", "zero zero"]))
+    outputs = np.eye(3, dtype=np.float32)[np.asarray([[1, 2], [0, 1]])]
+    metric = find_metric("spoken_words:sentences")
+    assert metric.of(outputs, metric.truth_of(data)) == 0.5
+    assert default_metrics(data) == []
+    with pytest.raises(DataError, match="targets of the data are text, metric 'mae' compares numbers"):
+        METRICS["mae"].truth_of(data)

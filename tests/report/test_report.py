@@ -20,7 +20,7 @@ from edgewright.ops.add import Add
 from edgewright.ops.dense import Dense
 from edgewright.ops.relu import Relu
 from edgewright.passes.registry import Line
-from edgewright.report.accuracy import Accuracy, compare, signal_to_noise_db
+from edgewright.report.accuracy import Accuracy, compare, real_outputs, signal_to_noise_db
 from edgewright.report.figures import changes, headline
 from edgewright.report.page import _ticks, memory_map, to_html
 from edgewright.report.report import Report, live_bytes, make_report
@@ -238,6 +238,17 @@ def test_what_is_no_classifier_has_no_agreement() -> None:
     graph = b.finish([b.node(Relu(), [b.input("x", (None, 16))])])
     found = compare(graph, graph, Data((np.ones((3, 16), np.float32),)))
     assert found.agreement is None and found.accuracy_after is None and found.samples == 3
+
+
+def test_a_regression_has_errors_in_place_of_answers() -> None:
+    x = np.random.default_rng(0).normal(size=(32, *float_network().value(float_network().inputs[0]).shape[1:])).astype(np.float32)
+    outputs = real_outputs(float_network(), Data((x,)))[0]
+    found = compare(float_network(), float_network(), Data((x,), targets=outputs + np.float32(0.25)))
+    assert found.agreement is None and found.accuracy_after is None
+    assert found.error_before == found.error_after == pytest.approx(0.25, abs=1e-6)
+    assert found.r2_after == pytest.approx(float(np.mean(1 - 0.25**2 / outputs.var(0))), abs=1e-4)
+    tokens = compare(float_network(), float_network(), Data((x,), targets=np.zeros((32, 1), np.float32)))
+    assert tokens.error_after is None, "targets of another shape are for a metric of the user's own"
 
 
 def test_signal_to_noise() -> None:

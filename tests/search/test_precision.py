@@ -47,6 +47,15 @@ def test_every_point_is_measured_and_the_front_is_one() -> None:
     assert [point for point in points if point.chosen] == holding[:1]
 
 
+def test_a_regression_is_judged_by_its_targets() -> None:
+    graph, inputs = network(), pictures(60, seed=5)
+    data, test = Data((pictures(64),)), Data((inputs,), targets=evaluate(graph, [inputs])[0])
+    points = precision_front(graph, load_target("host"), data=data, test=test, widths="2,8", shares=(1.0,), activations="8", drop=0.05)
+    small, large = points
+    assert small.accuracy is small.agreement is None and small.r2 is not None and large.r2 is not None
+    assert small.r2 < 0.95 < large.r2 == large.figure and large.chosen
+
+
 def test_senseless_shares_are_refused() -> None:
     data = Data((pictures(8),))
     with pytest.raises(RecipeError, match="shares are"):

@@ -40,9 +40,12 @@ class Metric:
 
     def truth_of(self, data: Data) -> Any:
         """The labels or targets of ``data``; DataError where it has none."""
-        found = data.targets if self.truth == "targets" else data.labels
+        found: Any = data.reals if self.truth == "targets" else data.labels
         if self.truth == "any":
             found = data.labels if data.labels is not None else data.targets
+        if found is None and self.truth == "targets" and data.targets is not None:
+            raise DataError(f"the targets of {data.source or 'the data'} are text, metric {self.name!r} compares numbers",
+                            hint="give a metric of your own that reads them, as module:function")  # fmt: skip
         if found is None:
             what = "labels" if self.truth != "targets" else "targets"
             raise DataError(
@@ -197,7 +200,7 @@ def top(k: int) -> Metric:
 
 def default_metrics(data: Data) -> list[Metric]:
     """What is measured where nobody asks for anything: by what the data has."""
-    names = ["accuracy", "f1"] if data.labels is not None else ["mae", "r2"] if data.targets is not None else []
+    names = ["accuracy", "f1"] if data.labels is not None else ["mae", "r2"] if data.reals is not None else []
     return [METRICS[name] for name in names]
 
 

@@ -46,6 +46,11 @@ def classifies(graph: Graph) -> bool:
     return graph.value(graph.outputs[0]).shape != graph.value(graph.inputs[0]).shape
 
 
+def regresses(data: Data, output: Reals) -> bool:
+    """Whether ``data`` has, in place of labels, a number for each of ``output``."""
+    return data.labels is None and data.reals is not None and data.reals.size == output.size
+
+
 def scores_of(output: Reals, count: int) -> Reals | None:
     """``output`` as (N, classes), or None where it is not one score for each of at least two classes of ``count`` samples."""
     if output.ndim < 2 or len(output) != count:

@@ -20,6 +20,8 @@ def _quality(report: Report) -> list[Row]:
         rows.append((f"accuracy on {accuracy.samples:,} {accuracy.samples_from} samples", percent(accuracy.accuracy_after)))
     elif accuracy is not None and accuracy.agreement is not None:
         rows.append((f"same answer as before, {accuracy.samples:,} {accuracy.samples_from} samples", percent(accuracy.agreement)))
+    elif accuracy is not None and accuracy.error_after is not None:
+        rows.append((f"mean absolute error on {accuracy.samples:,} {accuracy.samples_from} samples", f"{accuracy.error_after:.4g}"))
     measured = report.measured
     if measured is not None and measured.equal_to_evaluation is not None:
         count = f"{measured.inferences} inference{'s' if measured.inferences != 1 else ''}"
@@ -164,6 +166,10 @@ def changes(report: Report) -> list[tuple[str, str, str]]:
     if accuracy.change is not None:
         low, high = (100 * end for end in accuracy.change.interval)
         rows.append((f"its change, points: {accuracy.change.text}", "", f"{low:+.2f} to {high:+.2f}"))
+    if accuracy.error_before is not None and accuracy.error_after is not None:
+        rows.append((f"mean absolute error on {samples}", f"{accuracy.error_before:.4g}", f"{accuracy.error_after:.4g}"))
+    if accuracy.r2_before is not None and accuracy.r2_after is not None:
+        rows.append((f"R² on {samples}", f"{accuracy.r2_before:.4f}", f"{accuracy.r2_after:.4f}"))
     if accuracy.agreement is not None:
         rows.append((f"same answer as before on {samples}", "", percent(accuracy.agreement)))
     if accuracy.signal_to_noise_db is not None:

@@ -11,7 +11,8 @@ import numpy as np
 from edgewright.costs import cost_functions, known_costs, layer_cost_functions
 from edgewright.data import Data
 from edgewright.errors import RecipeError, UnsupportedError
-from edgewright.evaluation.outputs import Reals, real_outputs, scores_of
+from edgewright.evaluation.metrics import METRICS
+from edgewright.evaluation.outputs import Reals, real_outputs, regresses, scores_of
 from edgewright.ir.graph import Graph, Level
 from edgewright.numerics.width_program import Widths
 from edgewright.passes.bit_widths import BitFront, bit_front, parse_widths
@@ -34,10 +35,10 @@ class Point:
     """One network of the front. ``bits``: layer → width; ``weight_bytes``: packed; ``loss``: as measured layer by layer and added up;
     ``wide``: the nodes that take and give int16, all others int8.
 
-    ``costs``: what is known of it on the target: flash_bytes, arena_bytes, instructions and cycles of one inference.
     ``agreement``: share of the test samples that get the float network's answer; ``accuracy``: with labels only. None where the output is
-    no score of classes. ``undominated``: no other point is as good in answers, bytes of weights, arena and time, and better in one of them;
-    ``chosen``: the smallest within the drop.
+    no score of classes. ``r2``: of a regression, with targets only. ``costs``: what is known of it on the target: flash_bytes, arena_bytes,
+    instructions and cycles of one inference. ``undominated``: no other point is as good in answers, bytes of weights, arena and time, and
+    better in one of them; ``chosen``: the smallest within the drop.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Point:
     loss: float
     agreement: float | None
     accuracy: float | None
+    r2: float | None = None
     costs: dict[str, float] = field(default_factory=dict)
     wide: list[str] = field(default_factory=list)
     undominated: bool = False
@@ -53,8 +55,8 @@ class Point:
 
     @property
     def figure(self) -> float:
-        """What the point is judged by: accuracy, else agreement, else the loss turned round."""
-        known = self.agreement if self.accuracy is None else self.accuracy
+        """What the point is judged by: accuracy, else R², else agreement, else the loss turned round."""
+        known = next((figure for figure in (self.accuracy, self.r2, self.agreement) if figure is not None), None)
         return -self.loss if known is None else known
 
     @property
@@ -86,8 +88,8 @@ def precision_front(
     """Networks with mixed and with uniform widths, judged on ``test`` by the integers of the device; the smallest first.
 
     ``shares``: budgets, of the bytes that int8 weights take; those that uniform widths take are tried too. ``drop``: the most that
-    accuracy (without labels: agreement) may fall against the float network, as a share of 1: layers get their bits back, from the smallest
-    network up, until it holds. ``slowdown``: the most time of mixed networks, times that of int8, as quantize_mixed has it; 0: any.
+    accuracy (without labels: R² or agreement) may fall against the float network, as a share of 1: layers get their bits back, from the
+    smallest network up, until it holds. ``slowdown``: the most time of mixed networks, times that of int8; 0: any.
     ``activations``: "8,16" tries int16 for some of them, under several limits of time; ``arena_bytes``: the most RAM for them, 0: any.
     """
     if graph.level is not Level.FLOAT:
@@ -148,15 +150,19 @@ def _point(name: str, front: WidthFront, chosen: Widths, target: Target, ctx: Co
     quantized = run_recipe(applied, Recipe("rounded", (Step("round_weights"),)), quiet)
     integer = integer_graph(quantized, target, Context(target=target))
     outputs = real_outputs(integer, test)[0]
-    first, second = (scores_of(array, test.count) for array in (reference, outputs))
+    regression = regresses(test, outputs)
+    first, second = (None if regression else scores_of(array, test.count) for array in (reference, outputs))
     agreement = None if first is None or second is None else float(np.mean(first.argmax(1) == second.argmax(1)))
     accuracy = None if second is None or test.labels is None else float(np.mean(second.argmax(1) == test.labels))
+    r2 = METRICS["r2"].of(outputs, test.reals) if regression else None
     bits, wide = front.widths_of(chosen)
     size = int(chosen.bytes) + front.bits.fixed_bytes
-    return Point(name, bits, size, chosen.loss, agreement, accuracy, known_costs(integer, target), wide)
+    return Point(name, bits, size, chosen.loss, agreement, accuracy, r2, known_costs(integer, target), wide)
 
 
 def _float_figure(reference: Reals, test: Data) -> float:
+    if regresses(test, reference):
+        return METRICS["r2"].of(reference, test.reals)
     scores = scores_of(reference, test.count)
     if scores is None:
         raise RecipeError("a drop is a share of accuracy or agreement, and the network is no classifier", hint="leave the drop out")

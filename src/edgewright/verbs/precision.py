@@ -14,7 +14,7 @@ from edgewright.search.precision import Point, precision_front
 from edgewright.targets.target import load_target
 from edgewright.verbs.result import Result
 
-PLOT = 40
+PLOT = 24
 """Letters of the longest bar."""
 
 
@@ -52,10 +52,10 @@ def precision(
             seed=seed,
             progress=status.update,
         )
-    titles = ("network", "bytes of weights", "layers' bits", "other int16", "agrees %", "accuracy %", "flash B", "arena B", "time", "", "")
+    titles = ("network", "bytes of weights", "layers' bits", "others", "agrees %", "accuracy %", "R²", "flash B", "arena B", "time", "", "")
     rows = [(*_row(point), _bar(point, points)) for point in points]
-    text = render([columns(titles, rows, numbers=(1, 3, 4, 5, 6, 7, 8))])
-    text += "\n4/16: weights of 4 bits, activations of 16; without a stroke: of 8"
+    text = render([columns(titles, rows, numbers=(1, 3, 4, 5, 6, 7, 8, 9))])
+    text += "\n4/16: weights of 4 bits, activations of 16; without a stroke: of 8; others: how many layers without weights have 16"
     text += "\n* no other is as good in answers, bytes, arena and time, and better in one of them"
     if drop is not None:
         chosen = next((point for point in points if point.chosen), None)
@@ -65,10 +65,11 @@ def precision(
 
 def _row(point: Point) -> tuple[str, ...]:
     shares = ("" if share is None else f"{100 * share:.2f}" for share in (point.agreement, point.accuracy))
+    r2 = "" if point.r2 is None else f"{point.r2:.4f}"
     bits = " ".join(f"{width}/16" if layer in point.wide else str(width) for layer, width in point.bits.items())
     others = str(sum(name not in point.bits for name in point.wide) or "")
     costs = (f"{point.costs[name]:,.0f}" if name in point.costs else "" for name in ("flash_bytes", "arena_bytes"))
-    return point.name, f"{point.weight_bytes:,}", bits, others, *shares, *costs, _time(point), "*" if point.undominated else ""
+    return point.name, f"{point.weight_bytes:,}", bits, others, *shares, r2, *costs, _time(point), "*" if point.undominated else ""
 
 
 def _time(point: Point) -> str:

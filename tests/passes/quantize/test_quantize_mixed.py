@@ -79,7 +79,7 @@ def test_int16_where_one_channel_makes_activations_wide() -> None:
     assert distance(graph, mixed) < 0.6 * distance(graph, narrow)
     assert distance(graph, quantize_mixed(graph, context(), widths="8", slowdown=1.7)) < 1.1 * distance(graph, everywhere)
     told = {line.where: line.detail for line in ctx.lines if line.technique == "quantize_mixed"}
-    assert told["wide"] == "weights of 8 bits, activations of 16" and told["add"] == "activations of 16 bits"
+    assert told["wide"] == told["add"] == "activations of 16 bits"
     assert "times int8's cycles, proved to" in told["net"]
 
 

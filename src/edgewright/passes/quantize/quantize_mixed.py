@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from edgewright.errors import RecipeError
+from edgewright.ir.dtype import DType
 from edgewright.ir.graph import Graph
 from edgewright.passes.bit_widths import bit_front, no_bits, parse_widths
 from edgewright.passes.mixed_widths import parse_activations, width_front
@@ -46,13 +47,14 @@ def quantize_mixed(
         ctx.skipped(graph.name, "widths of networks with states are not chosen yet")
         ctx.did(graph.name, "quantized with int8 throughout")
         return quantize_static(graph, quiet, weight_ranges="mse")
-    bits = bit_front(graph, ctx, chosen, SAMPLES) or no_bits(graph, chosen)
+    free = len(chosen) > 1 or chosen[0] is not DType.INT8 or share < 1 or flash_bytes
+    bits = (bit_front(graph, ctx, chosen, SAMPLES) if free else None) or no_bits(graph, chosen)
     front = width_front(bits, ctx, SAMPLES, wide)
     budget = flash_bytes or bits.fixed_bytes + share * bits.int8_bytes
     found = front.within(budget, slowdown * front.int8_time or float("inf"), arena_bytes)
     weights, layers = front.widths_of(found)
     for layer, width in weights.items():
-        ctx.did(layer, f"weights of {width} bits, activations of {16 if layer in layers else 8}")
+        ctx.did(layer, f"weights of {width} bits, activations of {16 if layer in layers else 8} bits")
     for layer in layers:
         if layer not in weights:
             ctx.did(layer, "activations of 16 bits")
