@@ -56,13 +56,15 @@ def file_of(files: dict[str, bytes]) -> bytes:
     return next(iter(files.values()))
 
 
-@pytest.mark.parametrize(("recipe", "most"), [("w8a8", 0.85), ("w8a16", 0.85), ("clean", 0.6)])
-def test_micro_runs_tables_to_the_same_bytes(recipe: str, most: float, needs_tflite_micro: None) -> None:
+@pytest.mark.parametrize("form", ["tables", "decode"])
+@pytest.mark.parametrize(("recipe", "most"), [("w8a8", 0.87), ("w8a16", 0.85), ("clean", 0.62)])
+def test_micro_runs_tables_to_the_same_bytes(recipe: str, most: float, form: str, needs_tflite_micro: None) -> None:
     source = wide()
     graph = clustered(source, recipe)
-    plain, packed = emit_tflite(graph), emit_tflite(graph, weights="tables")
+    plain, packed = emit_tflite(graph), emit_tflite(graph, weights=form)
     assert len(file_of(packed)) < most * len(file_of(plain))
-    assert KEY.encode() in file_of(packed) and KEY.encode() not in file_of(plain)
+    key = KEY.encode() if form == "tables" else b"TFLM_DECODE"
+    assert key in file_of(packed) and key not in file_of(plain)
     inputs = zoo_inputs(source, 4) if recipe == "clean" else integer_inputs(source, graph, 4)
     got = run_tflm(packed, inputs).outputs
     for own, theirs in zip(evaluate(graph, inputs), got, strict=True):
@@ -74,9 +76,10 @@ def test_micro_runs_tables_to_the_same_bytes(recipe: str, most: float, needs_tfl
 
 @pytest.mark.parametrize("name", ["residual_batch_norm", "dense_autoencoder", "conv_same_relu", "inverted_bottleneck"])
 @pytest.mark.parametrize("recipe", ["w8a8", "w4a8", "binary-a8", "clean"])
-def test_reading_gives_the_same_weights(name: str, recipe: str) -> None:
+@pytest.mark.parametrize("form", ["tables", "decode"])
+def test_reading_gives_the_same_weights(name: str, form: str, recipe: str) -> None:
     graph = clustered(ZOO[name](), recipe)
-    plain, packed = load_tflite(file_of(emit_tflite(graph))), load_tflite(file_of(emit_tflite(graph, weights="tables")))
+    plain, packed = load_tflite(file_of(emit_tflite(graph))), load_tflite(file_of(emit_tflite(graph, weights=form)))
     assert len(plain.nodes) == len(packed.nodes)
     for ours, theirs in zip(plain.nodes, packed.nodes, strict=True):
         for one, other in zip(ours.inputs, theirs.inputs, strict=True):
@@ -85,9 +88,10 @@ def test_reading_gives_the_same_weights(name: str, recipe: str) -> None:
                 assert plain.value(one).quant == packed.value(other).quant or plain.value(one).dtype.bits < 8
 
 
-def test_a_codebook_comes_back() -> None:
+@pytest.mark.parametrize("form", ["tables", "decode"])
+def test_a_codebook_comes_back(form: str) -> None:
     graph = clustered(wide(), "clean")
-    back = load_tflite(file_of(emit_tflite(graph, weights="tables")))
+    back = load_tflite(file_of(emit_tflite(graph, weights=form)))
     weight = back.constants[next(node for node in back.nodes if node.op.kind == "Dense").inputs[1]]
     assert weight.structure is not None and weight.structure.codebook is not None
     np.testing.assert_array_equal(weight.structure.codebook, np.unique(weight.array))
@@ -98,10 +102,11 @@ def test_a_file_that_would_not_shrink_stays_plain() -> None:
     assert emit_tflite(graph, weights="tables") == emit_tflite(graph)
 
 
-def test_litert_refuses_tables() -> None:
+@pytest.mark.parametrize("form", ["tables", "decode"])
+def test_litert_refuses_tables(form: str) -> None:
     graph = clustered(wide())
     with pytest.raises(ToolError, match="LiteRT does not run this network"):
-        run_litert(emit_tflite(graph, weights="tables"), integer_inputs(wide(), graph, 1))
+        run_litert(emit_tflite(graph, weights=form), integer_inputs(wide(), graph, 1))
 
 
 def test_indices_by_hand() -> None:
@@ -136,4 +141,4 @@ def test_too_many_values_make_no_table() -> None:
 def test_an_unknown_storage_is_refused() -> None:
     with pytest.raises(RecipeError, match="unknown storage 'zip' of weights in .tflite") as found:
         emit(wide(), ["tflite"], tflite_weights="zip")
-    assert found.value.hint == "one of plain, tables, sparse"
+    assert found.value.hint == "one of plain, tables, decode, sparse"

@@ -11,7 +11,7 @@ from ai_edge_litert import schema_py_generated as schema
 
 from edgewright.emit.tflite import emit_tflite
 from edgewright.emit.tflite_tables import KEY, table_of
-from edgewright.errors import ModelError
+from edgewright.errors import ModelError, UnsupportedError
 from edgewright.frontends.tflite import load_tflite
 from edgewright.frontends.tflite_tables import unpack_table
 from edgewright.ir.edit import GraphBuilder
@@ -119,13 +119,29 @@ def test_tables_are_read_by_an_own_decoder() -> None:
             np.testing.assert_array_equal(got, array)
 
 
-def packed_file() -> schema.ModelT:
+@pytest.mark.parametrize(("place", "value", "message"), [
+    (0, 2, "by method \\[2\\]"), (1, 9, "unknown version"), (4, 0, "unknown version"), (5, 0, "indices of 0 bits"),
+    (5, 7, "bytes of indices"), (6, 4, "bytes of values for 1 channels of 4"),
+])
+def test_decode_operators_that_contradict_themselves(place: int, value: int, message: str) -> None:
+    model = packed_file("decode")
+    assert len(load_tflite(built(model)).nodes) == 1
+    table = next(tensor for tensor in model.subgraphs[0].tensors if tensor.name.startswith(b"table"))
+    data = np.array(model.buffers[table.buffer].data, np.uint8)
+    data[place] = value
+    model.buffers[table.buffer].data = data
+    with pytest.raises((ModelError, UnsupportedError), match=message) as found:
+        load_tflite(built(model))
+    assert found.value.hint
+
+
+def packed_file(form: str = "tables") -> schema.ModelT:
     rng = np.random.default_rng(0)
     b = GraphBuilder("net")
     weight = b.constant("weight", rng.choice(np.asarray([-1.5, 0.25, 2.0], np.float32), size=(16, 32)))
     graph = b.finish([b.node(Dense(), [b.input("x", (None, 32)), weight])])
-    model = schema.ModelT.InitFromPackedBuf(emit_tflite(graph, weights="tables")["net.tflite"], 0)
-    assert any(metadata.name == KEY.encode() for metadata in model.metadata)
+    model = schema.ModelT.InitFromPackedBuf(emit_tflite(graph, weights=form)["net.tflite"], 0)
+    assert form == "decode" or any(metadata.name == KEY.encode() for metadata in model.metadata)
     return model
 
 

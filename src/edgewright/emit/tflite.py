@@ -13,7 +13,7 @@ from edgewright.emit import tflite_layers as layers
 from edgewright.emit import tflite_recurrent as recurrent
 from edgewright.emit.tflite_elementwise import Writing, no_int8_kernel, plain
 from edgewright.emit.tflite_sparse import store_sparse
-from edgewright.emit.tflite_tables import store_tables
+from edgewright.emit.tflite_tables import store_decoded, store_tables
 from edgewright.emit.tflite_writer import Subgraph, Tensor, Writer, batch_of_one, file_name
 from edgewright.errors import UnsupportedError
 from edgewright.ir.dtype import DType
@@ -48,9 +48,11 @@ WITHOUT_REFERENCE_KERNEL = frozenset({"ELU"})
 """Operators that LiteRT has among its optimized kernels alone."""
 
 
-FORMS: Mapping[str, Callable[[Writer], None]] = {"plain": lambda writer: None, "tables": store_tables, "sparse": store_sparse}
-"""How weights are stored. Plain: every runtime takes them. Tables: few values and narrow indices, for TensorFlow Lite Micro alone.
-Sparse: float weights without their zeros, for LiteRT alone."""
+FORMS: Mapping[str, Callable[[Writer], None]] = {
+    "plain": lambda writer: None, "tables": store_tables, "decode": store_decoded, "sparse": store_sparse,
+}
+"""How weights are stored. Plain: every runtime takes them. Tables, and decode: few values and narrow indices, for TensorFlow Lite Micro
+alone, unpacked by its kernels or by an operator. Sparse: float weights without their zeros, for LiteRT alone."""
 
 
 def emit_tflite(graph: Graph, *, weights: str = "plain") -> dict[str, bytes]:

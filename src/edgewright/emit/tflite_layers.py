@@ -125,7 +125,7 @@ def _weight(writer: Writer, node: Node, role: str = "weight", arrange: Any = _un
 
 def _pays(writer: Writer, name: str, arrange: Any, axis: int) -> bool:
     """Whether narrow integers become a table of bytes."""
-    if writer.weights != "tables" or writer.graph.level is not Level.INTEGER:
+    if writer.weights not in ("tables", "decode") or writer.graph.level is not Level.INTEGER:
         return False
     quant = writer.graph.value(name).quant
     array = arrange(writer.graph.array(name))

@@ -251,8 +251,9 @@ def _bytes(array: NDArray[Any], dtype: DType) -> bytes:
 
 def _code(kind: str, version: int) -> Any:
     code = schema.OperatorCodeT()
-    number = getattr(schema.BuiltinOperator, kind)
-    code.builtinCode = number
+    name, _, custom = kind.partition(" ")
+    number = getattr(schema.BuiltinOperator, name)
+    code.builtinCode, code.customCode = number, custom or None
     code.deprecatedBuiltinCode = min(number, schema.BuiltinOperator.PLACEHOLDER_FOR_GREATER_OP_CODES)
     code.version = version
     return code

@@ -59,6 +59,7 @@ OPERATORS: Mapping[str, Importing] = {
     "BATCH_MATMUL": layers.batch_matmul, "UNIDIRECTIONAL_SEQUENCE_LSTM": unidirectional_sequence_lstm,
     "SOFTMAX": elementwise.softmax, "LOG_SOFTMAX": elementwise.simple(LogSoftmax()),
     "QUANTIZE": elementwise.quantize, "DEQUANTIZE": elementwise.dequantize, "DENSIFY": shapes.densify,
+    "CUSTOM TFLM_DECODE": shapes.decode,
 }
 """The schema's operator → the function that adds it to a graph; variables (VAR_HANDLE …) are added for each reading."""
 

@@ -25,7 +25,8 @@ _DTYPES = {"FLOAT32": DType.FLOAT32, "INT8": DType.INT8, "UINT8": DType.INT8, "I
            "INT32": DType.INT32}
 _ARITHMETIC = ("FLOAT32", "INT8", "UINT8", "INT16")
 """Types of tensors that a network computes on; the others carry shapes, indices and handles."""
-_EDGES = ("QUANTIZE", "DEQUANTIZE")
+_EDGES = ("QUANTIZE", "DEQUANTIZE", "CUSTOM TFLM_DECODE")
+"""What may read, or make, numbers that an integer network does not compute on."""
 REPLACE = "replace it in the network, or cut the network before it"
 
 Arrange = Callable[[NDArray[Any]], NDArray[Any]]
@@ -42,11 +43,12 @@ class InexpressibleError(Exception):
 
 @dataclass(frozen=True, eq=False)
 class Folded:
-    """Numbers that are known although an operator computes them; floats may stand on the grid ``quant``. ``sparse``: stored so."""
+    """Numbers that are known although an operator computes them; floats may be on the grid ``quant``. ``sparse``, ``table``: stored so."""
 
     array: NDArray[Any]
     quant: Quant | None = None
     sparse: bool = False
+    table: bool = False
 
 
 _PLAIN = Folded(np.zeros(0))
@@ -236,8 +238,8 @@ class Importer:
             name = self.names[record.index]
             name = self.names.unused(name) if record.index in self._named else name
             self._named.add(record.index)
-            sparse = record.sparse or (known is not None and known.sparse)
-            structure = stored_structure(array, sparse=sparse, table=record.unpack is not None)
+            told = known or Folded(array, sparse=record.sparse, table=record.unpack is not None)
+            structure = stored_structure(array, sparse=told.sparse, table=told.table)
             self._constants[key] = self.builder.constant(name, array, dtype=dtype, quant=quant, structure=structure)
         return self._constants[key]
 

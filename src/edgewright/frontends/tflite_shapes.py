@@ -10,6 +10,7 @@ from ai_edge_litert import schema_py_generated as schema
 
 from edgewright.frontends.tflite_file import MOST_AXES, Operation
 from edgewright.frontends.tflite_importer import Folded, Importer, InexpressibleError
+from edgewright.frontends.tflite_tables import unpack_decode
 from edgewright.ir.graph import Level, Shape
 from edgewright.ir.layout import BatchMixedError
 from edgewright.ops.concat import Concat
@@ -315,6 +316,23 @@ def mirror_pad(importer: Importer, operation: Operation) -> None:
     if operation.options(schema.MirrorPadOptionsT).mode != schema.MirrorPadMode.REFLECT:
         raise InexpressibleError("mode SYMMETRIC", "use reflection without the edge element, or constant padding")
     _pad(importer, operation, lambda pairs: Pad(pairs, mode="reflect"))
+
+
+def decode(importer: Importer, operation: Operation) -> None:
+    """TFLM_DECODE of TensorFlow Lite Micro: constants from tables of values."""
+    if len(operation.inputs) != 2 * len(operation.outputs):
+        raise operation.broken(f"has {len(operation.inputs)} inputs for {len(operation.outputs)} outputs")
+    for position in range(len(operation.outputs)):
+        record = importer.output_record(operation, position)
+        indices, table = (importer.constant_array(operation, 2 * position + place) for place in (0, 1))
+        if table[:1].tolist() != [0]:
+            raise InexpressibleError(f"it decodes {record.name!r} by method {table[:1].tolist()}", "only tables (method 0) are known")
+        importer.charge(record.elements)
+        try:
+            array = unpack_decode(indices, table, record.type, record.shape, record.axis if len(record.scale) > 1 else None)
+        except (ValueError, IndexError) as error:
+            raise operation.broken(str(error)) from error
+        importer.folded[record.index] = Folded(array, importer.quant(record, record.axis), table=True)
 
 
 def densify(importer: Importer, operation: Operation) -> None:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 KEY = "COMPRESSION_METADATA"
 VERSION = 1
 MOST_BITS = 7
+HEAD_BYTES = 16
 _NUMPY = {"FLOAT32": "<f4", "INT8": "i1", "INT16": "<i2", "INT32": "<i4", "INT64": "<i8"}
 
 
@@ -59,6 +60,18 @@ def _tables(table: Table, field: int) -> list[Table]:
 def _number(table: Table, field: int, kind: Any, default: int) -> int:
     place = table.Offset(4 + 2 * field)
     return default if place == 0 else int(table.Get(kind, table.Pos + place))
+
+
+def unpack_decode(indices: NDArray[Any], table: NDArray[Any], kind: str, shape: tuple[int, ...], axis: int | None) -> NDArray[Any]:
+    """What TFLM_DECODE makes of ``indices`` and ``table`` (bytes): a head, then the values."""
+    head = table[:HEAD_BYTES].tolist()
+    if len(head) < HEAD_BYTES or head[1] != 1 or head[4] != 1:
+        raise ValueError("a table whose head is cut or of an unknown version")
+    bits, stride, values = head[5] & MOST_BITS, head[6], table[HEAD_BYTES:].tobytes()
+    channels = 1 if axis is None else shape[axis]
+    if bits == 0 or len(values) != channels * stride * np.dtype(_NUMPY.get(kind, "i1")).itemsize:
+        raise ValueError(f"{len(values)} bytes of values for {channels} channels of {stride}, indices of {bits} bits")
+    return unpack_table(memoryview(indices.tobytes()), memoryview(values), bits, kind, shape, axis)
 
 
 def unpack_table(indices: memoryview, values: memoryview, bits: int, kind: str, shape: tuple[int, ...], axis: int | None) -> NDArray[Any]:

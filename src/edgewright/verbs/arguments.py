@@ -21,7 +21,7 @@ OnnxActivations = Annotated[
     str, typer.Option("--onnx-activations", help="int8 (TensorRT), uint8 (fastest in ONNX Runtime on x86) or exact (the device's bytes)")
 ]
 TfliteWeights = Annotated[
-    str, typer.Option("--tflite-weights", help="plain, tables (few values; TensorFlow Lite Micro only) or sparse (float; LiteRT only)")
+    str, typer.Option("--tflite-weights", help="plain; for TensorFlow Lite Micro: tables, decode (few values); for LiteRT: sparse (float)")
 ]
 Reserve = Annotated[
     list[str] | None, typer.Option("--reserve", metavar="NAME=BYTES[@flash]", help="RAM or flash that the firmware needs; repeatable")
