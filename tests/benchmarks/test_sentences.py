@@ -1,0 +1,125 @@
+"""Sentences out of packages, and how a student learns from a teacher's states."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from benchmarks import prose, sentence_states
+from benchmarks.sentence_networks import Encoder, Shape, Student
+from benchmarks.sentence_states import PIECE, Batches, Taught, lesson, mean_states
+from benchmarks.sentences import Sentences
+
+VOCABULARY, WIDTH, LENGTH = 60, 16, 8
+
+
+def test_sentences_are_cut_where_they_end() -> None:
+    text = "Here is the first\nof them. And 'here is' another one! Short one.\n\n  * A paragraph ends\n  a sentence\n\n0x12 == 34; 56 <> 78"
+    assert [*prose.cut(text)] == ["Here is the first of them.", "And 'here is' another one!", "A paragraph ends a sentence"]
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "wanted"),
+    [
+        ("./usr/share/games/fortunes/work", "One says this.\n\t\t-- Someone\n%\nTwo says that.\n", ["One says this.", "Two says that."]),
+        ("./usr/share/help/C/gnome-help/a.page", "<p>A &amp; b</p><code>x = 1</code><p>Two</p>", ["A & b", "Two"]),
+        (
+            "./usr/share/man/man7/x.7.gz",
+            ".TH X 7\nWords in\n.B bold\nand \\fIslanted\\fP.\n.PP\nMore.\n",
+            ["Words in bold and slanted.", "More."],
+        ),
+        ("./w/data/campaigns/c/1.cfg", 'speaker=A\nmessage= _ "We <i>must</i> go."\nname=B\n', ["We must go."]),
+        ("./usr/share/games/endless-sky/data/a.txt", "say `\tHello, <first>.`\n", ["Hello, one."]),
+        ("./usr/share/wordnet/data.verb", '001 v | to go; "he went"\n', ["to go", "he went"]),
+    ],
+)
+def test_prose_of_a_file(path: str, text: str, wanted: list[str]) -> None:
+    read = prose.reader(path)
+    assert read is not None
+    assert [" ".join(part.split()) for part in read(text).split("\n\n") if part.strip()] == wanted
+
+
+def test_what_is_no_prose_is_not_read() -> None:
+    assert prose.reader("./usr/share/games/fortunes/work.dat") is None
+    assert prose.reader("./usr/bin/fortune") is None
+
+
+def test_tables_of_the_first_layer_give_the_same(part: Sentences) -> None:
+    """Query, key and value looked up, and one mean of all, as in the layers that are trained."""
+    torch.manual_seed(0)
+    network = Student(torch.randn(VOCABULARY, WIDTH), ((8, 2, 12), (8, 4, 10)), LENGTH)
+    for parameter in network.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    ids, masks = torch.from_numpy(part.ids[:50]).long(), torch.from_numpy(part.masks[:50])
+    found = network.eval().looked_up(LENGTH)(ids, masks)
+    wanted = (network(ids, masks) * masks[..., None]).sum(1) / masks.sum(1, keepdim=True)
+    torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-5)
+    trained = network.train()(ids[:, :5], torch.ones(50, 5))
+    torch.testing.assert_close(trained, network.eval()(ids[:, :5], torch.ones(50, 5)), rtol=1e-4, atol=1e-5)
+
+
+def test_shorter_batches_have_the_same_states(part: Sentences) -> None:
+    torch.manual_seed(0)
+    teacher = Encoder(Shape(VOCABULARY, WIDTH, 4, 24, 2), LENGTH)
+    lengths = part.masks[:90].sum(1).astype(int)
+    packed = sentence_states._ask(teacher, part.ids[:90], lengths)
+    with torch.inference_mode():
+        whole = teacher.states(torch.from_numpy(part.ids[:90]).long(), torch.from_numpy(part.masks[:90])).numpy()
+    assert np.abs(packed - whole[part.masks[:90] > 0]).max() < 2e-2  # teachers are asked in bfloat16
+
+
+def test_batches_go_through_all_sentences(part: Sentences) -> None:
+    pieces = [_states(part, 0), _states(part, 1)]
+    batches = [*Batches(part, pieces, 128, 2 * PIECE // 128)]
+    seen = [tuple(row[row > 0]) for (ids, _), _ in batches for row in ids.numpy()]
+    assert sorted(seen) == sorted(tuple(row[row > 0]) for row in part.ids)
+    for (ids, masks), states in batches:
+        assert states.shape[:2] == ids.shape == masks.shape
+        torch.testing.assert_close(states[..., 0].float(), ids.to(torch.bfloat16).float())
+    padded = sum(float((1 - masks).sum()) for (_, masks), _ in batches) / sum(masks.numel() for (_, masks), _ in batches)
+    assert padded < 0.1
+    assert [states.sum() for _, states in batches] == [states.sum() for _, states in Batches(part, pieces, 128, len(batches))]
+
+
+def test_table_of_mean_states(part: Sentences, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    alone = np.full((VOCABULARY, WIDTH), 3.0, np.float16)
+    monkeypatch.setattr(sentence_states, "alone", lambda: alone)
+    table = mean_states(part, [_states(part, 0)])
+    count = int((part.ids[:PIECE] == 7).sum())
+    assert count > 0
+    torch.testing.assert_close(table[7], torch.full((WIDTH,), (3.0 + 7.0 * count) / (1 + count)))
+    assert VOCABULARY - 1 not in part.ids
+    torch.testing.assert_close(table[-1], torch.full((WIDTH,), 3.0))
+
+
+def test_lesson_is_none_where_all_is_learned() -> None:
+    torch.manual_seed(0)
+    wanted = torch.randn(6, 5, WIDTH)
+    wanted[0, 3:] = 0
+    assert float(lesson(wanted, wanted)) == pytest.approx(0.0, abs=1e-5)
+    worse = [float(lesson(wanted + scale * torch.randn(6, 5, WIDTH), wanted)) for scale in (0.1, 0.5, 1.0)]
+    assert worse == sorted(worse) and worse[0] > 0.01
+
+
+def test_nothing_is_said_where_no_token_stands(part: Sentences) -> None:
+    network = Taught(Student(torch.randn(VOCABULARY, WIDTH), ((8, 2, 12),), LENGTH))
+    states = network(torch.from_numpy(part.ids[:20]).long(), torch.from_numpy(part.masks[:20]))
+    assert not states[torch.from_numpy(part.masks[:20]) == 0].any() and states[:, 0].any()
+
+
+@pytest.fixture(name="part")
+def _part() -> Sentences:
+    rng = np.random.default_rng(0)
+    lengths = rng.integers(3, LENGTH + 1, 2 * PIECE)
+    masks = (np.arange(LENGTH) < lengths[:, None]).astype(np.float32)
+    ids = (rng.integers(1, VOCABULARY - 1, masks.shape) * masks).astype(np.int32)
+    return Sentences((), ids, masks)
+
+
+def _states(part: Sentences, number: int) -> np.ndarray:
+    """States that are the number of their token, over and over."""
+    ids = part.ids[number * PIECE : (number + 1) * PIECE]
+    return np.repeat(ids[ids > 0][:, None], WIDTH, 1).astype(np.float16)
