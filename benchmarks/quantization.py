@@ -21,7 +21,7 @@ from benchmarks.data import cifar10
 from edgewright.data import Data
 from edgewright.emit.onnx import emit_onnx
 from edgewright.ir.graph import Graph
-from edgewright.recipe import Recipe, load_recipe
+from edgewright.recipe import Recipe, Step, load_recipe
 from edgewright.report.accuracy import real_outputs
 from edgewright.run.onnxruntime import run_onnxruntime
 
@@ -40,6 +40,9 @@ def rows() -> list[dict[str, object]]:
     recipes = [load_recipe("w8a8")]
     for name in WIDTHS:
         recipes += [_nearest(load_recipe(name)), load_recipe(name)] if name != "w8a8-rounded" else [load_recipe(name)]
+    recipes += [_named("w4a8", "GPTQ", Step("round_weights", {"method": "gptq"}))]
+    recipes += [_named("w4a8", "AdaRound", Step("learn_rounding"), Step("correct_biases"))]
+    recipes += [load_recipe("w4a4-blocks"), _named("w3a8", "blocks", Step("reconstruct_blocks"))]
     for recipe in recipes:
         started = time.perf_counter()
         graph = edgewright.optimize(floating, recipe=recipe, data=calibration, formats=["c"]).graph
@@ -57,6 +60,12 @@ def _row(method: str, accuracy: float, reference: float, weights: int | None, se
 def _nearest(recipe: Recipe) -> Recipe:
     """``recipe`` without the step that rounds by outputs."""
     return Recipe(f"{recipe.name}, nearest integers", tuple(step for step in recipe.steps if step.name != "round_weights"))
+
+
+def _named(name: str, method: str, *steps: Step) -> Recipe:
+    """Recipe ``name`` with ``steps`` in place of the one that rounds by outputs."""
+    recipe = load_recipe(name)
+    return Recipe(f"{name}, {method}", (*(step for step in recipe.steps if step.name != "round_weights"), *steps))
 
 
 def _weights(graph: Graph) -> int:

@@ -27,6 +27,8 @@ LEAST_SIGNAL_TO_NOISE_DB = {
     "quantize_dynamic": 25.0,
     "quantize_float16": 55.0,
     "round_weights": 20.0,
+    "learn_rounding": 15.0,
+    "reconstruct_blocks": 15.0,
     "correct_biases": 20.0,
     "smooth_activations": 40.0,
     "fine_tune": 5.0,
@@ -47,6 +49,7 @@ LEAST_SIGNAL_TO_NOISE_DB = {
 """What every lossy pass, with its default options, may lose on any output of any animal: a new one has to declare it here."""
 OPTIONS: dict[str, dict[str, object]] = {
     "slim_channels": {"epochs": 2, "strength": 30.0},
+    "learn_rounding": {"iterations": 20}, "reconstruct_blocks": {"iterations": 20},
     "fine_tune": {"epochs": 1}, "distill": {"epochs": 1}, "train_quantized": {"epochs": 1},
 }
 """Where a pass has other than its default options here: training is kept short."""
