@@ -42,7 +42,7 @@ def rows() -> list[dict[str, object]]:
         recipes += [_nearest(load_recipe(name)), load_recipe(name)] if name != "w8a8-rounded" else [load_recipe(name)]
     recipes += [_named("w4a8", "GPTQ", Step("round_weights", {"method": "gptq"}))]
     recipes += [_named("w4a8", "AdaRound", Step("learn_rounding"), Step("correct_biases"))]
-    recipes += [load_recipe("w4a4-blocks"), _named("w3a8", "blocks", Step("reconstruct_blocks"))]
+    recipes += [load_recipe("w4a4-blocks"), _named("w3a8", "blocks", Step("reconstruct_blocks", {"drop": 0.0}))]
     for recipe in recipes:
         started = time.perf_counter()
         graph = edgewright.optimize(floating, recipe=recipe, data=calibration, formats=["c"]).graph
