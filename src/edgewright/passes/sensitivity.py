@@ -60,7 +60,10 @@ def rounding_losses(graph: Graph, inputs: Sequence[NDArray[np.generic]], grids: 
         wanted = _finish(graph, dict(held), constants, 0)
 
         def lost(name: str, start: int) -> float:
-            return _loss(graph, wanted, _finish(graph, {**held, name: snap(grids[name], held[name])}, constants, start))
+            rounded, quant, maker = snap(grids[name], held[name]), grids[name].quant, graph.producers.get(name)
+            if name in graph.kept and quant is not None and maker is not None and isinstance(maker.op, Softmax):
+                rounded = rounded.clamp(min=quant.scale[0] / 2)  # a share below half a step is not impossible, only unknown
+            return _loss(graph, wanted, _finish(graph, {**held, name: rounded}, constants, start))
 
         found |= {name: lost(name, 0) for name in graph.inputs if name in grids}
         for place, node in enumerate(graph.nodes):
@@ -128,7 +131,7 @@ def _output_loss(graph: Graph, name: str, wanted: Tensor, found: Tensor) -> floa
 
 def _log_probabilities(maker: Node | None, x: Tensor) -> Tensor:
     if maker is not None and isinstance(maker.op, Softmax):
-        return torch.log(x.clamp(min=1e-12))
+        return torch.log_softmax(torch.log(x.clamp(min=1e-12)), -1)  # rounded shares do not add up to 1
     return x if maker is not None and isinstance(maker.op, LogSoftmax) else torch.log_softmax(x, -1)
 
 

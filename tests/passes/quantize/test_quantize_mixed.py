@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 
 import numpy as np
@@ -12,15 +13,17 @@ from edgewright.costs import cost_functions, layer_cost_functions
 from edgewright.data import Data
 from edgewright.emit.tflite import emit_tflite
 from edgewright.errors import RecipeError
-from edgewright.ir.dtype import DType
-from edgewright.ir.edit import rebuild
+from edgewright.ir.dtype import DType, Quant
+from edgewright.ir.edit import GraphBuilder, rebuild
 from edgewright.ir.graph import Constant, Graph
+from edgewright.ops import Softmax
 from edgewright.ops.evaluate import evaluate, quantize_inputs
 from edgewright.passes.bit_widths import bit_front, parse_widths
 from edgewright.passes.mixed_widths import WidthFront, width_front
 from edgewright.passes.quantize.quantize_mixed import quantize_mixed
 from edgewright.passes.quantize.quantize_static import quantize_static
 from edgewright.passes.registry import Context
+from edgewright.passes.sensitivity import rounding_losses
 from edgewright.run.tflm import run_tflm
 from edgewright.steps import integer_graph
 from edgewright.targets.target import load_target
@@ -113,6 +116,20 @@ def test_the_arena_is_planned_and_kept() -> None:
     assert free.loss < found.loss < known.within(1e9, known.int8_time).loss
     with pytest.raises(RecipeError, match="int8 activations need 1,024 bytes of arena, 100 are allowed"):
         quantize_mixed(outlying(), ctx, arena_bytes=100)
+
+
+def test_shares_that_round_to_zero_do_not_count_as_impossible() -> None:
+    """A softmax at the end has a grid of 1/256: its many shares below half a step cost no more than what they hold."""
+    graph = network()
+    builder = GraphBuilder("shares")
+    logits = builder.input("logits", (None, 10))
+    shares = builder.finish([builder.node(Softmax(), [logits], name="shares")])
+    x = (4.0 * np.random.default_rng(0).normal(size=(50, 10))).astype(np.float32)
+    grid = dataclasses.replace(shares.value("shares"), quant=Quant.per_tensor(1 / 256, -128))
+    assert 0 < rounding_losses(shares, [x], {"shares": grid})["shares"] < 0.05
+    coarse, fine = (dataclasses.replace(graph.value("add"), quant=Quant.per_tensor(scale, 0)) for scale in (1.0, 0.1))
+    losses = [rounding_losses(graph, [pictures(32)], {"add": grid})["add"] for grid in (coarse, fine)]
+    assert losses[0] > losses[1] > 0
 
 
 def test_a_target_of_unknown_time_counts_multiply_accumulates() -> None:
