@@ -123,15 +123,15 @@ class ResNet8(nn.Module):
     """ResNet-8 of MLPerf Tiny (arXiv:2106.07597), padded "SAME" as Keras does it. (N, 3, 32, 32) -> (N, classes).
 
     ``batch_norm=False`` is the folded form, whose convolutions have biases. The reference has a bias in every convolution either way.
+    ``width``: channels of the first stack, which double from stack to stack.
     """
 
-    def __init__(self, classes: int = 10, batch_norm: bool = True) -> None:
+    def __init__(self, classes: int = 10, batch_norm: bool = True, width: int = 16) -> None:
         super().__init__()
-        self.stem = _normalized(3, 16, 3, 1, batch_norm)
-        self.stacks = nn.ModuleList(
-            [_ResidualStack(16, 16, 1, batch_norm), _ResidualStack(16, 32, 2, batch_norm), _ResidualStack(32, 64, 2, batch_norm)]
-        )
-        self.dense = nn.Linear(64, classes)
+        self.stem = _normalized(3, width, 3, 1, batch_norm)
+        sizes = ((width, width, 1), (width, 2 * width, 2), (2 * width, 4 * width, 2))
+        self.stacks = nn.ModuleList([_ResidualStack(channels, out, stride, batch_norm) for channels, out, stride in sizes])
+        self.dense = nn.Linear(4 * width, classes)
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         values = functional.relu(self.stem(inputs))
