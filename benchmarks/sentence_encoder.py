@@ -41,8 +41,8 @@ from edgewright.recipe import RECIPES, Recipe, Step
 from edgewright.train.options import SCHEDULES
 
 Reals = npt.NDArray[np.float32]
-TAUGHT, ROUNDS, STEPS, BATCH, RATE = 155_648, 1, 1_536, 256, 1e-3
-"""Training sentences that the teacher is asked about, and how they are learned: in rounds, for each of which the rate starts anew."""
+TAUGHT, ROUNDS, STEPS, BATCH, RATE = 155_648, 3, 1_536, 256, 1e-3
+"""Training sentences that the teacher is asked about, and how they are learned: rounds of so many batches of so many sentences."""
 LAYERS = ((128, 4, 256), (128, 4, 384))
 """Of the student: channels of attention, heads, channels that feed forward."""
 TESTED, TESTED_LARGE = 2_000, 300
@@ -134,9 +134,8 @@ def _optimizer(parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
 
 
 def _rate(share: float) -> float:
-    """Up within the first twentieth of a round, then down to nothing (Loshchilov and Hutter 2017, arXiv:1608.03983)."""
-    inside = share * ROUNDS % 1.0
-    return min(1.0, inside / 0.05) * SCHEDULES["cosine"](inside)
+    """Up within the first fiftieth of the training, then down to nothing (Loshchilov and Hutter 2017, arXiv:1608.03983)."""
+    return min(1.0, share / 0.02) * SCHEDULES["cosine"](share)
 
 
 def _tell(message: str, done: int, steps: int) -> None:
