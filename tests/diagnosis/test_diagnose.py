@@ -18,7 +18,7 @@ from edgewright.diagnosis.finding import CAUSES
 from edgewright.diagnosis.pair import pair
 from edgewright.diagnosis.remedy import apply_remedy, halves
 from edgewright.diagnosis.survivors import surviving_rows
-from edgewright.errors import DataError, ModelError, ToolError
+from edgewright.errors import DataError, ModelError, ToolError, UnsupportedError
 from edgewright.evaluation.outputs import real_outputs, signal_to_noise_db
 from edgewright.ir.graph import Level
 from edgewright.passes import check_recipe
@@ -179,13 +179,31 @@ def test_the_page_has_pictures_and_no_script() -> None:
     assert "range outliers" in page and "ranges = &#34;percentile&#34;" in page
 
 
-def test_the_verb_mends_and_writes_what_it_found(tmp_path: Path) -> None:
+def pruned_afterwards(folder: Path) -> tuple[str, str]:
+    """Paths of a float network and of what became of it; judges.npz beside them."""
     case = SABOTAGES["pruned afterwards"][0](subject("plain"))
     source, made = (
-        str(pipeline.write_files(pipeline.emit(graph, [kind]), tmp_path / kind)[0])
+        str(pipeline.write_files(pipeline.emit(graph, [kind]), folder / kind)[0])
         for graph, kind in ((case.floating, "onnx"), (case.quantized, "tflite"))
     )
-    np.savez(tmp_path / "judges.npz", inputs=case.judges.inputs[0], labels=case.judges.labels)
+    np.savez(folder / "judges.npz", inputs=case.judges.inputs[0], labels=case.judges.labels)
+    return source, made
+
+
+def test_what_was_found_is_kept_where_the_mended_network_is_no_tflite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source, made = pruned_afterwards(tmp_path)
+
+    def refuse(*_: object) -> dict[str, bytes]:
+        raise UnsupportedError("no such operator", hint="none")
+
+    monkeypatch.setattr(pipeline, "emit", refuse)
+    answer = diagnose_verb(source, made, data=str(tmp_path / "judges.npz"), fix=True, out=tmp_path / "out")
+    assert "the mended network is not in .tflite: no such operator" in answer.text
+    assert {path.suffix for path in (tmp_path / "out").iterdir()} == {".json", ".html", ".toml"}
+
+
+def test_the_verb_mends_and_writes_what_it_found(tmp_path: Path) -> None:
+    source, made = pruned_afterwards(tmp_path)
     answer = diagnose_verb(source, made, data=str(tmp_path / "judges.npz"), fix=True, out=tmp_path / "out")
     assert answer.data["cause"] == "sparsity drift" and answer.data["mended"]["recovered"] > 0.8
     assert "sparsity drift" in answer.text and "accuracy brought back" in answer.text

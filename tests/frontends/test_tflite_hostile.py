@@ -24,12 +24,12 @@ CONV = {"padding": 1, "strideH": 1, "strideW": 1, "dilationHFactor": 1, "dilatio
 
 
 def refuse(data: bytes, kind: type[EdgewrightError] = ModelError) -> str:
-    """The message with which ``data`` is refused, within a second."""
-    start = time.perf_counter()
+    """The message with which ``data`` is refused, within a second of the processor, or two."""
+    start = time.process_time()
     with pytest.raises(kind) as found:
         load_tflite(data)
     assert found.value.hint
-    assert time.perf_counter() - start < 2.0
+    assert time.process_time() - start < 2.0
     return found.value.message
 
 

@@ -10,7 +10,7 @@ from edgewright import pipeline
 from edgewright.data import Data, load_data
 from edgewright.diagnosis.diagnose import diagnose as find_cause
 from edgewright.diagnosis.remedy import apply_remedy
-from edgewright.errors import ToolError
+from edgewright.errors import ToolError, UnsupportedError
 from edgewright.ir.graph import Graph
 from edgewright.recipe import Recipe, format_recipe
 from edgewright.report.diagnosis import diagnosis_html, diagnosis_text, make_diagnosis_report
@@ -34,7 +34,11 @@ def diagnose(floating: str, quantized: str, *, data: str, fix: bool = False, out
         files = {"diagnosis.json": (json.dumps(record, indent=2, allow_nan=False) + "\n").encode()}
         files["diagnosis.html"] = diagnosis_html(report).encode("utf-8", "replace")
         if remedy is not None:
-            files |= pipeline.emit(remedy.graph, ["tflite"]) | {"remedy.toml": format_recipe(remedy.recipe).encode()}
+            files["remedy.toml"] = format_recipe(remedy.recipe).encode()
+            try:
+                files |= pipeline.emit(remedy.graph, ["tflite"])
+            except UnsupportedError as error:
+                text += f"\n\nthe mended network is not in .tflite: {error.message}"
         written = pipeline.write_files(files, out)
         text += "\n\n" + "\n".join(str(path) for path in written)
     return Result(record, text)
