@@ -2,7 +2,7 @@
 
 CIFAR-10: the student is ResNet-8 with half of its channels (a quarter of the multiply-accumulates), the teacher ResNet-8 of MLPerf Tiny as
 it came, 45,000 training images, moved and mirrored; the last epoch counts, one seed. The other 5,000 training images choose the learning
-rate, for each way by itself.
+rate of the student that learns from labels alone; the one that is taught takes the same.
 
 Fashion-MNIST: a student of 4,000 parameters. The teacher has seen 58,000 training images, moved and mirrored; the student a part of them
 either way; samples, epochs, schedule and first weights are the same for all students, three seeds. The teacher's answers are stored
@@ -78,8 +78,10 @@ def _on_cifar() -> list[dict[str, object]]:
     teacher = edgewright.load(model_path("mlperf_tiny/ic_float.tflite"))
     made = [_row("CIFAR-10", "teacher, as it came", 0, 0, teacher, [_accuracy(teacher, test)], None)]
     alone: float | None = None
+    first = next(iter(CIFAR_WAYS))
+    rate = max(CIFAR_RATES, key=lambda rate: _accuracy(_half_resnet8(first, rate, train, teacher), chooses))
     for name in CIFAR_WAYS:
-        student = max((_half_resnet8(name, rate, train, teacher) for rate in CIFAR_RATES), key=lambda graph: _accuracy(graph, chooses))
+        student = _half_resnet8(name, rate, train, teacher)
         accuracy = _accuracy(student, test)
         made.append(_row("CIFAR-10", f"student, {name}", CIFAR_IMAGES, CIFAR_EPOCHS, student, [accuracy], alone))
         alone = accuracy if alone is None else alone
