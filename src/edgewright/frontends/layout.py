@@ -20,14 +20,14 @@ from numpy.typing import NDArray
 from edgewright.errors import ModelError, UnsupportedError
 from edgewright.frontends.audit import Finding, raise_unsupported
 from edgewright.frontends.fuse import drop_unit_axes, fuse_activations, fuse_biases
-from edgewright.ir.dtype import INDEX_QUANT, DType, Quant
+from edgewright.ir.dtype import INDEX_QUANT, Quant
 from edgewright.ir.edit import GraphBuilder, rebuild
 from edgewright.ir.graph import Graph, Level, Node
 from edgewright.ir.layout import Axes, BatchMixedError, Layout, flat, moves, shape_of
 from edgewright.ir.layout_plan import channels_last
 from edgewright.ir.operator import Operator
 from edgewright.ir.verify import MAX_ELEMENTS, verify
-from edgewright.numerics.scales import bias_scales
+from edgewright.numerics.scales import bias_quant
 from edgewright.ops.reshape import Reshape
 from edgewright.ops.transpose import Transpose
 
@@ -234,8 +234,7 @@ def _recurrent_biases(graph: Graph, node: Node, quants: Mapping[str, Quant]) -> 
         source, weight = quants.get((node.inputs if side == "in" else node.outputs)[place]), quants.get(node.inputs[index])
         bias = node.op.bias_of(index)
         if bias is not None and source is not None and weight is not None and node.inputs[bias] not in quants:
-            scales = bias_scales(np.asarray(weight.scale, np.float32), source.scale[0])
-            found[node.inputs[bias]] = Quant.per_axis(scales, 0, DType.INT32)
+            found[node.inputs[bias]] = bias_quant(weight, source.scale[0])
     return found
 
 

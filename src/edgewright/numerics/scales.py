@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from edgewright.ir.dtype import DType
+from edgewright.ir.dtype import DType, Quant
 from edgewright.ir.graph import Constant
 
 BIAS_STEPS = 1 << 30
@@ -58,6 +58,13 @@ def scaled_numbers(constant: Constant) -> NDArray[np.generic]:
 def bias_scales(scales: NDArray[np.float32], input_scale: float) -> NDArray[np.float32]:
     """Scales of the int32 bias beside weights of ``scales``: their products with the input's scale, in float32 as files hold them."""
     return np.asarray(scales * np.float32(input_scale), np.float32)
+
+
+def bias_quant(weight: Quant, input_scale: float) -> Quant:
+    """The grid of the int32 bias beside weights on the grid ``weight``: by channel where that is."""
+    scales = bias_scales(np.asarray(weight.scale, np.float32), input_scale)
+    return Quant.per_tensor(float(scales[0]), 0, DType.INT32) if weight.axis is None else Quant.per_axis(scales, 0, DType.INT32)
+
 
 
 def _least_error(rows: NDArray[np.float64], scales: NDArray[np.float64], dtype: DType) -> NDArray[np.float64]:

@@ -17,10 +17,10 @@ from edgewright.analysis.linear import Edits, Linear, bias_array, linear
 from edgewright.analysis.shared_steps import shared_steps
 from edgewright.analysis.spans import Span
 from edgewright.data import Data
-from edgewright.ir.dtype import DType, Quant
+from edgewright.ir.dtype import Quant
 from edgewright.ir.edit import rebuild
 from edgewright.ir.graph import Graph, Value
-from edgewright.numerics.scales import BIAS_STEPS, bias_scales
+from edgewright.numerics.scales import BIAS_STEPS, bias_quant
 from edgewright.numerics.soft_rounding import LAST_POWER, power_at, share, slope_of_share, undecided
 from edgewright.ops.evaluate import evaluate, quantized_constant, snap
 from edgewright.passes.learned_block import Block, Grids, Held, Layer
@@ -218,7 +218,7 @@ class Reconstruction:
         quants = self.grids.quants | moved
         for layer in block.parts():
             data, (_, quant, bias) = quants[layer.part.data], layer.settled()
-            if data is None or np.any(np.abs(bias) > bias_scales(np.asarray(quant.scale, np.float32), data.scale[0]) * BIAS_STEPS):
+            if data is None or np.any(np.abs(bias) > np.asarray(bias_quant(quant, data.scale[0]).scale) * BIAS_STEPS):
                 return False
         self.grids.quants = quants
         self.learned |= {layer.part.node.name: layer for layer in block.parts()}
@@ -240,10 +240,9 @@ class Reconstruction:
             assert data is not None
             if quant is None:
                 continue
-            scales = bias_scales(np.asarray(quant.scale, np.float32), data.scale[0])
-            grid = Quant.per_axis(scales, 0, DType.INT32) if quant.axis is not None else Quant.per_tensor(float(scales[0]), 0, DType.INT32)
             stem = edits.fresh(f"{node.name}_bias") if part.bias is None else edits.replacing(part.bias)
-            edits.nodes[node.name] = [dataclasses.replace(node, inputs=(part.data, name, edits.constant(stem, bias, quant=grid)))]
+            sums = edits.constant(stem, bias, quant=bias_quant(quant, data.scale[0]))
+            edits.nodes[node.name] = [dataclasses.replace(node, inputs=(part.data, name, sums))]
         done = edits.apply()
         moved = [name for name in self.grids.groups if name in done.values]
         return rebuild(done, values=[dataclasses.replace(done.value(name), quant=self.grids.quants[name]) for name in moved])

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from edgewright.ir.dtype import DType, Quant
 from edgewright.ir.edit import fresh_name, rebuild
 from edgewright.ir.graph import Constant, Graph, Node, Value
-from edgewright.numerics.scales import BIAS_STEPS, bias_scales
+from edgewright.numerics.scales import BIAS_STEPS, bias_quant
 from edgewright.ops.requant import MOST_SHIFT, affine_quant
 from edgewright.passes.activation_widths import Widths, activation_widths
 from edgewright.passes.registry import Context
@@ -99,8 +99,7 @@ def _bias_quant(graph: Graph, node: Node) -> Quant:
     """The grid of the bias beside int16 data."""
     weight = graph.value(node.inputs[1]).quant
     assert weight is not None
-    scales = bias_scales(np.asarray(weight.scale, np.float32), _grid(graph.value(node.inputs[0]).quant, DType.INT16).scale[0])
-    return dataclasses.replace(weight, dtype=DType.INT32, scale=tuple(scales.tolist()))
+    return bias_quant(weight, _grid(graph.value(node.inputs[0]).quant, DType.INT16).scale[0])
 
 
 def _requantized(graph: Graph, widths: Widths, names: Container[str]) -> Graph:

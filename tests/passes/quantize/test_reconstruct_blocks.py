@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
 import pytest
 import torch
@@ -12,8 +10,7 @@ from edgewright.analysis.linear import linear
 from edgewright.data import Data
 from edgewright.errors import RecipeError
 from edgewright.ir.dtype import DType
-from edgewright.ir.edit import rebuild
-from edgewright.ir.graph import Graph, Level, Structure
+from edgewright.ir.graph import Graph, Level
 from edgewright.lower.integer import lower_integer
 from edgewright.numerics.scales import bias_scales
 from edgewright.ops.evaluate import evaluate
@@ -26,7 +23,7 @@ from edgewright.passes.quantize.round_weights import round_weights
 from edgewright.passes.registry import Context
 from edgewright.targets.target import load_target
 from tests.passes.quantize import test_group_scales as grouped
-from tests.passes.quantize.test_round_weights import distance, network, pictures
+from tests.passes.quantize.test_round_weights import distance, masked_and_clustered, network, pictures
 
 OPTIONS = {"weight_bits": 4, "activation_bits": 4, "weight_ranges": "mse", "ranges": "mse"}
 
@@ -76,13 +73,7 @@ def test_learned_rounding_is_up_or_down_and_better_than_the_nearest() -> None:
 
 
 def test_masks_groups_and_codebooks_stay() -> None:
-    graph = network()
-    mask = np.random.default_rng(3).random((8, 3, 3, 3)) < 0.5
-    sparse = dataclasses.replace(graph.constants["first/weight"], array=graph.array("first/weight") * mask, structure=Structure(mask=mask))
-    codebook = np.asarray([-0.5, 0.0, 0.25], np.float32)
-    shared = codebook[np.random.default_rng(4).integers(0, 3, (8, 1, 1, 8))]
-    clustered = dataclasses.replace(graph.constants["point/weight"], array=shared, structure=Structure(codebook=codebook))
-    graph = rebuild(graph, constants={"first/weight": sparse, "point/weight": clustered})
+    graph, mask = masked_and_clustered()
     ctx = Context(data=Data((pictures(128),)))
     learned = reconstruct_blocks(quantize_static(graph, ctx, **OPTIONS), ctx, iterations=60)
     assert not learned.array("first/weight")[~mask].any() and learned.constants["first/weight"].structure.mask is not None

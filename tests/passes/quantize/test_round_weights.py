@@ -6,6 +6,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 import edgewright
 from edgewright.data import Data
@@ -84,14 +85,19 @@ def test_gptq_keeps_the_scales_and_beats_the_nearest_integers() -> None:
     assert distance(graph, rounded) < 0.8 * distance(graph, nearest)
 
 
-def test_masks_keep_their_zeros_and_codebooks_their_numbers() -> None:
+def masked_and_clustered() -> tuple[Graph, NDArray[np.bool_]]:
+    """The network with half of the first weights at zero, and few values in the 1x1 layer; and the mask."""
     graph = network()
     mask = np.random.default_rng(3).random((8, 3, 3, 3)) < 0.5
     sparse = dataclasses.replace(graph.constants["first/weight"], array=graph.array("first/weight") * mask, structure=Structure(mask=mask))
     codebook = np.asarray([-0.5, 0.0, 0.25], np.float32)
     shared = codebook[np.random.default_rng(4).integers(0, 3, (8, 1, 1, 8))]
     clustered = dataclasses.replace(graph.constants["point/weight"], array=shared, structure=Structure(codebook=codebook))
-    graph = rebuild(graph, constants={"first/weight": sparse, "point/weight": clustered})
+    return rebuild(graph, constants={"first/weight": sparse, "point/weight": clustered}), mask
+
+
+def test_masks_keep_their_zeros_and_codebooks_their_numbers() -> None:
+    graph, mask = masked_and_clustered()
     ctx = Context(data=Data((pictures(128),)))
     rounded = round_weights(quantize_static(graph, ctx, weight_bits=4), ctx)
     assert not rounded.array("first/weight")[~mask].any() and rounded.array("first/weight")[mask].any()

@@ -12,9 +12,8 @@ from torch import Tensor
 
 from edgewright.analysis.linear import Edits, Linear, bias_array, without_activation
 from edgewright.errors import RecipeError
-from edgewright.ir.dtype import DType, Quant
 from edgewright.ir.graph import Graph
-from edgewright.numerics.scales import BIAS_STEPS, bias_scales
+from edgewright.numerics.scales import BIAS_STEPS, bias_quant
 from edgewright.ops.evaluate import quantized_constant
 from edgewright.passes.registry import Context, graph_pass
 from edgewright.passes.side_by_side import affordable, walk
@@ -46,7 +45,7 @@ def correct_biases(graph: Graph, ctx: Context, *, samples: int = 256) -> Graph:
         rounded = quantized_constant(graph, part.weight)
         shift = _means(part, floats, graph.array(part.weight).astype(np.float32)) - _means(part, quantized, rounded)
         bias = bias_array(graph, part) + shift
-        quant = Quant.per_axis(bias_scales(np.asarray(weight.scale, np.float32), data.scale[0]), 0, DType.INT32)
+        quant = bias_quant(weight, data.scale[0])
         if np.any(np.abs(bias) > np.asarray(quant.scale) * BIAS_STEPS):
             ctx.skipped(part.node.name, "its corrected bias would not fit into int32")
             return None

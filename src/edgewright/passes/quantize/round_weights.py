@@ -11,7 +11,7 @@ from edgewright.analysis.linear import Edits, Linear
 from edgewright.errors import RecipeError
 from edgewright.ir.dtype import DType, Quant
 from edgewright.ir.graph import Graph, Structure
-from edgewright.numerics.scales import bias_scales
+from edgewright.numerics.scales import bias_quant
 from edgewright.ops.levels import LEVELS, narrowest
 from edgewright.passes.registry import Context, graph_pass
 from edgewright.passes.rounded import METHODS, Method, Reals, Rounded, round_alone, round_layer
@@ -128,7 +128,7 @@ class _Mender:
         if group:
             structure = dataclasses.replace(structure or Structure(), group=group)
         name = self.edits.constant(self.edits.replacing(part.weight), found.weight, quant=quant, structure=structure)
-        shared = Quant.per_axis(bias_scales(np.asarray(quant.scale, np.float32), input_scale), 0, DType.INT32)
+        shared = bias_quant(quant, input_scale)
         stem = self.edits.fresh(f"{part.node.name}_bias") if part.bias is None else self.edits.replacing(part.bias)
         sums = self.edits.constant(stem, np.asarray(found.bias, np.float32), quant=shared)
         self.edits.nodes[part.node.name] = [dataclasses.replace(part.node, inputs=(part.data, name, sums))]
