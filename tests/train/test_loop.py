@@ -72,7 +72,7 @@ class Killed(BaseException):
 
 
 @pytest.mark.parametrize(("optimizer", "kill_at"), [
-    ("adamw", 13), *(pytest.param(*case, marks=pytest.mark.slow) for case in (("adamw", 1), ("sgd", 12), ("sgd", 31)))
+    ("adamw", 13), ("muon", 13), *(pytest.param(*case, marks=pytest.mark.slow) for case in (("adamw", 1), ("sgd", 12), ("sgd", 31)))
 ])
 def test_a_killed_run_resumes_to_the_same_bits(tmp_path, optimizer, kill_at):
     samples, test = digits()

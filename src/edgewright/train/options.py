@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from edgewright.errors import RecipeError
+from edgewright.train.muon import Muon
 
 WARM_SHARE, COLD_RATE = 0.3, 0.04
 """Of a one-cycle schedule (Smith and Topin 2017, arXiv:1708.07120): the share of steps that rise, and the rate that they rise from."""
@@ -30,6 +31,7 @@ LOSSES: dict[str, Loss] = {
 }
 OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "adamw": torch.optim.AdamW,
+    "muon": lambda parameters, **options: Muon(parameters, **options),
     "sgd": lambda parameters, **options: torch.optim.SGD(parameters, momentum=0.9, nesterov=True, **options),
 }
 SCHEDULES: dict[str, Callable[[float], float]] = {

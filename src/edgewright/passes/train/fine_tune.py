@@ -27,8 +27,8 @@ def fine_tune(
 
     A tenth of the data is held out: the epoch that is best on it is taken, and the network stays as it was where none is better than
     before. Class indices are learned by cross-entropy, one output number by squared error; a network whose output has its input's shape
-    needs no labels: it learns to reproduce it. ``schedule``: one_cycle, cosine, constant; ``optimizer``: adamw, sgd; ``augment``: flip,
-    shift, both joined by a comma, or none. Needs the extra ``train``. Without labels: distill.
+    needs no labels: it learns to reproduce it. ``schedule``: one_cycle, cosine, constant; ``optimizer``: adamw, sgd, muon; ``augment``:
+    flip, shift, both joined by a comma, or none. Needs the extra ``train``. Without labels: distill.
     """
     data = ctx.calibration()
     if [graph.value(name).shape for name in graph.outputs] == [graph.value(name).shape for name in graph.inputs]:
