@@ -15,7 +15,7 @@ import io
 import sys
 import time
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -27,8 +27,9 @@ from torch import Tensor, nn
 
 import edgewright
 from benchmarks.fetch import cache_folder, writing
-from benchmarks.sentence_networks import Student, minilm
-from benchmarks.sentence_states import Batches, Taught, lesson, mean_states, states
+from benchmarks.sentence_networks import minilm
+from benchmarks.sentence_states import Batches, lesson, mean_states, states
+from benchmarks.sentence_student import Student, begun
 from benchmarks.sentences import LENGTH, Sentences, sentences
 from edgewright.data import Data
 from edgewright.emit.onnx import emit_onnx
@@ -36,17 +37,15 @@ from edgewright.ir.graph import Graph
 from edgewright.ir.serial import load_graph, save_graph
 from edgewright.ops.evaluate import dequantize_outputs, evaluate, quantize_inputs
 from edgewright.recipe import RECIPES, Recipe, Step
-from edgewright.train.options import SCHEDULES
 
 Reals = npt.NDArray[np.float32]
-TAUGHT, ROUNDS, STEPS, BATCH, RATE = 155_648, 3, 1_536, 256, 1e-3
-"""Training sentences that the teacher is asked about, and how they are learned: rounds of so many batches of so many sentences."""
-LAYERS = ((128, 4, 256), (128, 4, 384))
-"""Of the student: channels of attention, heads, channels that feed forward."""
+TAUGHT, STEPS, BATCH, RATE = 221_184, 9_000, 256, 8e-3
+"""Training sentences that the teacher is asked about, and how they are learned: so many batches of so many sentences."""
+LAYERS, KEPT = ((192, 6, 1024), (384, 12, 1024)), (0, 5)
+"""Of the student: channels of attention, heads, channels that feed forward; and the layers of the teacher that they begin as."""
 TESTED, TESTED_LARGE = 2_000, 300
 """Test sentences: of the student, and of the teacher's integer form, which takes long to evaluate."""
 CALIBRATED, RUN, TIMED = 200, 20, 100
-TOKENS = 30_522
 TEACHER = "MiniLM-L6 (float)"
 
 
@@ -102,40 +101,31 @@ def taught(part: Sentences, split: str, count: int) -> Reals:
 
 def student() -> Graph:
     """The distilled student, trained where the cache does not have it."""
-    path = cache_folder() / "sentence_teacher" / f"student-{TAUGHT}-{ROUNDS}.npz"
+    path = cache_folder() / "sentence_teacher" / f"student-{TAUGHT}-{STEPS}.npz"
     if not path.is_file():
-        part = sentences()["train"]
+        part, teacher = sentences()["train"], minilm(LENGTH)
         pieces = states(part, TAUGHT)
         torch.manual_seed(0)
-        network = Student(mean_states(part, pieces), LAYERS, LENGTH)
+        with torch.no_grad():
+            table = teacher.normal(teacher.tokens.weight + teacher.places[1 : LENGTH // 2].mean(0))
+        network = Student(table, mean_states(part, pieces), LAYERS, LENGTH)
+        begun(network, teacher, KEPT, torch.from_numpy(part.ids[:BATCH]).long(), torch.from_numpy(part.masks[:BATCH]))
         edgewright.train(
-            Taught(network),
+            network,
             Batches(part, pieces, BATCH, STEPS),
             loss=lesson,
-            epochs=ROUNDS,
-            optimizer=_optimizer,
-            schedule=_rate,
+            epochs=1,
+            optimizer="muon",
+            learning_rate=RATE,
+            weight_decay=0.0,
             precision="bf16",
             cpu=True,
             folder=path.with_suffix(".run"),
             checkpoint_batches=250,
             progress=_tell,
         )
-        save_graph(edgewright.load(network.looked_up(LENGTH).eval(), _example(LENGTH)), path)
+        save_graph(edgewright.load(network.eval().looked_up().eval(), _example(LENGTH)), path)
     return load_graph(path)
-
-
-def _optimizer(parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
-    """The table at half the rate, and never smaller for being rare."""
-    held = list(parameters)
-    tables = [parameter for parameter in held if len(parameter) == TOKENS]
-    rest = [parameter for parameter in held if len(parameter) != TOKENS]
-    return torch.optim.AdamW([{"params": tables, "lr": RATE / 2, "weight_decay": 0.0}, {"params": rest}], lr=RATE, fused=True)
-
-
-def _rate(share: float) -> float:
-    """Up within the first fiftieth of the training, then down to nothing (Loshchilov and Hutter 2017, arXiv:1608.03983)."""
-    return min(1.0, share / 0.02) * SCHEDULES["cosine"](share)
 
 
 def _tell(message: str, done: int, steps: int) -> None:

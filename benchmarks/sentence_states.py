@@ -14,10 +14,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from benchmarks.fetch import cache_folder, writing
-from benchmarks.sentence_networks import Encoder, Student, minilm
+from benchmarks.sentence_networks import Encoder, minilm
+from benchmarks.sentence_student import summed
 from benchmarks.sentences import LENGTH, Sentences
 from edgewright.train.distillation import Directions, Similarities
 
@@ -123,21 +124,13 @@ class Batches:
         return (ids.long(), masks), torch.from_numpy(wanted).to(torch.bfloat16)
 
 
-class Taught(nn.Module):
-    """A student whose states are none where no token stands."""
+def lesson(sums: Tensor, wanted: Tensor) -> Tensor:
+    """Relative error of the states of all pairs, and of the sentences' directions and similarities (twice).
 
-    def __init__(self, student: Student) -> None:
-        super().__init__()
-        self.student = student
-
-    def forward(self, ids: Tensor, masks: Tensor) -> Tensor:
-        states: Tensor = self.student(ids, masks)
-        return states * masks[..., None].to(states.dtype)
-
-
-def lesson(states: Tensor, wanted: Tensor) -> Tensor:
-    """Relative error of all states, and of the sentences' directions and similarities (twice)."""
-    errors = torch.linalg.vector_norm(states - wanted, dtype=torch.float32) / torch.linalg.vector_norm(wanted, dtype=torch.float32)
-    mine, other = (F.normalize(x.sum(1, dtype=torch.float32), dim=1) for x in (states, wanted))
-    with torch.autocast(states.device.type, enabled=False):
+    ``sums``: of every pair of tokens, (N, ceil(T / 2), width); ``wanted``: states of every token (N, T, width), none where none stands.
+    """
+    pairs = summed(wanted)
+    errors = torch.linalg.vector_norm(sums - pairs, dtype=torch.float32) / torch.linalg.vector_norm(pairs, dtype=torch.float32)
+    mine, other = (F.normalize(x.sum(1, dtype=torch.float32), dim=1) for x in (sums, pairs))
+    with torch.autocast(sums.device.type, enabled=False):
         return errors.square() + Directions().loss(mine, other, other) + 2.0 * Similarities().loss(mine, other, other)

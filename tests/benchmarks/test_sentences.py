@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from benchmarks import prose, sentence_states
-from benchmarks.sentence_networks import Encoder, Shape, Student
-from benchmarks.sentence_states import PIECE, Batches, Taught, lesson, mean_states
+from benchmarks.sentence_networks import Encoder, Shape
+from benchmarks.sentence_states import PIECE, Batches, lesson, mean_states
+from benchmarks.sentence_student import Student, begun, summed
 from benchmarks.sentences import Sentences
 
 VOCABULARY, WIDTH, LENGTH = 60, 16, 8
@@ -48,17 +49,38 @@ def test_what_is_no_prose_is_not_read() -> None:
 
 
 def test_tables_of_the_first_layer_give_the_same(part: Sentences) -> None:
-    """Query, key and value looked up, and one mean of all, as in the layers that are trained."""
-    torch.manual_seed(0)
-    network = Student(torch.randn(VOCABULARY, WIDTH), ((8, 2, 12), (8, 4, 10)), LENGTH)
-    for parameter in network.parameters():
-        torch.nn.init.normal_(parameter, std=0.3)
+    """Query, key and value looked up, and one sum of all, as in the layers that are trained."""
+    network = _random(_student())
     ids, masks = torch.from_numpy(part.ids[:50]).long(), torch.from_numpy(part.masks[:50])
-    found = network.eval().looked_up(LENGTH)(ids, masks)
-    wanted = (network(ids, masks) * masks[..., None]).sum(1) / masks.sum(1, keepdim=True)
-    torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-5)
-    trained = network.train()(ids[:, :5], torch.ones(50, 5))
-    torch.testing.assert_close(trained, network.eval()(ids[:, :5], torch.ones(50, 5)), rtol=1e-4, atol=1e-5)
+    found = network.eval().looked_up()(ids, masks)
+    sums = network(ids, masks)
+    assert sums.shape == (50, LENGTH // 2, WIDTH)
+    torch.testing.assert_close(found, sums.sum(1), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(network.train()(ids, masks), sums, rtol=1e-4, atol=1e-5)
+
+
+def test_shorter_batches_and_padding_change_nothing(part: Sentences) -> None:
+    network = _random(_student())
+    ids = torch.from_numpy(part.ids[part.masks.sum(1) == 5][:20]).long()
+    masks = (ids > 0).float()
+    whole, cut = network.eval()(ids, masks), network(ids[:, :5], masks[:, :5])
+    assert not whole[:, 3:].any() and whole[:, 0].any()
+    torch.testing.assert_close(whole[:, :3], cut, rtol=1e-4, atol=1e-5)
+
+
+def test_a_student_begins_as_its_answers_and_the_layers_of_its_teacher(part: Sentences) -> None:
+    torch.manual_seed(0)
+    teacher, network = Encoder(Shape(VOCABULARY, WIDTH, 4, 24, 2), LENGTH), _student()
+    ids, masks = torch.from_numpy(part.ids[:20]).long(), torch.from_numpy(part.masks[:20])
+    begun(network, teacher, (0, 1), ids, masks)
+    torch.testing.assert_close(network(ids, masks), summed(network.answers(ids)))
+    assert not network.answers.weight[0].any()
+    last, block = network.layers[1], teacher.blocks[1]
+    torch.testing.assert_close(last.query.weight, block.query.weight)
+    rows = {tuple(row.tolist()) for row in block.wide.weight}
+    assert {tuple(row.tolist()) for row in last.wide.weight} < rows
+    heads = teacher.blocks[0].value.weight.reshape(4, 4, WIDTH)
+    assert all(any(torch.equal(own, head) for head in heads) for own in network.layers[0].value.weight.reshape(2, 4, WIDTH))
 
 
 def test_shorter_batches_have_the_same_states(part: Sentences) -> None:
@@ -99,15 +121,22 @@ def test_lesson_is_none_where_all_is_learned() -> None:
     torch.manual_seed(0)
     wanted = torch.randn(6, 5, WIDTH)
     wanted[0, 3:] = 0
-    assert float(lesson(wanted, wanted)) == pytest.approx(0.0, abs=1e-5)
-    worse = [float(lesson(wanted + scale * torch.randn(6, 5, WIDTH), wanted)) for scale in (0.1, 0.5, 1.0)]
+    assert float(lesson(summed(wanted), wanted)) == pytest.approx(0.0, abs=1e-5)
+    worse = [float(lesson(summed(wanted + scale * torch.randn(6, 5, WIDTH)), wanted)) for scale in (0.1, 0.5, 1.0)]
     assert worse == sorted(worse) and worse[0] > 0.01
 
 
-def test_nothing_is_said_where_no_token_stands(part: Sentences) -> None:
-    network = Taught(Student(torch.randn(VOCABULARY, WIDTH), ((8, 2, 12),), LENGTH))
-    states = network(torch.from_numpy(part.ids[:20]).long(), torch.from_numpy(part.masks[:20]))
-    assert not states[torch.from_numpy(part.masks[:20]) == 0].any() and states[:, 0].any()
+def _student() -> Student:
+    torch.manual_seed(0)
+    return Student(torch.randn(VOCABULARY, WIDTH), torch.randn(VOCABULARY, WIDTH), ((8, 2, 12), (16, 4, 10)), LENGTH)
+
+
+def _random(network: Student) -> Student:
+    for parameter in network.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    with torch.no_grad():
+        network.answers.weight[0] = 0.0
+    return network
 
 
 @pytest.fixture(name="part")
