@@ -8,8 +8,8 @@ choose the epoch. Options were set beforehand, the same for all; the test sample
 Torch-Pruning 1.6 removes channels by group L2 norm, the same share of every layer, until half of the multiply-accumulates are left, as ours
 does; its networks are repaired, quantized and deployed here, by the same steps. PyTorch's rows are torchao 0.18's PT2E with the XNNPACK
 quantizer (symmetric weights a channel); their accuracy is the simulated one of the converted network, nothing is deployed; its training
-takes most of a second a step, so it has one seed. Accuracy otherwise: the integer evaluation, whose bytes are the device's. Flash, RAM and
-instructions: the linked program of the first seed under QEMU, Cortex-M4.
+takes most of a second a step, so it has the first seed alone. Accuracy otherwise: the integer evaluation, whose bytes are the device's.
+Flash, RAM and instructions: the linked program of the first seed under QEMU, Cortex-M4.
 
 Each piece is kept in build/benchmarks/chains; a run that was stopped goes on from there.
 """
@@ -128,9 +128,10 @@ def _file(name: str) -> str:
 
 def _row(task: Task, way: Way, found: list[dict[str, Any]]) -> dict[str, object]:
     accuracies = [piece["accuracy %"] for piece in found]
-    first = {key: value for key, value in found[0].items() if key != "accuracy %"}
+    first = {key: value for key, value in found[0].items() if key not in ("accuracy %", "seconds")}
     spread = round(max(accuracies) - min(accuracies), 2) if len(accuracies) > 1 else None
-    return {"task": task.name, "way": way.name, "accuracy %": round(float(np.mean(accuracies)), 2), "spread": spread, **first}
+    mean = round(float(np.mean(accuracies)), 2)
+    return {"task": task.name, "way": way.name, "accuracy %": mean, "spread": spread, "first seed %": accuracies[0], **first}
 
 
 def _piece(task: Task, way: Way, seed: int, measured: bool) -> dict[str, Any]:

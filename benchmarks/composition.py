@@ -43,6 +43,7 @@ SHRINKING: Mapping[str, Step] = {
     "remove blocks": Step("remove_blocks", {"budget": 0.9}),
     "factorize": Step("factorize_layers", {"keep": 0.8}),
     "separate": Step("separate_convolutions", {"worst": 0.9}),
+    "ghost": Step("ghost_convolutions", {"worst": 0.9, "most": 2}),
     "prune weights": Step("prune_weights", {"sparsity": 0.5}),
     "2:4": Step("prune_weights", {"pattern": "2:4"}),
     "cluster": Step("cluster_weights", {"clusters": CLUSTERS}),

@@ -21,8 +21,8 @@ from edgewright.data import Data
 from edgewright.evaluation.outputs import real_outputs
 from edgewright.ir.dtype import DType
 from edgewright.passes import load_passes
-from edgewright.passes.bit_widths import no_bits
-from edgewright.passes.mixed_widths import width_front
+from edgewright.passes.precision.bit_widths import no_bits
+from edgewright.passes.precision.mixed_widths import width_front
 from edgewright.passes.registry import Context
 from edgewright.recipe import load_recipe
 from edgewright.search.precision import precision_front

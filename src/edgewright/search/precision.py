@@ -15,8 +15,8 @@ from edgewright.evaluation.metrics import METRICS
 from edgewright.evaluation.outputs import Reals, real_outputs, regresses, scores_of
 from edgewright.ir.graph import Graph, Level
 from edgewright.numerics.width_program import Widths
-from edgewright.passes.bit_widths import BitFront, bit_front, parse_widths
-from edgewright.passes.mixed_widths import WidthFront, parse_activations, width_front
+from edgewright.passes.precision.bit_widths import BitFront, bit_front, parse_widths
+from edgewright.passes.precision.mixed_widths import WidthFront, parse_activations, width_front
 from edgewright.passes.registry import Context
 from edgewright.recipe import RECIPES, Recipe, Step
 from edgewright.steps import integer_graph, run_recipe

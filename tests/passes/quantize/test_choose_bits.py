@@ -14,12 +14,12 @@ from edgewright.ir.dtype import DType
 from edgewright.ir.edit import rebuild
 from edgewright.ir.graph import Constant, Graph, Structure
 from edgewright.ops.evaluate import evaluate, quantize_inputs
-from edgewright.passes.bit_widths import bit_front, parse_widths
+from edgewright.passes.precision.bit_widths import bit_front, parse_widths
+from edgewright.passes.precision.sensitivity import sensitivities, weighted_layers
 from edgewright.passes.quantize.choose_bits import choose_bits
 from edgewright.passes.quantize.quantize_static import quantize_static
 from edgewright.passes.quantize.round_weights import round_weights
 from edgewright.passes.registry import Context
-from edgewright.passes.sensitivity import sensitivities, weighted_layers
 from edgewright.run.tflm import run_tflm
 from edgewright.targets.target import load_target
 from tests.passes.quantize.test_round_weights import distance, network, pictures

@@ -18,12 +18,12 @@ from edgewright.ir.edit import GraphBuilder, rebuild
 from edgewright.ir.graph import Constant, Graph
 from edgewright.ops import Softmax
 from edgewright.ops.evaluate import evaluate, quantize_inputs
-from edgewright.passes.bit_widths import bit_front, parse_widths
-from edgewright.passes.mixed_widths import WidthFront, width_front
+from edgewright.passes.precision.bit_widths import bit_front, parse_widths
+from edgewright.passes.precision.mixed_widths import WidthFront, width_front
+from edgewright.passes.precision.sensitivity import rounding_losses
 from edgewright.passes.quantize.quantize_mixed import quantize_mixed
 from edgewright.passes.quantize.quantize_static import quantize_static
 from edgewright.passes.registry import Context
-from edgewright.passes.sensitivity import rounding_losses
 from edgewright.run.tflm import run_tflm
 from edgewright.steps import integer_graph
 from edgewright.targets.target import load_target

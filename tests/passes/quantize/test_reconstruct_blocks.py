@@ -15,7 +15,7 @@ from edgewright.lower.integer import lower_integer
 from edgewright.numerics.scales import bias_scales
 from edgewright.ops.evaluate import evaluate
 from edgewright.ops.levels import group_factors
-from edgewright.passes.learned_block import Layer
+from edgewright.passes.precision.learned_block import Layer
 from edgewright.passes.quantize.learn_rounding import learn_rounding
 from edgewright.passes.quantize.quantize_static import quantize_static
 from edgewright.passes.quantize.reconstruct_blocks import reconstruct_blocks

@@ -15,9 +15,9 @@ from edgewright.ir.verify import verify
 from edgewright.ops import Add, BatchNorm, Concat, Conv2D, Mean, Mul, Relu, Reshape, Sigmoid, Slice, Softmax, Transpose
 from edgewright.ops.cost import cost
 from edgewright.ops.evaluate import evaluate
-from edgewright.passes.importance import MEASURES
 from edgewright.passes.registry import Context
 from edgewright.passes.shrink.prune_channels import prune_channels
+from edgewright.passes.surgery.importance import MEASURES
 from edgewright.targets.target import load_target
 from tests.passes.check import Net, random_inputs, shape
 from tests.passes.clean.test_random_networks import RandomNet

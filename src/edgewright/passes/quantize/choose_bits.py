@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from edgewright.errors import RecipeError
 from edgewright.ir.graph import Graph
-from edgewright.passes.bit_widths import bit_front, parse_widths
+from edgewright.passes.precision.bit_widths import bit_front, parse_widths
 from edgewright.passes.registry import Context, graph_pass
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from edgewright.analysis.spans import spans_of_layers
 from edgewright.errors import RecipeError
 from edgewright.ir.graph import Graph
-from edgewright.passes.reconstruction import Effort, reconstruct
+from edgewright.passes.precision.reconstruction import Effort, reconstruct
 from edgewright.passes.registry import Context, graph_pass
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from edgewright.errors import RecipeError
 from edgewright.ir.dtype import DType
 from edgewright.ir.graph import Graph
-from edgewright.passes.bit_widths import bit_front, no_bits, parse_widths
-from edgewright.passes.mixed_widths import parse_activations, width_front
+from edgewright.passes.precision.bit_widths import bit_front, no_bits, parse_widths
+from edgewright.passes.precision.mixed_widths import parse_activations, width_front
 from edgewright.passes.quantize.quantize_static import quantize_static
 from edgewright.passes.registry import Context, graph_pass
 

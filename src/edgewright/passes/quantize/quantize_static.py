@@ -17,8 +17,8 @@ from edgewright.ir.operator import Operator
 from edgewright.numerics.scales import METHODS, bias_scales, scaled_numbers, weight_scales
 from edgewright.ops.requant import affine_quant
 from edgewright.ops.requantize import Requantize
-from edgewright.passes.activation_widths import Widths, activation_widths
-from edgewright.passes.bit_widths import WIDTHS, edge_layers, weight_width
+from edgewright.passes.precision.activation_widths import Widths, activation_widths
+from edgewright.passes.precision.bit_widths import WIDTHS, edge_layers, weight_width
 from edgewright.passes.registry import Context, graph_pass
 
 

@@ -7,8 +7,8 @@ import dataclasses
 from edgewright.analysis.spans import spans_between_cuts
 from edgewright.errors import RecipeError
 from edgewright.ir.graph import Graph
+from edgewright.passes.precision.reconstruction import Effort, parted, reconstruct
 from edgewright.passes.quantize.round_weights import round_weights
-from edgewright.passes.reconstruction import Effort, parted, reconstruct
 from edgewright.passes.registry import Context, graph_pass
 
 STARTS = ("outputs", "nearest")

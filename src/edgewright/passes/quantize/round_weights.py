@@ -13,8 +13,8 @@ from edgewright.ir.dtype import DType, Quant
 from edgewright.ir.graph import Graph, Structure
 from edgewright.numerics.scales import bias_quant
 from edgewright.ops.levels import LEVELS, narrowest
+from edgewright.passes.precision.rounded import METHODS, Method, Reals, Rounded, round_alone, round_layer
 from edgewright.passes.registry import Context, graph_pass
-from edgewright.passes.rounded import METHODS, Method, Reals, Rounded, round_alone, round_layer
 from edgewright.passes.side_by_side import affordable, moments, walk
 
 GROUPED_BITS = 4

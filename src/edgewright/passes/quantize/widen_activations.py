@@ -12,9 +12,9 @@ from edgewright.errors import RecipeError
 from edgewright.ir.edit import rebuild
 from edgewright.ir.graph import Graph, Node
 from edgewright.ops.evaluate import evaluate
+from edgewright.passes.precision.wide_layers import activations, around, fitting, widened
 from edgewright.passes.registry import Context, graph_pass
 from edgewright.passes.side_by_side import affordable
-from edgewright.passes.wide_layers import activations, around, fitting, widened
 
 
 @graph_pass(level="quantized", exact=False, needs_data=True)

@@ -16,9 +16,9 @@ from edgewright.ir.graph import Constant, Graph
 from edgewright.ops.conv2d import Conv2D
 from edgewright.ops.dense import Dense
 from edgewright.ops.evaluate import evaluate
-from edgewright.passes.chains import chain_cycles, chain_macs, corrected_bias, layer_moments, put_chain, slower
-from edgewright.passes.low_rank import Factors, spatial, svd, tucker
 from edgewright.passes.registry import Context, graph_pass
+from edgewright.passes.surgery.chains import chain_cycles, chain_macs, corrected_bias, layer_moments, put_chain, slower
+from edgewright.passes.surgery.low_rank import Factors, spatial, svd, tucker
 
 SHARES = tuple(index / 16 for index in range(1, 15))
 """Ranks that are tried, as shares of the greatest."""

@@ -19,10 +19,10 @@ from edgewright.ops.concat import Concat
 from edgewright.ops.conv2d import Conv2D
 from edgewright.ops.depthwise_conv2d import DepthwiseConv2D
 from edgewright.ops.evaluate import evaluate
-from edgewright.passes.chains import nodes_cycles, nodes_macs, not_faster
-from edgewright.passes.ghost import Ghosts, Outputs, ghosts
 from edgewright.passes.registry import Context, graph_pass
 from edgewright.passes.side_by_side import affordable
+from edgewright.passes.surgery.chains import nodes_cycles, nodes_macs, not_faster
+from edgewright.passes.surgery.ghost import Ghosts, Outputs, ghosts
 
 NOISE_SAMPLES = 16
 CHUNK = 32

@@ -11,11 +11,11 @@ from edgewright.analysis.channels import ChannelGroups, Indices, channel_groups,
 from edgewright.analysis.linear import FloatArray, linear
 from edgewright.errors import RecipeError
 from edgewright.ir.graph import Graph
-from edgewright.passes.importance import importance as measured
-from edgewright.passes.prices import Price, budgeted
-from edgewright.passes.refit import Refitted, refit
 from edgewright.passes.registry import Context, graph_pass
 from edgewright.passes.side_by_side import affordable
+from edgewright.passes.surgery.importance import importance as measured
+from edgewright.passes.surgery.prices import Price, budgeted
+from edgewright.passes.surgery.refit import Refitted, refit
 
 SCOPES = ("local", "global")
 LEAST_KEPT = 0.1

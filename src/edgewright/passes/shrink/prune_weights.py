@@ -16,9 +16,9 @@ from edgewright.errors import RecipeError
 from edgewright.ir.edit import rebuild
 from edgewright.ir.graph import Constant, Graph, Structure, Value
 from edgewright.ops.evaluate import evaluate
-from edgewright.passes.refit import refit
 from edgewright.passes.registry import Context, graph_pass
 from edgewright.passes.side_by_side import affordable
+from edgewright.passes.surgery.refit import refit
 
 SCOPES = ("layer", "global")
 IMPORTANCES = ("magnitude", "activation", "movement")

@@ -13,10 +13,10 @@ from edgewright.analysis.linear import linear
 from edgewright.ir.edit import replace_nodes
 from edgewright.ir.graph import Graph
 from edgewright.ops.evaluate import evaluate
-from edgewright.passes.prices import Price, budgeted
-from edgewright.passes.refit import refit
 from edgewright.passes.registry import Context, graph_pass
 from edgewright.passes.side_by_side import affordable
+from edgewright.passes.surgery.prices import Price, budgeted
+from edgewright.passes.surgery.refit import refit
 
 MOST_SAMPLES = 256
 """Samples that the outputs are compared on."""

@@ -11,10 +11,10 @@ from edgewright.errors import RecipeError
 from edgewright.ir.graph import Graph
 from edgewright.ops.conv2d import Conv2D
 from edgewright.ops.depthwise_conv2d import DepthwiseConv2D
-from edgewright.passes.chains import Chain, chain_macs, corrected_bias, layer_moments, put_chain, slower
-from edgewright.passes.low_rank import relative_error
 from edgewright.passes.registry import Context, graph_pass
-from edgewright.passes.separable import grouped, separated, together
+from edgewright.passes.surgery.chains import Chain, chain_macs, corrected_bias, layer_moments, put_chain, slower
+from edgewright.passes.surgery.low_rank import relative_error
+from edgewright.passes.surgery.separable import grouped, separated, together
 
 FORMS = ("depthwise", "groups")
 

@@ -23,7 +23,7 @@ from edgewright.ir.graph import Graph, Value
 from edgewright.numerics.scales import BIAS_STEPS, bias_quant
 from edgewright.numerics.soft_rounding import LAST_POWER, power_at, share, slope_of_share, undecided
 from edgewright.ops.evaluate import evaluate, quantized_constant, snap
-from edgewright.passes.learned_block import Block, Grids, Held, Layer
+from edgewright.passes.precision.learned_block import Block, Grids, Held, Layer
 from edgewright.passes.registry import Context
 from edgewright.passes.side_by_side import affordable
 

@@ -15,7 +15,7 @@ from edgewright.analysis.linear import FloatArray, with_activation
 from edgewright.ir.operator import Operator
 from edgewright.ops.conv2d import Conv2D
 from edgewright.ops.dense import Dense
-from edgewright.passes.chains import Chain
+from edgewright.passes.surgery.chains import Chain
 
 TINY = 1e-30
 

@@ -12,8 +12,8 @@ from edgewright.ir.dtype import DType
 from edgewright.ir.edit import rebuild
 from edgewright.ir.graph import Constant, Graph, Structure
 from edgewright.numerics.knapsack import Selection, pareto_front
+from edgewright.passes.precision.sensitivity import sensitivities, weighted_layers
 from edgewright.passes.registry import Context
-from edgewright.passes.sensitivity import sensitivities, weighted_layers
 from edgewright.passes.side_by_side import affordable
 
 WIDTHS = {2: DType.INT2, 3: DType.INT3, 4: DType.INT4, 8: DType.INT8}

@@ -18,7 +18,7 @@ from edgewright.ops.evaluate import snap
 from edgewright.ops.log_softmax import LogSoftmax
 from edgewright.ops.requant import affine_quant
 from edgewright.ops.softmax import Softmax
-from edgewright.passes.rounded import Method, Reals, round_layer
+from edgewright.passes.precision.rounded import Method, Reals, round_layer
 from edgewright.passes.side_by_side import moments
 
 SWEEPS = 5

@@ -13,7 +13,7 @@ from edgewright.ir.edit import fresh_name, rebuild
 from edgewright.ir.graph import Constant, Graph, Node, Value
 from edgewright.numerics.scales import BIAS_STEPS, bias_quant
 from edgewright.ops.requant import MOST_SHIFT, affine_quant
-from edgewright.passes.activation_widths import Widths, activation_widths
+from edgewright.passes.precision.activation_widths import Widths, activation_widths
 from edgewright.passes.registry import Context
 
 

@@ -16,12 +16,12 @@ from edgewright.ir.graph import Graph, Level, Node
 from edgewright.numerics.width_program import Activation, Bridge, Choice, WidthProgram, Widths, best_widths
 from edgewright.ops.requant import affine_quant
 from edgewright.ops.requantize import Requantize
-from edgewright.passes.bit_widths import BitFront, with_bits
+from edgewright.passes.precision.bit_widths import BitFront, with_bits
+from edgewright.passes.precision.sensitivity import rounding_losses
+from edgewright.passes.precision.wide_layers import activations, around, refused, widened
 from edgewright.passes.quantize.quantize_static import quantize_static
 from edgewright.passes.registry import Context
-from edgewright.passes.sensitivity import rounding_losses
 from edgewright.passes.side_by_side import affordable
-from edgewright.passes.wide_layers import activations, around, refused, widened
 
 ACTIVATIONS = (8, 16)
 MOST_CUTS = 40

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from edgewright.analysis.linear import FloatArray
-from edgewright.passes.low_rank import root
+from edgewright.passes.surgery.low_rank import root
 
 RIDGE = 1e-6
 """Added to the diagonal of what is inverted, as a share of its mean."""

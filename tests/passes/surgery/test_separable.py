@@ -8,8 +8,8 @@ import numpy as np
 import torch
 
 from edgewright.ops import Conv2D, DepthwiseConv2D
-from edgewright.passes.low_rank import relative_error
-from edgewright.passes.separable import grouped, separated, together
+from edgewright.passes.surgery.low_rank import relative_error
+from edgewright.passes.surgery.separable import grouped, separated, together
 
 RNG = np.random.default_rng(0)
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from edgewright.ops import Conv2D, Dense
-from edgewright.passes.low_rank import Factors, relative_error, root, spatial, svd, tucker
+from edgewright.passes.surgery.low_rank import Factors, relative_error, root, spatial, svd, tucker
 
 RNG = np.random.default_rng(0)
 OP = Conv2D((2, 1), ((1, 0), (2, 1)), (1, 2), activation="relu")

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from edgewright.ops import DepthwiseConv2D
-from edgewright.passes.ghost import Outputs, ghosts
+from edgewright.passes.surgery.ghost import Outputs, ghosts
 
 SAME = ((1, 1), (1, 1))
 
