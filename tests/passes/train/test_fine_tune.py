@@ -38,20 +38,22 @@ def pruned(graph: Graph, name: str = "second.weight") -> Graph:
     return rebuild(graph, constants={name: Constant(array * mask, Structure(mask=mask))})
 
 
-def test_what_pruning_cost_is_learned_back_and_zeros_stay():
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_what_pruning_cost_is_learned_back_and_zeros_stay(optimizer: str):
     data, test = digit_images()
     sparse = pruned(trained_digits())
     ctx = Context(data=data)
-    tuned = PASSES["fine_tune"].function(sparse, ctx, epochs=3, learning_rate=0.01)
+    options = {"epochs": 3, "learning_rate": 0.01, "optimizer": optimizer}
+    tuned = PASSES["fine_tune"].function(sparse, ctx, **options)
     assert accuracy(tuned, test) > accuracy(sparse, test) + 0.05
     constant = tuned.constants["second.weight"]
     assert constant.structure is not None and not np.any(np.asarray(constant.array)[~constant.structure.mask])
     (line,) = ctx.lines
     assert line.action == "did" and "3 epochs of 1080 samples" in line.detail and "on 120 held out: loss" in line.detail
     assert "accuracy" in line.detail
-    again = PASSES["fine_tune"].function(sparse, Context(data=data), epochs=3, learning_rate=0.01)
+    again = PASSES["fine_tune"].function(sparse, Context(data=data), **options)
     assert again.digest == tuned.digest
-    other = PASSES["fine_tune"].function(sparse, Context(data=data, seed=1), epochs=3, learning_rate=0.01)
+    other = PASSES["fine_tune"].function(sparse, Context(data=data, seed=1), **options)
     assert other.digest != tuned.digest
 
 
