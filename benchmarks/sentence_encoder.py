@@ -29,7 +29,7 @@ from torch import Tensor, nn
 import edgewright
 from benchmarks.fetch import cache_folder, writing
 from benchmarks.sentence_networks import minilm
-from benchmarks.sentence_states import Batches, lesson, mean_states, states
+from benchmarks.sentence_states import Batches, lesson, mean_states, refit, states
 from benchmarks.sentence_student import Student, begun
 from benchmarks.sentences import LENGTH, Sentences, sentences
 from edgewright.data import Data
@@ -42,6 +42,8 @@ from edgewright.recipe import RECIPES, Recipe, Step
 Reals = npt.NDArray[np.float32]
 TAUGHT, STEPS, BATCH, RATE = 221_184, 9_000, 256, 8e-3
 """Training sentences that the teacher is asked about, and how they are learned: so many batches of so many sentences."""
+REFITTED = 12
+"""Files of sentences that the last layer is fitted to once more."""
 LAYERS, KEPT = ((192, 6, 1024), (384, 12, 1024)), (0, 5)
 """Of the student: channels of attention, heads, channels that feed forward; and the layers of the teacher that they begin as."""
 TESTED, TESTED_LARGE = 2_000, 300
@@ -131,7 +133,8 @@ def student() -> Graph:
             checkpoint_batches=250,
             progress=_tell,
         )
-        save_graph(edgewright.load(network.eval().looked_up().eval(), _example(LENGTH)), path)
+        refit(network.eval(), part, pieces[:REFITTED])
+        save_graph(edgewright.load(network.looked_up().eval(), _example(LENGTH)), path)
     return load_graph(path)
 
 

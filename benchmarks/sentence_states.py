@@ -18,7 +18,7 @@ from torch import Tensor
 
 from benchmarks.fetch import cache_folder, writing
 from benchmarks.sentence_networks import Encoder, minilm
-from benchmarks.sentence_student import summed
+from benchmarks.sentence_student import Student, summed
 from benchmarks.sentences import LENGTH, Sentences
 from edgewright.train.distillation import Directions, Similarities
 
@@ -27,6 +27,8 @@ PIECE, TOGETHER = 4_096, 64
 """Sentences of one file, and of one batch of the teacher."""
 SORTED = 8
 """Batches whose sentences are sorted by length together, so that little is padded."""
+RIDGE = 1e-3
+"""Of the mean square of a channel, added in least squares."""
 PRIOR = 1.0
 """Occurrences that what the teacher says of a token alone counts for."""
 
@@ -134,3 +136,25 @@ def lesson(sums: Tensor, wanted: Tensor) -> Tensor:
     mine, other = (F.normalize(x.sum(1, dtype=torch.float32), dim=1) for x in (sums, pairs))
     with torch.autocast(sums.device.type, enabled=False):
         return errors.square() + Directions().loss(mine, other, other) + 2.0 * Similarities().loss(mine, other, other)
+
+
+def refit(student: Student, part: Sentences, pieces: list[Halves]) -> None:
+    """Give the student the linear map of its sums that comes nearest to the teacher's directions, by least squares over all sentences.
+
+    The states of pairs are learned beside the sentences, and cost these; the map goes into the last layer and the table of answers.
+    """
+    mine, others = [], []
+    for number, piece in enumerate(pieces):
+        rows = slice(number * PIECE, (number + 1) * PIECE)
+        masks = part.masks[rows]
+        lengths = masks.sum(1).astype(int)
+        others.append(np.add.reduceat(np.asarray(piece, np.float32), np.cumsum(lengths) - lengths, axis=0))
+        with torch.inference_mode():
+            for own in torch.split(torch.arange(rows.start, rows.start + len(masks)), PIECE // 16):
+                mine.append(student(torch.from_numpy(part.ids[own]).long(), torch.from_numpy(part.masks[own])).sum(1))
+    sums, wanted = F.normalize(torch.cat(mine), dim=1), F.normalize(torch.from_numpy(np.concatenate(others)), dim=1)
+    ridge = RIDGE * torch.eye(sums.shape[1]) * len(sums) / sums.shape[1]
+    better = torch.linalg.solve(sums.T @ sums + ridge, sums.T @ wanted)
+    with torch.no_grad():
+        student.answers.weight.copy_(student.answers.weight @ better)
+        student.out.weight.copy_(better.T @ student.out.weight)

@@ -10,7 +10,7 @@ import torch
 
 from benchmarks import prose, sentence_states
 from benchmarks.sentence_networks import Encoder, Shape
-from benchmarks.sentence_states import PIECE, Batches, lesson, mean_states
+from benchmarks.sentence_states import PIECE, Batches, lesson, mean_states, refit
 from benchmarks.sentence_student import Student, begun, summed
 from benchmarks.sentences import Sentences
 
@@ -124,6 +124,23 @@ def test_lesson_is_none_where_all_is_learned() -> None:
     assert float(lesson(summed(wanted), wanted)) == pytest.approx(0.0, abs=1e-5)
     worse = [float(lesson(summed(wanted + scale * torch.randn(6, 5, WIDTH)), wanted)) for scale in (0.1, 0.5, 1.0)]
     assert worse == sorted(worse) and worse[0] > 0.01
+
+
+def test_the_last_layer_is_fitted_to_whole_sentences(part: Sentences) -> None:
+    """States that are a linear map of what the student gives: found, and the same through the tables."""
+    network = _random(_student()).eval()
+    ids, masks = torch.from_numpy(part.ids).long(), torch.from_numpy(part.masks)
+    with torch.no_grad():
+        sums = network(ids, masks).sum(1)
+    hidden = torch.randn(WIDTH, WIDTH)
+    wanted = (sums @ hidden) / masks.sum(1, keepdim=True)
+    pieces = [np.repeat(wanted[rows].numpy(), part.masks[rows].sum(1).astype(int), 0) for rows in (slice(PIECE), slice(PIECE, 2 * PIECE))]
+    refit(network, part, [piece.astype(np.float16) for piece in pieces])
+    with torch.no_grad():
+        found = network(ids[:200], masks[:200]).sum(1)
+        torch.testing.assert_close(network.looked_up()(ids[:200], masks[:200]), found, rtol=1e-3, atol=1e-3)
+    likeness = torch.cosine_similarity(found, wanted[:200])
+    assert likeness.mean() > 0.99 > torch.cosine_similarity(sums[:200], wanted[:200]).mean()
 
 
 def _student() -> Student:
