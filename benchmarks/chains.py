@@ -3,7 +3,8 @@
 Small networks trained here (three seeds, mean and spread) on 8,000 images of Fashion-MNIST, on spoken digits and on FordA; ResNet-8 of
 MLPerf Tiny as it came on CIFAR-10 (one seed). Every row of a task has the same float network to start from, the same training samples, and
 the same epochs of repair where it is repaired: labels and the answers of the float network, a tenth of the training samples held out to
-choose the epoch. Options were set beforehand, the same for all; the test samples are looked at once a row.
+choose the epoch. Options were set beforehand, the same for all (what chooses the channels: by the held-out images of `pruning`); the
+test samples are looked at once a row.
 
 Torch-Pruning 1.6 removes channels by group L2 norm, the same share of every layer, until half of the multiply-accumulates are left, as ours
 does; its networks are repaired, quantized and deployed here, by the same steps. PyTorch's rows are torchao 0.18's PT2E with the XNNPACK
@@ -37,6 +38,7 @@ import edgewright
 from benchmarks import chain_tasks
 from benchmarks.chain_tasks import Task
 from benchmarks.networks import ChannelsLast
+from benchmarks.pruning import CHOSEN
 from edgewright.data import Data
 from edgewright.ir.graph import Graph
 from edgewright.ir.serial import load_graph, save_graph
@@ -51,12 +53,13 @@ from edgewright.targets.target import load_target
 FOLDER = Path("build/benchmarks/chains")
 TARGET = "cortex-m4"
 CALIBRATION = 256
-BUDGET, SPARSITY, CLUSTERS, KEPT = 0.5, 0.75, 16, 0.5
+BUDGET, SPARSITY, CLUSTERS, KEPT, RATE = 0.5, 0.75, 16, 0.5, 4e-3
 LEARNING = ("distill", "train_quantized")
 CLEAN = RECIPES["clean"].steps
 INT8 = (Step("quantize_static", {"ranges": "minmax"}),)
 INT4 = (Step("quantize_static", {"ranges": "minmax", "weight_bits": 4, "weight_ranges": "mse"}), Step("round_weights"))
-PRUNED, SPARSE = Step("prune_channels", {"budget": BUDGET}), Step("prune_weights", {"sparsity": SPARSITY, "scope": "global"})
+PRUNED = Step("prune_channels", {"budget": BUDGET, "importance": CHOSEN})
+SPARSE = Step("prune_weights", {"sparsity": SPARSITY, "scope": "global"})
 CLUSTERED, FACTORIZED = Step("cluster_weights", {"clusters": CLUSTERS}), Step("factorize_layers", {"keep": KEPT})
 
 
@@ -74,8 +77,7 @@ class Way:
 
 def repair(task: Task, batch_norm: bool = True) -> tuple[Step, ...]:
     """What follows surgery: batch norm put back where the structure allows it, the answers of the float network and labels learned."""
-    rate = 4e-3 if batch_norm else 1e-3
-    options: dict[str, Option] = {"epochs": task.epochs, "learning_rate": rate, "labels": 1.0, "augment": task.augment}
+    options: dict[str, Option] = {"epochs": task.epochs, "learning_rate": RATE, "labels": 1.0, "augment": task.augment}
     return (*([Step("insert_batchnorm")] if batch_norm else []), Step("distill", options), *CLEAN)
 
 
