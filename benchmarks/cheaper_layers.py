@@ -29,7 +29,7 @@ CHANGES = {
     "depthwise-separable": Step("separate_convolutions", {"worst": 0.6}),
     "half of the channels as ghosts": Step("ghost_convolutions", {"worst": 0.6}),
 }
-REPAIR = (Step("insert_batchnorm"), Step("distill", {"epochs": EPOCHS, "learning_rate": 2e-3, "augment": "flip,shift"}))
+REPAIR = (Step("insert_batchnorm"), Step("distill", {"epochs": EPOCHS, "learning_rate": 6e-3, "augment": "flip,shift"}))
 
 
 def rows() -> list[dict[str, object]]:
