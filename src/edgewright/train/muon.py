@@ -1,6 +1,6 @@
 """Muon: filters and matrices turn by orthogonalized steps, a share of their own size; everything else learns by Adam.
 
-On networks of this size it comes to the loss of SGD or AdamW in a fraction of their epochs.
+On networks of this size it comes to the training loss of SGD or AdamW in a fraction of their epochs.
 """
 
 from __future__ import annotations

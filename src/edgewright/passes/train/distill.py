@@ -29,7 +29,7 @@ def distill(
 ) -> Graph:
     """Train the weights to give what the network gave as it came (``ctx.teacher``); structures are kept, labels are not needed.
 
-    By Muon, which comes further than AdamW in the same epochs after surgery; ``learning_rate``: what a step changes of each filter's norm.
+    By Muon (``edgewright.train.muon``): ``learning_rate`` is what a step changes of each filter's norm.
 
     ``loss``: "kd" softened logits (arXiv:1503.02531), "dkd" decoupled ones (arXiv:2203.08679), "outputs" squared error, "layers" the
     outputs of all layers that both have in the same shape, and the logits or outputs; "auto": kd where the outputs are classes, else
