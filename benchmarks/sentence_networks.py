@@ -34,21 +34,28 @@ class Shape:
 class Block(nn.Module):
     """One layer of the encoder, normalized behind each sum."""
 
-    def __init__(self, shape: Shape) -> None:
+    def __init__(self, width: int, attention: int, heads: int, inner: int) -> None:
+        """``attention``: channels of all heads together; ``inner``: between the two layers that feed forward."""
         super().__init__()
-        self.heads, width = shape.heads, shape.width
-        self.query, self.key, self.value, self.mixed = (nn.Linear(width, width) for _ in range(4))
-        self.wide, self.narrow = nn.Linear(width, shape.inner), nn.Linear(shape.inner, width)
+        self.heads = heads
+        self.query, self.key, self.value = (nn.Linear(width, attention) for _ in range(3))
+        self.mixed, self.wide, self.narrow = nn.Linear(attention, width), nn.Linear(width, inner), nn.Linear(inner, width)
         self.attended, self.fed = nn.LayerNorm(width, eps=EPSILON), nn.LayerNorm(width, eps=EPSILON)
 
-    def forward(self, x: Tensor, far: Tensor) -> Tensor:
-        length, width = x.shape[1], x.shape[2]
-        query, key, value = (
-            layer(x).reshape(-1, length, self.heads, width // self.heads).transpose(1, 2) for layer in (self.query, self.key, self.value)
-        )
-        scores = query @ key.transpose(2, 3) / math.sqrt(width // self.heads) + far
-        mixed = (scores.softmax(-1) @ value).transpose(1, 2).reshape(-1, length, width)
-        x = self.attended(x + self.mixed(mixed))
+    def projected(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Query, key and value of every place."""
+        return self.query(x), self.key(x), self.value(x)
+
+    def forward(self, x: Tensor, projected: tuple[Tensor, Tensor, Tensor], added: Tensor) -> Tensor:
+        """``added``: to the scores, (… heads, places of ``x``, places of key and value)."""
+        length, attention = x.shape[1], projected[0].shape[2]
+        heads, width = self.heads, attention // self.heads
+        query, key, value = (part.reshape(-1, part.shape[1], heads, width).transpose(1, 2) for part in projected)
+        if self.training:  # the same at once, which takes less time
+            mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=added.to(query.dtype))
+        else:
+            mixed = (query @ key.transpose(2, 3) / math.sqrt(width) + added).softmax(-1) @ value
+        x = self.attended(x + self.mixed(mixed.transpose(1, 2).reshape(-1, length, attention)))
         fed: Tensor = self.fed(x + self.narrow(F.gelu(self.wide(x))))
         return fed
 
@@ -61,14 +68,14 @@ class Encoder(nn.Module):
         self.tokens = nn.Embedding(shape.vocabulary, shape.width)
         self.places = nn.Parameter(torch.zeros(length, shape.width))
         self.normal = nn.LayerNorm(shape.width, eps=EPSILON)
-        self.blocks = nn.ModuleList([Block(shape) for _ in range(shape.layers)])
+        self.blocks = nn.ModuleList([Block(shape.width, shape.width, shape.heads, shape.inner) for _ in range(shape.layers)])
 
     def states(self, ids: Tensor, mask: Tensor) -> Tensor:
         """A state for every token, (N, T, width); T may be shorter than the longest sentence."""
         far = (1.0 - mask).reshape(-1, 1, 1, mask.shape[1]) * FAR
         x: Tensor = self.normal(self.tokens(ids) + self.places[: ids.shape[1]])
         for block in self.blocks:
-            x = block(x, far)
+            x = block(x, block.projected(x), far)
         return x
 
     def forward(self, ids: Tensor, mask: Tensor) -> Tensor:

@@ -7,50 +7,30 @@ what the layers give, each token's mean state in the teacher is added, which is 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from benchmarks.sentence_networks import EPSILON, FAR, Block, Encoder
+from benchmarks.sentence_networks import FAR, Block, Encoder
 
 PAIR = 2
 """Tokens that are put together."""
 
 
-class Cut(nn.Module):
+class Cut(Block):
     """A layer of the teacher with fewer heads and channels; how far apart two places are is added to their score."""
 
     def __init__(self, width: int, attention: int, heads: int, inner: int, reach: int) -> None:
         """``reach``: places, the largest distance that has a score of its own."""
-        super().__init__()
-        self.heads, self.reach = heads, reach
-        self.query, self.key, self.value = (nn.Linear(width, attention) for _ in range(3))
-        self.mixed, self.wide, self.narrow = nn.Linear(attention, width), nn.Linear(width, inner), nn.Linear(inner, width)
-        self.attended, self.fed = nn.LayerNorm(width, eps=EPSILON), nn.LayerNorm(width, eps=EPSILON)
+        super().__init__(width, attention, heads, inner)
+        self.reach = reach
         self.apart = nn.Parameter(torch.zeros(heads, 2 * reach + 1))
-
-    def projected(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Query, key and value of every place."""
-        return self.query(x), self.key(x), self.value(x)
 
     def scores(self, asking: Tensor, asked: Tensor) -> Tensor:
         """What places alone add to the scores, (heads, asking, asked)."""
         return self.apart[:, (asked - asking[:, None]).clamp(-self.reach, self.reach) + self.reach]
-
-    def forward(self, x: Tensor, projected: tuple[Tensor, Tensor, Tensor], scores: Tensor) -> Tensor:
-        length, attention = x.shape[1], projected[0].shape[2]
-        heads, width = self.heads, attention // self.heads
-        query, key, value = (part.reshape(-1, part.shape[1], heads, width).transpose(1, 2) for part in projected)
-        if self.training:  # the same at once, which takes less time
-            mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=scores)
-        else:
-            mixed = (query @ key.transpose(2, 3) / math.sqrt(width) + scores).softmax(-1) @ value
-        x = self.attended(x + self.mixed(mixed.transpose(1, 2).reshape(-1, length, attention)))
-        fed: Tensor = self.fed(x + self.narrow(F.gelu(self.wide(x))))
-        return fed
 
 
 class Student(nn.Module):
@@ -83,11 +63,11 @@ class Student(nn.Module):
         tokens = torch.arange(mask.shape[1])
         pairs = tokens[: x.shape[1]]
         far = (1.0 - mask)[:, None, None] * FAR
-        x = self.layers[0](x, (query, key, value), (far + self.layers[0].scores(PAIR * pairs, tokens)).to(x.dtype))
+        x = self.layers[0](x, (query, key, value), far + self.layers[0].scores(PAIR * pairs, tokens))
         there = mask[:, ::PAIR]
         far = (1.0 - there)[:, None, None] * FAR
         for layer in self.layers[1:]:
-            x = layer(x, layer.projected(x), (far + layer.scores(pairs, pairs)).to(x.dtype))
+            x = layer(x, layer.projected(x), far + layer.scores(pairs, pairs))
         return x * there[..., None]
 
     def looked_up(self) -> nn.Module:
@@ -125,7 +105,7 @@ def begun(student: Student, teacher: Encoder, numbers: Sequence[int], ids: Tenso
         inputs = []
         for block in teacher.blocks:
             inputs.append(x[mask > 0])
-            x = block(x, far)
+            x = block(x, block.projected(x), far)
         for layer, number in zip(student.layers, numbers, strict=True):
             _cut(layer, teacher.blocks[number], inputs[number])
 

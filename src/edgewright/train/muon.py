@@ -1,6 +1,6 @@
 """Muon: filters and matrices turn by orthogonalized steps, a share of their own size; everything else learns by Adam.
 
-On networks of this size it comes to the training loss of SGD or AdamW in a fraction of their epochs.
+``torch.optim.Muon`` takes matrices alone: no filters, no vectors beside them, and no tables with sparse gradients.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ class Muon(torch.optim.Optimizer):
     """Momentum made orthogonal by Newton-Schulz for what has two axes or more, as (first axis, all others); Adam for the rest.
 
     ``lr``: what a step changes, as a share of the matrix's norm; Adam's rate is a third of it. ``weight_decay``: of matrices alone, as in
-    AdamW. Tables of more than 8,192 rows learn by Adam, with sparse gradients only the rows that have one (``nn.Embedding(sparse=True)``).
+    AdamW. Tables of more than 8,192 rows learn by Adam; so do those with sparse gradients (``nn.Embedding(sparse=True)``), only the rows
+    that have one.
     Source: Jordan et al. 2024, "Muon: An optimizer for hidden layers in neural networks" (kellerjordan.github.io/posts/muon); steps
     relative to the norm: You et al. 2017 (arXiv:1708.03888).
     """
@@ -45,10 +46,12 @@ class Muon(torch.optim.Optimizer):
         """One step along the gradients at hand."""
         for group in self.param_groups:
             for parameter in group["params"]:
-                if parameter.grad is not None and group["turned"]:
+                if parameter.grad is None:
+                    continue
+                if group["turned"] and not parameter.grad.is_sparse:
                     self._turn(parameter, group["lr"], group["weight_decay"])
-                elif parameter.grad is not None:
-                    self._adam(parameter, group["lr"])
+                else:
+                    self._adam(parameter, group["lr"] * (REST if group["turned"] else 1.0))
 
     def _turn(self, parameter: Tensor, rate: float, decay: float) -> None:
         assert parameter.grad is not None

@@ -31,7 +31,7 @@ LOSSES: dict[str, Loss] = {
 }
 OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "adamw": torch.optim.AdamW,
-    "muon": lambda parameters, **options: Muon(parameters, **options),
+    "muon": Muon,
     "sgd": lambda parameters, **options: torch.optim.SGD(parameters, momentum=0.9, nesterov=True, **options),
 }
 SCHEDULES: dict[str, Callable[[float], float]] = {
