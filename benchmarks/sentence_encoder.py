@@ -40,7 +40,7 @@ from edgewright.ops.evaluate import dequantize_outputs, evaluate, quantize_input
 from edgewright.recipe import RECIPES, Recipe, Step
 
 Reals = npt.NDArray[np.float32]
-TAUGHT, STEPS, BATCH, RATE = 221_184, 9_000, 256, 8e-3
+TAUGHT, STEPS, BATCH, RATE = 221_184, 16_000, 256, 8e-3
 """Training sentences that the teacher is asked about, and how they are learned: so many batches of so many sentences."""
 REFITTED = 12
 """Files of sentences that the last layer is fitted to once more."""

@@ -67,6 +67,36 @@ def test_training_learns_and_ends_with_the_best_epoch():
     assert from_module(again).digest == from_module(module).digest
 
 
+class Count:
+    """A metric that is lower in every epoch, but as high in the second as in the first; in the last it is no number."""
+
+    def __init__(self) -> None:
+        self.asked = -1
+
+    def to(self, device: torch.device) -> Count:
+        return self
+
+    def reset(self) -> None:
+        self.asked += 1
+
+    def update(self, output: torch.Tensor, target: torch.Tensor) -> None:
+        assert len(output) == len(target)
+
+    def compute(self) -> float:
+        return (9.0, 5.0, 5.0, 4.0, float("nan"))[self.asked]
+
+
+def test_a_metric_chooses_the_epoch_and_the_loss_among_equals(tmp_path):
+    samples, test = digits()
+    options = OPTIONS | {"epochs": 4, "validation": test, "folder": tmp_path}
+    history = train(to_module(network()), samples, choose_by="count", metrics={"count": Count()}, **options)
+    losses = [row["validation loss"] for row in history.epochs]
+    assert losses[1] < losses[0] and min(losses) < losses[1], "otherwise this test says nothing"
+    assert history.best == 1 and history.start["count"] == 9.0
+    with pytest.raises(RecipeError, match="other options"):
+        train(to_module(network()), samples, choose_by="accuracy", **options)
+
+
 class Killed(BaseException):
     """What a kill leaves behind is what is on disk; nothing is caught."""
 
@@ -138,6 +168,8 @@ def test_batches_and_reconstruction():
 
 
 def test_refusals(tmp_path):
+    with pytest.raises(RecipeError, match=r"no metric 'recall' to choose by.*\n?.*loss, accuracy"):
+        train(to_module(network()), digits()[0], validation=digits()[1], choose_by="recall", **OPTIONS)
     samples, _ = digits()
     with pytest.raises(RecipeError, match="unknown loss 'hinge'"):
         train(to_module(network()), samples, loss="hinge")

@@ -68,6 +68,7 @@ def train(
     weight_decay: float = 1e-4,
     schedule: str | Callable[[float], float] = "cosine",
     validation: Data | Iterable[Any] | None = None,
+    choose_by: str = "loss",
     patience: int | None = None,
     metrics: Mapping[str, Any] | None = None,
     augment: str | Augment | None = None,
@@ -78,12 +79,14 @@ def train(
     seed: int = 0,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> History:
-    """Train ``module`` in place; it ends with the weights of the epoch of least validation loss (the last one without ``validation``).
+    """Train ``module`` in place; it ends with the weights of the epoch that is best on ``validation`` (the last one without it).
+
+    The best epoch is that of least loss; with the name of a metric for ``choose_by``, that of the highest metric, of those the least loss.
 
     ``data``: :class:`Data` with labels (without: the input is the target of mse), shuffled by ``seed``; or an iterable of batches
     (inputs, target), gone through once an epoch. A network that ends in a softmax is trained on what goes into it. ``loss``, ``schedule``
     (of the share of all steps done): a name or a function. ``metrics``: torchmetrics by name; accuracy for cross-entropy. ``patience``:
-    epochs without a better validation loss before the end. ``augment``: a function of the inputs that draws from torch alone, or "flip",
+    epochs without a better one before the end. ``augment``: a function of the inputs that draws from torch alone, or "flip",
     "shift" or both for images. ``folder``: keeps ``best.safetensors`` and ``last.safetensors``, the latter every epoch and every
     ``checkpoint_batches``; a run that finds one goes on from there, to the bits that it would have come to. Ctrl-C leaves the best
     weights. ModelError names the layer where the loss is not finite.
@@ -101,12 +104,20 @@ def train(
     run.epochs, run.batch_size, run.patience, run.every, run.progress = epochs, batch_size, patience, checkpoint_batches, progress
     with torch.random.fork_rng():
         run.prepare(precision, cpu)
-        run.metrics = dict(metrics or {}) or run.accuracy(loss)
+        run.metrics, run.choose_by = dict(metrics or {}) or run.accuracy(loss), choose_by
+        if validation is not None and choose_by not in ("loss", *run.metrics):
+            raise RecipeError(f"there is no metric {choose_by!r} to choose by", hint=f"one of {', '.join(('loss', *run.metrics))}")
         run.folder = None if folder is None else Path(folder)
         run.facts = {"epochs": epochs, "batch size": batch_size, "learning rate": learning_rate, "weight decay": weight_decay, "seed": seed,
                      "loss": repr((run.terms, balance)) if run.terms else loss if isinstance(loss, str) else "own", "precision": precision,
-                     "optimizer": optimizer if isinstance(optimizer, str) else "own"}
+                     "optimizer": optimizer if isinstance(optimizer, str) else "own", "choose by": choose_by}
         return run.go()
+
+
+def merit(row: Mapping[str, float], choose_by: str) -> tuple[float, ...]:
+    """What orders epochs by their validation ``row``, the best one last; what is no number is worst."""
+    found = (-row["validation loss"],) if choose_by == "loss" else (row[choose_by], -row["validation loss"])
+    return tuple(-math.inf if math.isnan(number) else number for number in found)
 
 
 def _check(data: Any, epochs: int, batch_size: int, precision: str) -> None:
@@ -148,6 +159,7 @@ class _Run:
     every: int | None
     progress: Callable[[str, int, int], None] | None
     metrics: dict[str, Any]
+    choose_by: str
     folder: Path | None
     facts: dict[str, Any]
 
@@ -269,11 +281,14 @@ class _Run:
             row |= self.validate()
         self.at.rows.append(row)
         self.at.epoch, self.at.batch, self.at.total = self.at.epoch + 1, 0, 0.0
-        least = min((old.get("validation loss", math.inf) for old in self.at.rows[:-1]), default=math.inf)
-        if self.validation is None or row["validation loss"] < least:
+        if self.validation is None or self.better(row):
             self.at.best, self.best = self.at.epoch - 1, self.weights()
             self.write("best", self.best, {"epoch": self.at.best, **row})
         self.save()
+
+    def better(self, row: Mapping[str, float]) -> bool:
+        own = merit(row, self.choose_by)
+        return all(own > other for other in ((-math.inf,) * len(own), *(merit(old, self.choose_by) for old in self.at.rows[:-1])))
 
     def step(self, batch: Batch, count: int) -> None:
         at, (inputs, target, rows) = self.at, batch

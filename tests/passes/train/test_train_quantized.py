@@ -21,8 +21,9 @@ from edgewright.lower.integer import lower_integer
 from edgewright.ops.evaluate import dequantize_outputs, evaluate, quantize_inputs
 from edgewright.passes import load_passes
 from edgewright.passes.registry import Context
+from edgewright.passes.train import fit
 from edgewright.targets.target import load_target
-from edgewright.train.loop import train
+from edgewright.train.loop import History, train
 from edgewright.train.module import from_module, to_module
 from tests.train.digits import digit_images, need_training, trained_digits
 
@@ -55,6 +56,23 @@ def test_two_bits_are_learned_and_the_module_is_the_device(labels):
     with torch.no_grad():
         ours = to_module(trained)(torch.from_numpy(test.inputs[0])).numpy()
     np.testing.assert_array_equal(ours, on_device(trained, test))
+
+
+@pytest.mark.parametrize(("labels", "taken"), [(1.0, True), (0.0, False)])
+def test_accuracy_decides_where_labels_are_learned(labels, taken, monkeypatch):
+    """A network that answers as its teacher does has the least loss where the teacher knows the samples by heart."""
+    def learned(module, *args, **options):
+        with torch.no_grad():
+            for parameter in module.parameters():
+                parameter.mul_(1.5)
+        return History(({"validation loss": 0.35, "accuracy": 0.92},), 0, "finished", {"validation loss": 0.30, "accuracy": 0.91})
+
+    monkeypatch.setattr(fit, "train", learned)
+    graph = narrow()
+    ctx = Context(data=digit_images()[0], teacher=trained_digits())
+    trained = PASSES["train_quantized"].function(graph, ctx, labels=labels)
+    assert (trained.digest != graph.digest) == taken
+    assert ("none of 1 epochs was better" in ctx.lines[-1].detail) != taken
 
 
 def test_without_a_teacher_it_learns_from_its_own_weights_before_rounding():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,9 +12,9 @@ from edgewright.errors import DataError
 from edgewright.ir.graph import Graph
 from edgewright.ops.evaluate import dequantize_outputs, evaluate, quantize_inputs
 from edgewright.passes.registry import Context
-from edgewright.train.distillation import Term
-from edgewright.train.loop import History, train
-from edgewright.train.module import GraphModule, from_module, to_module
+from edgewright.train.distillation import Labels, Term
+from edgewright.train.loop import History, merit, train
+from edgewright.train.module import GraphModule, from_module, has_classes, to_module
 
 Terms = Callable[[GraphModule], Sequence[Term]]
 
@@ -35,7 +35,8 @@ def fit(
 ) -> Graph:
     """``graph`` with the weights of the best epoch, or itself where that is no better than the start; ``options``: those of train.
 
-    ``terms``: of the loss, or a function that makes them of the network in training, where they look at its weights.
+    ``terms``: of the loss, or a function that makes them of the network in training, where they look at its weights. Where classes are
+    learned from labels, accuracy decides: the loss on samples that the teacher knows by heart is least where nothing is changed.
     """
     if graph.states:
         ctx.skipped(graph.name, "it keeps state from call to call: train it with a loop of your own, edgewright.to_module")
@@ -50,10 +51,11 @@ def fit(
         options |= {"folder": ctx.checkpoints / f"{ctx.technique}-{graph.digest[:16]}", "checkpoint_batches": CHECKPOINT_BATCHES}
     say = ctx.say
     options["progress"] = None if say is None else lambda text, step, steps: say(text)
+    options["choose_by"] = choose_by = "accuracy" if _learns_classes(graph, terms, options) else "loss"
     terms = terms(module) if callable(terms) else terms
     history = train(module, samples, validation=judges, batch_size=fixed or batch, seed=ctx.seed, teacher=teacher, terms=terms, **options)
     best = None if history.best is None else history.epochs[history.best]
-    if best is None or not best["validation loss"] < history.start["validation loss"]:
+    if best is None or not merit(best, choose_by) > merit(history.start, choose_by):
         ctx.skipped(graph.name, f"none of {len(history.epochs)} epochs was better on {judges.count} samples held out")
         return graph
     result = from_module(module)
@@ -61,6 +63,12 @@ def fit(
         return graph
     ctx.did(graph.name, _told(history, best, samples, judges) + _agreement(graph, result, teacher, judges))
     return result
+
+
+def _learns_classes(graph: Graph, terms: Sequence[Term] | Terms, options: Mapping[str, Any]) -> bool:
+    """Whether labels of classes are part of the loss; terms made of the weights pull at more than what the network says."""
+    labelled = options.get("loss") == "cross_entropy" or (not callable(terms) and any(isinstance(term, Labels) for term in terms))
+    return labelled and has_classes(graph, True)
 
 
 def _held_out(data: Data, seed: int, fixed: int | None) -> tuple[Data, Data]:
