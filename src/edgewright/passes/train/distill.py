@@ -34,7 +34,8 @@ def distill(
     ``loss``: "kd" softened logits (arXiv:1503.02531), "dkd" decoupled ones (arXiv:2203.08679), "outputs" squared error, "layers" the
     outputs of all layers that both have in the same shape, and the logits or outputs; "auto": kd where the outputs are classes, else
     outputs. ``labels``: weight of the labels' cross-entropy beside it. ``augment``: flip, shift, both joined by a comma, or none. A tenth
-    of the data is held out to choose the epoch; the network stays as it was where none is better. Needs the extra ``train``.
+    of the data is held out to choose the epoch, by accuracy with labels of classes, else by the loss; the network stays as it was where
+    none is better. Needs the extra ``train``.
     """
     teacher = ctx.teacher
     if teacher is None:

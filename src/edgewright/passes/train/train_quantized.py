@@ -41,7 +41,8 @@ def train_quantized(
     weight of the labels' cross-entropy beside that. ``learned_steps``: none, weights, or all: step sizes trained too (LSQ,
     arXiv:1902.08153). ``optimizer``: adamw, sgd, or relative: AdamW whose steps are shares of each constant's own size, because folded
     batch norm leaves layers of very different size. ``augment``: flip, shift, both joined by a comma, or none. Masks and codebooks stay. A
-    tenth of the data is held out to choose the epoch; the network stays as it was where none is better. Needs the extra ``train``.
+    tenth of the data is held out to choose the epoch, by accuracy with labels of classes, else by the loss; the network stays as it was
+    where none is better. Needs the extra ``train``.
     """
     if labels < 0:
         raise RecipeError(f"train_quantized got labels {labels}", hint="it is a weight of at least 0")
