@@ -12,8 +12,7 @@ the 5,000 images, which the network that came has seen: they flatter what fits t
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -50,15 +49,6 @@ MUON: Mapping[str, Any] = {"optimizer": "muon", "learning_rate": 6e-3, "weight_d
 SGD: Mapping[str, Any] = {"optimizer": "sgd", "learning_rate": 0.05, "weight_decay": 5e-4}
 TARGET = "cortex-m4"
 BUDGET = 0.5
-
-
-@dataclass(frozen=True)
-class _Method:
-    """A name, and what makes the pruned network; ``epochs`` 0: not trained."""
-
-    name: str
-    make: Callable[[], Graph]
-    epochs: int = 0
 
 
 def rows() -> list[dict[str, object]]:
@@ -108,6 +98,7 @@ def _ours() -> Graph:
     return load_passes()["prune_channels"].function(_without_blocks(), _context(), budget=BUDGET * cost(_network()).macs, **options)
 
 
+@cache
 def _without_blocks() -> Graph:
     return load_passes()["remove_blocks"].function(_network(), _context(), budget=KEPT)
 

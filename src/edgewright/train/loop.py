@@ -287,8 +287,9 @@ class _Run:
         self.save()
 
     def better(self, row: Mapping[str, float]) -> bool:
-        own = merit(row, self.choose_by)
-        return all(own > other for other in ((-math.inf,) * len(own), *(merit(old, self.choose_by) for old in self.at.rows[:-1])))
+        """Whether ``row`` is better than the best so far, or is the first to be of numbers."""
+        own, best = merit(row, self.choose_by), self.at.best
+        return own > ((-math.inf,) * len(own) if best is None else merit(self.at.rows[best], self.choose_by))
 
     def step(self, batch: Batch, count: int) -> None:
         at, (inputs, target, rows) = self.at, batch
