@@ -1,4 +1,4 @@
-"""English prose out of Debian packages: fortunes, dictionaries, documentation, games that tell a story."""
+"""English prose out of Debian packages: fortunes, dictionaries, documentation, commentaries, games that tell a story."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import io
 import re
 import subprocess
 import tarfile
+import zlib
 from collections.abc import Callable, Iterator
 
 from benchmarks.fetch import Package, fetch
@@ -36,18 +37,30 @@ DEBIAN = {
     "harden-doc": ("3.19+nmu1", "77ffacb6f8af4afbdf39f3de6040a710ae6ffcc40e2fab5b5d312dfb11d28d94"),
     "installation-guide-amd64": ("20230508+deb12u1", "812c43e1dc906daf671e3efe953dc023205c238e5bd5a3021ce4ca142793573a"),
     "manpages": ("6.03-2", "efa1ba4cd19ad7baeae959c9209a7eb74be2ebb858bcabb412597bfc9f588c91"),
+    "sword-comm-mhcc": ("2.0-1", "06f748215de78ff48fdfdee93e3ffc5af6318b976485f7aedf22309236967e35"),
+    "sword-comm-tdavid": ("2.1-1", "bcbfad701c5c4a061475b58309cebc42755a59e87478c8355227c5e046412b3f"),
+    "sword-text-web": ("426.0-1", "930b23670b352f0829a306501de4bebb5e654a2df02cde2cbe86b802177868e1"),
     "wesnoth-1.16-did": ("1:1.16.9-1", "774619f5aaeb7eb4c848e1cc1758795a8c58e96bd270cceecc9d847dbcc769b3"),
+    "wesnoth-1.16-dm": ("1:1.16.9-1", "1997ad4d91e8de36415db2a3445904288f588a76d75111222d2aace409ace5c6"),
+    "wesnoth-1.16-dw": ("1:1.16.9-1", "47982e08b2a5d5fd79f400a5453f32c6d7dd56f2ccc10412a9e47dec8a9b3ca4"),
+    "wesnoth-1.16-ei": ("1:1.16.9-1", "687abe111ee662b7324336ddadc209758f68d2eeb1ccbf630238f27a0e3c6404"),
     "wesnoth-1.16-httt": ("1:1.16.9-1", "05b16a3f8f8204278794aae14d8e6a7c95d2b2faef7337c4997c827a146d1bbd"),
+    "wesnoth-1.16-l": ("1:1.16.9-1", "5383c79046df6121929bc36a8ec3f970ab4cf9c1239ed9b31868201c27f4266d"),
     "wesnoth-1.16-low": ("1:1.16.9-1", "2f304551b97b7fb76a2adb5ad8ffcac3e78476bc8ade17532c90714065c9bf9f"),
     "wesnoth-1.16-nr": ("1:1.16.9-1", "13edcf1bdd23708f531ba81c67100c5800363a119f10155c7f9e146fe7dced34"),
     "wesnoth-1.16-sof": ("1:1.16.9-1", "b6f1ddffdbd1a977f3965dae944e4fb11c147627471f1cfc71c92d1e69efb555"),
+    "wesnoth-1.16-sota": ("1:1.16.9-1", "fa44304ff53d259f3c5fe13c03cb8166e55e9c307807d1a5663048c396645ba6"),
+    "wesnoth-1.16-sotbe": ("1:1.16.9-1", "877a2f4a7fd8df54fd3b4561ffbd5fa95d0390d7c7372f3cb66367c8007918cb"),
     "wesnoth-1.16-thot": ("1:1.16.9-1", "79d9ec6e43300ea9f41295ccf3fb451e8eeaefc17007123f65d77eb05cb88695"),
+    "wesnoth-1.16-trow": ("1:1.16.9-1", "b5009e964ac7157a46d50de911e4f56f5bb4389d60b82a513b5f382671d180d7"),
     "wesnoth-1.16-tsg": ("1:1.16.9-1", "38b5f564253b8e0d9c093b2b7c58aabfef24f688968d9cbaf42abfc1e76d8288"),
+    "wesnoth-1.16-ttb": ("1:1.16.9-1", "d0d45693665305191488553ade8dc1d0aa26ab17d4bffae3bf6969db4a766329"),
     "wesnoth-1.16-utbs": ("1:1.16.9-1", "81e05717bebbfb6348c0bed2cd6ce2560c4fd9205ed419c2e7bc039b4a70e228"),
     "wordnet-base": ("1:3.0-37", "61060d960f9ada8fa120872312eccd3ecebfbab8c4579e4f5a74e1cf67620752"),
 }
 """Package → (version, SHA-256)."""
 Prose = Callable[[str], str]
+CLAUSES = re.compile(r"(?<=[,;:])\s+|\s*--+\s*|\s*\u2014\s*")
 ENDS = re.compile(r"(?<=[.!?])[\"')\]]*\s+(?=[\"'(]*[A-Z])")
 
 
@@ -66,7 +79,7 @@ def texts() -> Iterator[tuple[str, str]]:
                 held = archive.extractfile(member) if read is not None and member.isfile() else None
                 if read is not None and held is not None:
                     data = held.read()
-                    plain = gzip.decompress(data) if member.name.endswith((".gz", ".dz")) else data
+                    plain = _unpacked(member.name, data)
                     name = member.name.rsplit("/", 1)[-1].removesuffix(".gz")
                     joined.setdefault("glosses" if read is _glosses else name, []).append(read(plain.decode("utf-8", "replace")))
         for name, found in joined.items():
@@ -86,6 +99,43 @@ def cut(text: str) -> Iterator[str]:
             letters = sum(letter.isascii() and (letter.isalpha() or letter == " ") for letter in sentence)
             if len(sentence.split()) >= 4 and letters >= 0.85 * len(sentence):
                 yield sentence
+
+
+def clauses(sentence: str, words: int) -> Iterator[str]:
+    """A long sentence in parts that end where a clause does, each of at most ``words`` words where its clauses are, and of four at least."""
+    part: list[str] = []
+    for clause in CLAUSES.split(sentence):
+        own = clause.split()
+        if part and len(part) + len(own) > words:
+            yield from _long_enough(part)
+            part = []
+        part += own
+    yield from _long_enough(part)
+
+
+def _long_enough(words: list[str]) -> Iterator[str]:
+    if len(words) >= 4:
+        yield " ".join(words)
+
+
+def _unpacked(name: str, data: bytes) -> bytes:
+    if name.endswith((".gz", ".dz")):
+        return gzip.decompress(data)
+    return inflated(data) if name.endswith("zz") else data
+
+
+def inflated(data: bytes) -> bytes:
+    """What zlib streams hold that stand behind one another, whatever stands between them (the modules of SWORD)."""
+    found, start = [], data.find(b"x")
+    while start >= 0:
+        stream = zlib.decompressobj()
+        try:
+            found.append(stream.decompress(data[start:]))
+        except zlib.error:
+            start = data.find(b"x", start + 1)
+        else:
+            start = data.find(b"x", len(data) - len(stream.unused_data))
+    return b"".join(found)
 
 
 def _plain(text: str) -> str:
@@ -115,6 +165,16 @@ def _manual(text: str) -> str:
     return re.sub(r"\\f.|\\[&|c]|\\\(..|\\", "", re.sub(r"(?m)^[.'].*$", "\n", text)).replace('"', "")
 
 
+def _scripture(text: str) -> str:
+    """OSIS, without the references: a paragraph ends where one begins or a title stands."""
+    text = re.sub(r"(?is)<(reference|note|title)\b.*?</\1>", " ", text)
+    return html.unescape(re.sub(r"<[^>]*>", "", re.sub(r"<(div|p|l|lg|item)\b[^>]*>", _paragraph, text)))
+
+
+def _paragraph(tag: re.Match[str]) -> str:
+    return " " if "x-milestone" in tag[0] else "\n\n"
+
+
 def _story(text: str) -> str:
     """What the campaigns of Wesnoth have for translators."""
     return "\n\n".join(re.sub(r"<[^>]*>", " ", part) for part in re.findall(r'_ *"([^"]*)"', text))
@@ -138,6 +198,7 @@ FILES: dict[str, Prose | None] = {
     "*/policy.txt.gz": _plain,
     "*/debian-faq.en.txt.gz": _plain,
     "*/wordnet/data.*": _glosses,
+    "*/sword/modules/*/[on]t.[bc]zz": _scripture,
     "*/anarchism/html/*.html": _markup,
     "*/aptitude/html/en/*.html": _markup,
     "*/c++-annotations/html/cplusplus*.html": _markup,

@@ -19,7 +19,7 @@ from torch import Tensor
 from benchmarks.fetch import cache_folder, writing
 from benchmarks.sentence_networks import Encoder, minilm
 from benchmarks.sentence_student import Student, summed
-from benchmarks.sentences import LENGTH, Sentences
+from benchmarks.sentences import LENGTH, Sentences, edition
 from edgewright.train.distillation import Directions, Similarities
 
 Halves = npt.NDArray[np.float16]
@@ -37,7 +37,7 @@ def states(part: Sentences, count: int) -> list[Halves]:
     """The teacher's states of the first ``count`` sentences, in bfloat16: an array (tokens, 384) for every PIECE of them."""
     pieces, network = [], None
     for start in range(0, count, PIECE):
-        path = cache_folder() / "sentence_teacher" / f"states-{start}.npy"
+        path = cache_folder() / "sentence_teacher" / edition() / f"states-{start}.npy"
         if not path.is_file():
             network = network or minilm(LENGTH).to(torch.bfloat16)
             masks = part.masks[start : start + PIECE]

