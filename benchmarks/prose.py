@@ -102,7 +102,7 @@ def cut(text: str) -> Iterator[str]:
 
 
 def clauses(sentence: str, words: int) -> Iterator[str]:
-    """A long sentence in parts that end where a clause does, each of at most ``words`` words where its clauses are, and of four at least."""
+    """A long sentence in parts that end where a clause does: of four words at least, of more than ``words`` only where a clause is."""
     part: list[str] = []
     for clause in CLAUSES.split(sentence):
         own = clause.split()

@@ -24,7 +24,7 @@ from edgewright.errors import DataError, ToolError
 LENGTH = 32
 """Tokens of a sentence, the first ([CLS]) and the last ([SEP]) among them; longer sentences are left out."""
 MOST = 100_000
-"""Sentences taken of one package; dictionaries have as many of them as all the others together."""
+"""Sentences taken of one package; a dictionary has three times as many."""
 LONG, CLAUSE = 24, 20
 """Words: a training sentence of more is there in parts as well, each of clauses with at most so many."""
 MINILM = Package(
@@ -105,7 +105,7 @@ def _parts(found: Iterable[str]) -> Iterator[str]:
 
 
 def _split(files: Mapping[str, list[str]]) -> dict[str, list[str]]:
-    """Sentences by split; one that stands in an earlier split of test, validation, train is left out of the later."""
+    """Sentences by split, for training with parts of long ones; what an earlier of test, validation, train has is not in the later."""
     missing = {*TEST_FILES, *VALIDATION_FILES} - {*files}
     if missing:
         raise DataError(f"there is no {', '.join(sorted(missing))} in the packages", hint="check the pins in benchmarks/prose.py")
