@@ -60,6 +60,8 @@ DEBIAN = {
 }
 """Package → (version, SHA-256)."""
 Prose = Callable[[str], str]
+SHORTEST = 4
+"""Words of a sentence, or of a part of one."""
 CLAUSES = re.compile(r"(?<=[,;:])\s+|\s*--+\s*|\s*\u2014\s*")
 ENDS = re.compile(r"(?<=[.!?])[\"')\]]*\s+(?=[\"'(]*[A-Z])")
 
@@ -78,8 +80,7 @@ def texts() -> Iterator[tuple[str, str]]:
                 read = reader(member.name)
                 held = archive.extractfile(member) if read is not None and member.isfile() else None
                 if read is not None and held is not None:
-                    data = held.read()
-                    plain = _unpacked(member.name, data)
+                    plain = _unpacked(member.name, held.read())
                     name = member.name.rsplit("/", 1)[-1].removesuffix(".gz")
                     joined.setdefault("glosses" if read is _glosses else name, []).append(read(plain.decode("utf-8", "replace")))
         for name, found in joined.items():
@@ -92,30 +93,24 @@ def reader(path: str) -> Prose | None:
 
 
 def cut(text: str) -> Iterator[str]:
-    """The sentences of running text, of four words at least, mostly letters."""
+    """The sentences of running text, of SHORTEST words at least, mostly letters."""
     for paragraph in re.split(r"\n\s*\n", text):
         for piece in ENDS.split(re.sub(r"\s+", " ", paragraph)):
             sentence = piece.strip(" -*_#|")
             letters = sum(letter.isascii() and (letter.isalpha() or letter == " ") for letter in sentence)
-            if len(sentence.split()) >= 4 and letters >= 0.85 * len(sentence):
+            if len(sentence.split()) >= SHORTEST and letters >= 0.85 * len(sentence):
                 yield sentence
 
 
 def clauses(sentence: str, words: int) -> Iterator[str]:
-    """A long sentence in parts that end where a clause does: of four words at least, of more than ``words`` only where a clause is."""
-    part: list[str] = []
+    """A long sentence in parts that end where a clause does: of SHORTEST words at least, of more than ``words`` only where a clause is."""
+    parts: list[list[str]] = [[]]
     for clause in CLAUSES.split(sentence):
         own = clause.split()
-        if part and len(part) + len(own) > words:
-            yield from _long_enough(part)
-            part = []
-        part += own
-    yield from _long_enough(part)
-
-
-def _long_enough(words: list[str]) -> Iterator[str]:
-    if len(words) >= 4:
-        yield " ".join(words)
+        if len(parts[-1]) + len(own) > words:
+            parts.append([])
+        parts[-1] += own
+    return (" ".join(part) for part in parts if len(part) >= SHORTEST)
 
 
 def _unpacked(name: str, data: bytes) -> bytes:

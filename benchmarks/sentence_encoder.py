@@ -5,7 +5,8 @@ tokens beside the sentences' similarities, on 630,784 sentences. It reaches its 
 quantization); the ratio is to the float teacher in ONNX Runtime, one thread, 32 tokens. What counts is the correlation of the similarities
 (cosines) of all pairs of held-out sentences with those of the float teacher: Pearson's and Spearman's. Sentences are of Debian packages,
 other files for training, validation and test; nothing is chosen on the test sentences. Everything that takes long is kept in the cache,
-and goes on where it stopped: the teacher's states take 20 minutes of a core and 9 GB, the student an hour of two cores.
+and goes on where it stopped: the teacher's states take 20 minutes of a core with AMX
+and 9 GB, the student an hour of two.
 
 The int8 loss of MiniLM sits in what its layer norms, GELUs and look-up give, which have no int16 form: w8a16 leaves them int8.
 """
@@ -29,9 +30,9 @@ from torch import Tensor, nn
 import edgewright
 from benchmarks.fetch import cache_folder, writing
 from benchmarks.sentence_networks import minilm
-from benchmarks.sentence_states import Batches, lesson, mean_states, refit, states
+from benchmarks.sentence_states import Batches, lesson, lessons, mean_states, refit, states
 from benchmarks.sentence_student import Student, begun
-from benchmarks.sentences import LENGTH, Sentences, edition, sentences
+from benchmarks.sentences import LENGTH, Sentences, sentences
 from edgewright.data import Data
 from edgewright.emit.onnx import emit_onnx
 from edgewright.ir.graph import Graph
@@ -92,7 +93,7 @@ def correlations(mine: Reals, wanted: Reals) -> tuple[float, float]:
 
 def taught(part: Sentences, split: str, count: int) -> Reals:
     """What the teacher says of the first ``count`` sentences in float, by ONNX Runtime, (count, 384)."""
-    path = cache_folder() / "sentence_teacher" / edition() / f"{split}-{count}.npy"
+    path = lessons() / f"{split}-{count}.npy"
     if not path.is_file():
         lengths = part.masks[:count].sum(1)
         outputs = np.zeros((count, 384), np.float32)
@@ -110,7 +111,7 @@ def taught(part: Sentences, split: str, count: int) -> Reals:
 
 def student() -> Graph:
     """The distilled student, trained where the cache does not have it."""
-    path = cache_folder() / "sentence_teacher" / edition() / f"student-{TAUGHT}-{STEPS}.npz"
+    path = lessons() / f"student-{TAUGHT}-{STEPS}.npz"
     if not path.is_file():
         part, teacher = sentences()["train"], minilm(LENGTH)
         pieces = states(part, TAUGHT)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -33,11 +34,16 @@ PRIOR = 1.0
 """Occurrences that what the teacher says of a token alone counts for."""
 
 
+def lessons() -> Path:
+    """Where what the teacher says of this choice of sentences is kept, and who learned from it."""
+    return cache_folder() / "sentence_teacher" / edition()
+
+
 def states(part: Sentences, count: int) -> list[Halves]:
     """The teacher's states of the first ``count`` sentences, in bfloat16: an array (tokens, 384) for every PIECE of them."""
     pieces, network = [], None
     for start in range(0, count, PIECE):
-        path = cache_folder() / "sentence_teacher" / edition() / f"states-{start}.npy"
+        path = lessons() / f"states-{start}.npy"
         if not path.is_file():
             network = network or minilm(LENGTH).to(torch.bfloat16)
             masks = part.masks[start : start + PIECE]
